@@ -1,0 +1,31 @@
+"""Dynamic convolution for variable input channels: the study's four networks.
+
+>>> from models import load_model
+>>> model = load_model("dynamic_vgg19")  # bundled weights
+>>> logits = model(x, channels="RG")  # x: (B, 2, H, W)
+"""
+
+from models.channels import CHANNELS, FILLS, SUBSETS, fill_channels, select_channels
+from models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from models.classifier import ImageClassifier, ModelConfig
+from models.dynamic_conv import DynamicConv2d, KernelAttention
+from models.hub import load_model
+from models.registry import MODELS, build_model
+
+__all__ = [
+    "CHANNELS",
+    "FILLS",
+    "MODELS",
+    "SUBSETS",
+    "CheckpointError",
+    "DynamicConv2d",
+    "ImageClassifier",
+    "KernelAttention",
+    "ModelConfig",
+    "build_model",
+    "fill_channels",
+    "load_checkpoint",
+    "load_model",
+    "save_checkpoint",
+    "select_channels",
+]

@@ -1,0 +1,76 @@
+"""Choosing colour channels and filling the missing ones.
+
+The networks of the study take three channels. A picture that has lost some of them is
+filled back to three as the study does (section "Protocol"): one channel is copied to
+three; of two channels, the third is their mean. The study does not say in which slot the
+mean goes, so the choice has a name:
+
+- ``aligned``: every channel stays in its own slot and the mean takes the missing one;
+- ``appended``: the present channels come first, in RGB order, and the mean comes last.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+CHANNELS = "RGB"
+SUBSETS = ("RGB", "RG", "RB", "GB", "R", "G", "B")
+FILLS = ("aligned", "appended")
+
+
+def parse_channels(channels: str | Iterable[str]) -> str:
+    """Return the names as a string, e.g. ``"GR"`` or ``("G", "R")`` → ``"GR"``, order kept.
+
+    Raises ``ValueError`` for an empty, unknown or repeated channel.
+    """
+    names = "".join(channels).upper()
+    if not names:
+        raise ValueError(f"channels is empty; name at least one of {', '.join(CHANNELS)}")
+    if unknown := sorted(set(names) - set(CHANNELS)):
+        raise ValueError(
+            f"unknown channel {', '.join(map(repr, unknown))} in {names!r}; known are {', '.join(CHANNELS)}, e.g. 'RG'"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"channel repeated in {names!r}; name each channel once")
+    return names
+
+
+def channel_indices(channels: str | Iterable[str]) -> list[int]:
+    """Positions of the named channels in RGB, e.g. ``"GB"`` → ``[1, 2]``."""
+    return [CHANNELS.index(name) for name in parse_channels(channels)]
+
+
+def select_channels(rgb: Tensor, channels: str | Iterable[str]) -> Tensor:
+    """Keep the named channels of an RGB batch: (B, 3, H, W) → (B, len(channels), H, W)."""
+    return rgb[:, channel_indices(channels)]
+
+
+def fill_channels(x: Tensor, channels: str | Iterable[str] = CHANNELS, fill: str = "aligned") -> Tensor:
+    """Fill a batch of 1 to 3 channels to the three the network needs.
+
+    ``x`` is (B, len(channels), H, W), its channels in the order of ``channels``; any values
+    (the fill commutes with the same normalisation on every channel). Returns (B, 3, H, W).
+
+    Raises ``ValueError`` for unknown channels, an unknown fill, or an ``x`` whose channel
+    count does not match.
+    """
+    names = parse_channels(channels)
+    if fill not in FILLS:
+        raise ValueError(f"unknown fill {fill!r}; known are {', '.join(FILLS)}")
+    if x.ndim != 4 or x.shape[1] != len(names):
+        raise ValueError(
+            f"expected x of shape (B, {len(names)}, H, W) for channels {names!r}, got "
+            f"{tuple(x.shape)}; pass just the named channels, e.g. select_channels(x, {names!r})"
+        )
+    if names == CHANNELS:
+        return x
+    if len(names) == 1:
+        return x.expand(-1, 3, -1, -1)
+    slots = {name: x[:, i] for i, name in enumerate(names)}  # each (B, H, W)
+    order = [name if name in slots else "mean" for name in CHANNELS]
+    if len(names) == 2:
+        slots["mean"] = x.mean(dim=1)
+        if fill == "appended":
+            order.sort(key="mean".__eq__)  # stable: the present ones keep RGB order, the mean goes last
+    return torch.stack([slots[name] for name in order], dim=1)

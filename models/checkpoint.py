@@ -1,0 +1,203 @@
+"""Checkpoints: a folder with ``model.safetensors``, ``config.json`` and ``golden.safetensors``.
+
+Storage is ``fp32``, ``fp16`` or ``int8``. In ``int8`` every convolution and linear weight is
+rounded to 8 bits with one scale per output channel (and per kernel), kept beside it as
+``<key>.scale``; the rest is fp16. ``golden`` holds a fixed input and the logits it must give.
+
+Only safetensors is ever read, every key and shape must fit, and each failure is a
+``CheckpointError`` that names the file and the remedy.
+"""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.classifier import ImageClassifier, ModelConfig
+from models.registry import MODELS, build_model
+
+BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints"
+FORMAT_VERSION = 1
+STORAGES = ("fp32", "fp16", "int8")
+WEIGHTS, CONFIG, GOLDEN = "model.safetensors", "config.json", "golden.safetensors"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be read; the message names the file and what to do."""
+
+
+def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str = "fp32") -> ModelConfig:
+    """Write ``model`` with its ``config`` to ``folder`` and read it back to record golden logits.
+
+    A model without a config gets one from its name and arguments. Raises ``ValueError`` for an
+    unknown storage.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    base = model.config or ModelConfig(model=model.name, arguments=model.arguments)
+    config = replace(
+        base,
+        model=model.name,
+        arguments=model.arguments,
+        temperature=getattr(model, "temperature", None),
+        storage=storage,
+        format_version=FORMAT_VERSION,
+    )
+    write_safely(folder / WEIGHTS, lambda path: save_file(pack(model.state_dict(), storage), path))
+    text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    write_safely(folder / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
+    images = golden_input(config.input_size)
+    logits = golden_logits(load_checkpoint(folder), images)
+    write_safely(folder / GOLDEN, lambda path: save_file({"input": images, "logits": logits}, path))
+    return config
+
+
+def load_checkpoint(
+    folder: str | Path, *, device: str | torch.device = "cpu", expected: type[ImageClassifier] | None = None
+) -> ImageClassifier:
+    """The model of a checkpoint folder, in eval mode on ``device``, every key and shape checked.
+
+    ``expected`` refuses another architecture. Raises ``CheckpointError``.
+    """
+    folder = Path(folder)
+    config = read_config(folder / CONFIG)
+    if expected and not issubclass(MODELS[config.model], expected):
+        raise CheckpointError(
+            f"{folder / CONFIG} describes {config.model!r}, expected {expected.__name__}; "
+            f"load it with {MODELS[config.model].__name__}.from_pretrained or load_model"
+        )
+    try:
+        with torch.device("meta"):  # no time spent on an initialisation that is overwritten at once
+            model = build_model(config.model, **config.arguments)
+    except ValueError as error:
+        raise CheckpointError(f"{folder / CONFIG} does not fit this version of the code: {error}") from error
+    state = unpack(read_tensors(folder / WEIGHTS))
+    check_fit(model.state_dict(), state, folder / WEIGHTS, config.model)
+    model.load_state_dict(state, strict=True, assign=True)
+    model.config = config
+    return model.to(device).eval()
+
+
+def read_config(path: Path) -> ModelConfig:
+    """The parsed ``config.json``; ``CheckpointError`` if missing, malformed or too new."""
+    if not path.is_file():
+        raise CheckpointError(f"no {path.name} in {path.parent}; a checkpoint folder holds {CONFIG} and {WEIGHTS}")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        version, name = raw["format_version"], raw["model"]
+        arguments = raw["arguments"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a DynConv Lab config ({error!r}); fetch the checkpoint again") from error
+    if version != FORMAT_VERSION:
+        raise CheckpointError(f"{path} has format {version!r}, this code reads {FORMAT_VERSION}; update the code")
+    if name not in MODELS:
+        raise CheckpointError(f"{path} names model {name!r}; known are {', '.join(MODELS)}")
+    if not isinstance(arguments, dict):
+        raise CheckpointError(f"{path}: arguments must be an object, got {arguments!r}; fetch the checkpoint again")
+    known = {field.name for field in fields(ModelConfig)}
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items() if key in known}
+    return ModelConfig(**values)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file; ``CheckpointError`` if missing, truncated or another format."""
+    if not path.is_file():
+        raise CheckpointError(
+            f"no {path.name} in {path.parent}; fetch the checkpoint again (with Git LFS: git lfs pull)"
+        )
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} ({path.stat().st_size:,} bytes) is truncated or not a safetensors file ({error}); "
+            "fetch it again; pickled weights (.pt, .pth, .bin) are never read"
+        ) from error
+
+
+def check_fit(wanted: dict[str, Tensor], state: dict[str, Tensor], path: Path, name: str) -> None:
+    """Every key present once, with its shape, or a ``CheckpointError`` naming the first few."""
+    problems = [f"{key} is missing" for key in wanted.keys() - state.keys()]
+    problems += [f"{key} is unknown" for key in state.keys() - wanted.keys()]
+    problems += [
+        f"{key} is {tuple(state[key].shape)}, expected {tuple(wanted[key].shape)}"
+        for key in wanted.keys() & state.keys()
+        if state[key].shape != wanted[key].shape
+    ]
+    if problems:
+        shown = "; ".join(sorted(problems)[:3]) + ("; …" if len(problems) > 3 else "")
+        raise CheckpointError(
+            f"{path} does not hold the weights of {name} with the arguments in {CONFIG} "
+            f"({len(problems)} differences: {shown}); use the {CONFIG} the weights came with"
+        )
+
+
+def pack(state: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
+    """A state dict as it is stored, on the CPU; ``ValueError`` for an unknown storage."""
+    if storage not in STORAGES:
+        raise ValueError(f"unknown storage {storage!r}; known are {', '.join(STORAGES)}")
+    packed: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        tensor = tensor.detach().cpu().contiguous()
+        if storage == "fp32" or not tensor.is_floating_point():
+            packed[key] = tensor.clone()  # a copy: safetensors refuses tensors that share memory
+        elif storage == "int8" and tensor.ndim >= 2:
+            packed[key], packed[f"{key}.scale"] = quantize(tensor)
+        else:
+            packed[key] = halve(tensor)
+    return packed
+
+
+def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The fp32 state dict of stored tensors: the inverse of ``pack`` up to its rounding."""
+    state: dict[str, Tensor] = {}
+    for key, tensor in packed.items():
+        if (scale := packed.get(f"{key}.scale")) is not None:
+            state[key] = tensor.float() * scale.view(scale.shape + (1,) * (tensor.ndim - scale.ndim))
+        elif not key.endswith(".scale"):
+            state[key] = tensor.float() if tensor.is_floating_point() else tensor
+    return state
+
+
+def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Symmetric 8-bit rounding, one scale per output channel, and per kernel for K kernels.
+
+    (O, …) → int8 (O, …), fp32 scale (O,); (K, O, I, k, k) → scale (K, O). The error is at
+    most half a scale.
+    """
+    scale_shape = weight.shape[:2] if weight.ndim == 5 else weight.shape[:1]
+    rows = weight.float().reshape(*scale_shape, -1)
+    scale = rows.abs().amax(-1).clamp_min(1e-12) / 127
+    return (rows / scale.unsqueeze(-1)).round().to(torch.int8).view(weight.shape), scale
+
+
+def halve(tensor: Tensor) -> Tensor:
+    """fp16, or the tensor itself where fp16 would overflow."""
+    half = tensor.half()
+    return half if half.isfinite().all() else tensor.clone()
+
+
+def golden_input(input_size: int) -> Tensor:
+    """A fixed (2, 3, S, S) batch in -1..1, the same on every machine: colour gradients and waves."""
+    t = torch.linspace(0, 1, input_size)
+    y, x = torch.meshgrid(t, t, indexing="ij")
+    waves = torch.stack([torch.sin(9 * x + 4 * y), torch.cos(7 * y - 3 * x), torch.sin(12 * x * y)])
+    gradients = torch.stack([2 * x - 1, 2 * y - 1, 1 - x - y])
+    return torch.stack([waves, gradients])
+
+
+@torch.inference_mode()
+def golden_logits(model: ImageClassifier, images: Tensor) -> Tensor:
+    """Logits of ``images`` in full precision on the model's device, back on the CPU."""
+    device = next(model.parameters()).device
+    return model(images.to(device)).float().cpu()
+
+
+def write_safely(path: Path, write) -> None:
+    """``write(temporary path)``, then rename: a crash leaves the old file or the new one, never half."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    write(temporary)
+    temporary.replace(path)

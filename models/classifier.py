@@ -1,0 +1,116 @@
+"""What the four networks share: channel filling, their description, saving and loading.
+
+A classifier is called as ``model(x)`` with three channels or ``model(x, channels="RG")`` with
+just those; it fills the missing ones (see ``channels.py``) and hands three to ``classify``.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from models.channels import CHANNELS, FILLS, fill_channels
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a checkpoint's ``config.json`` says beside the weights.
+
+    ``model`` is the registry key and ``arguments`` its constructor's; ``input_size`` is in
+    pixels; ``mean`` and ``std`` are per channel on the 0..1 scale; ``temperature`` is the
+    routers' (None without dynamic layers); ``metrics`` are in 0..1.
+    """
+
+    model: str
+    arguments: dict
+    class_names: tuple[str, ...] = ()
+    synsets: tuple[str, ...] = ()
+    input_size: int = 64
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    temperature: float | None = None
+    training: dict = field(default_factory=dict)
+    metrics: dict = field(default_factory=dict)
+    storage: str = "fp32"
+    format_version: int = 1
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    def preprocess(self, picture: Image.Image | Tensor) -> Tensor:
+        """PIL RGB picture or uint8 (3, H, W) → normalised (3, S, S), as in training and evaluation."""
+        return normalize(resize(picture, self.input_size), self.mean, self.std)
+
+
+def resize(picture: Image.Image | Tensor, size: int) -> Tensor:
+    """The whole picture as a uint8 square (3, size, size): as in the study, nothing is cropped away."""
+    return v2.functional.resize(v2.functional.to_image(picture), [size, size], antialias=True).as_subclass(Tensor)
+
+
+def normalize(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """uint8 (…, 3, H, W) → float with the given per-channel mean and std on the 0..1 scale."""
+    mean, std = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (mean, std))
+    return (pixels.float() / 255 - mean) / std
+
+
+class ImageClassifier(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="dynconv-lab",
+    tags=["image-classification", "dynamic-convolution"],
+    license="apache-2.0",
+    pipeline_tag="image-classification",
+):
+    """Base of the networks in ``MODELS``. ``config`` is set by training and by loading."""
+
+    name: str  # the registry key
+    config: ModelConfig | None = None
+
+    def __init__(self, *, num_classes: int, fill: str, **arguments):
+        """``arguments`` are a subclass's further constructor arguments, kept for ``config.json``."""
+        super().__init__()
+        self.describe(num_classes=num_classes, fill=fill, **arguments)
+
+    def describe(self, *, num_classes: int, fill: str, **arguments) -> None:
+        """Check and keep the constructor's arguments; ``ValueError`` for a bad one."""
+        if num_classes < 1:
+            raise ValueError(f"num_classes must be at least 1, got {num_classes}")
+        if fill not in FILLS:
+            raise ValueError(f"unknown fill {fill!r}; known are {', '.join(FILLS)}")
+        self.fill = fill
+        self.arguments = dict(num_classes=num_classes, fill=fill, **arguments)
+
+    def forward(self, x: Tensor, channels: str | Iterable[str] = CHANNELS, *, fill: str | None = None, **options):
+        """Logits (B, num_classes) of ``x`` (B, len(channels), H, W), normalised by mean and std.
+
+        ``channels`` names the channels of ``x`` in their order; ``fill`` overrides the model's
+        for this call; ``options`` go to ``classify``. Raises ``ValueError`` for bad channels.
+        """
+        return self.classify(fill_channels(x, channels, fill or self.fill), **options)
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Logits of a batch with all three channels, (B, 3, H, W)."""
+        raise NotImplementedError
+
+    def head_replication(self, image_size: int) -> float:
+        """How often a position of the last map is repeated before the head (1: not at all).
+
+        The head's gradient grows by this factor, so training divides its learning rate by it.
+        """
+        return 1.0
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        from models.checkpoint import save_checkpoint  # it needs the registry, which needs this class
+
+        save_checkpoint(self, save_directory)
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **options) -> "ImageClassifier":
+        from models.hub import load_model
+
+        return load_model(model_id, expected=cls, **options)

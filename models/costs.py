@@ -1,0 +1,163 @@
+"""Parameters and multiply-accumulates, to the digit of the study's two cost tables.
+
+    python -m models.costs [--image-size 256] [--json]
+
+Each network is run once on shapes alone (the meta device) and every module that does arithmetic
+is counted from what went in and came out of it. Two conventions:
+
+- ``fvcore``: as ``fvcore.nn.FlopCountAnalysis`` counts in train mode: convolutions, linear layers and
+  matrix products by their multiply-accumulates, batch normalisation 5 and average pooling 1 per
+  input value, everything else 0.
+- ``thop``: as the study counted ``compact``: the matrix products of self-attention are missed, batch
+  normalisation is 4 per value, average pooling one more than its window per output.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.attention import SelfAttention2d
+from models.classifier import ImageClassifier
+from models.dynamic_conv import DynamicConv2d, KernelAttention
+from models.registry import build_model
+
+IMAGENET_CLASSES = 1000
+STUDY_CLASSES = 50
+
+
+@dataclass(frozen=True)
+class Cost:
+    """``parameters`` of a network and ``macs``, its multiply-accumulates for one picture."""
+
+    parameters: int
+    macs: int
+
+
+Count = Callable[[nn.Module, Tensor, Tensor], int]
+
+
+def count_conv(conv: nn.Module, x: Tensor, y: Tensor) -> int:
+    """Each output value sums C_in / groups · k² products."""
+    return y.numel() * conv.in_channels // conv.groups * math.prod(conv.kernel_size)
+
+
+def count_dynamic_conv(conv: DynamicConv2d, x: Tensor, y: Tensor) -> int:
+    """The convolution itself and, for each sample, the mixture of its K kernels."""
+    return count_conv(conv, x, y) + x.shape[0] * conv.weight.numel()
+
+
+def count_router(router: KernelAttention, x: Tensor, y: Tensor) -> int:
+    """The squeeze reads the whole map; the two linear layers count for themselves."""
+    return x.numel()
+
+
+def count_linear(linear: nn.Linear, x: Tensor, y: Tensor) -> int:
+    return y.numel() * linear.in_features
+
+
+def count_attention(block: SelfAttention2d, x: Tensor, y: Tensor) -> int:
+    """Q Kᵀ and its product with V; the 1x1 convolutions count for themselves."""
+    positions = math.prod(x.shape[2:])
+    return x.shape[0] * positions**2 * (block.query.out_channels + block.value.out_channels)
+
+
+COUNTS: dict[str, dict[type[nn.Module], Count]] = {
+    "fvcore": {
+        nn.Conv2d: count_conv,
+        nn.Linear: count_linear,
+        nn.BatchNorm2d: lambda norm, x, y: 5 * x.numel(),
+        nn.AdaptiveAvgPool2d: lambda pool, x, y: x.numel(),
+        DynamicConv2d: count_dynamic_conv,
+        KernelAttention: count_router,
+        SelfAttention2d: count_attention,
+    },
+    "thop": {
+        nn.Conv2d: count_conv,
+        nn.Linear: count_linear,
+        nn.BatchNorm2d: lambda norm, x, y: 4 * x.numel(),
+        nn.AdaptiveAvgPool2d: lambda pool, x, y: x.numel() + y.numel(),
+    },
+}
+
+
+def count(model: nn.Module, image_size: int, convention: str = "fvcore") -> Cost:
+    """Cost of one picture of ``image_size`` pixels; ``model`` must live on the meta device.
+
+    Raises ``ValueError`` for an unknown convention.
+    """
+    if convention not in COUNTS:
+        raise ValueError(f"unknown convention {convention!r}; known are {', '.join(COUNTS)}")
+    macs = 0
+
+    def hook(rule: Count) -> Callable:
+        def add(module: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
+            nonlocal macs
+            macs += rule(module, inputs[0], output[0] if isinstance(output, tuple) else output)
+
+        return add
+
+    rules = COUNTS[convention]
+    handles = [m.register_forward_hook(hook(rules[type(m)])) for m in model.modules() if type(m) in rules]
+    try:
+        model(torch.empty(1, 3, image_size, image_size, device="meta"))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Cost(sum(parameter.numel() for parameter in model.parameters()), macs)
+
+
+def cost_of(name: str, image_size: int = 256, convention: str = "fvcore", **arguments) -> Cost:
+    """Cost of a registered network, built with ``arguments`` on the meta device."""
+    with torch.device("meta"):
+        return count(build_model(name, **arguments), image_size, convention)
+
+
+def cost_of_loaded(model: ImageClassifier) -> Cost:
+    """Cost of a loaded network at its own input size and with its own arguments."""
+    return cost_of(model.name, model.config.input_size, **model.arguments)
+
+
+def cost_tables(image_size: int = 256) -> dict[str, dict[str, Cost]]:
+    """The study's two tables: ``{"task1": {row: Cost}, "task2": {row: Cost}}``."""
+    fifty = {"num_classes": STUDY_CLASSES}
+    compact = cost_of("compact", image_size, **fifty)
+    thop = cost_of("compact", image_size, "thop", **fifty)
+    gamma = 1  # the study's counter also missed this one parameter
+    return {
+        "task1": {name: cost_of(name, image_size, **fifty) for name in ("vgg19", "dynamic_vgg19")},
+        "task2": {
+            "resnet34 (1000-class head)": cost_of("resnet34", image_size, num_classes=IMAGENET_CLASSES),
+            "resnet34": cost_of("resnet34", image_size, **fifty),
+            "compact (as the study counted)": Cost(compact.parameters - gamma, thop.macs),
+            "compact": compact,
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m models.costs", description="The study's two cost tables.")
+    parser.add_argument("--image-size", type=int, default=256, help="pixels (default %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    if options.image_size < 32:
+        parser.error(f"--image-size must be at least 32, got {options.image_size}")
+    tables = cost_tables(options.image_size)
+    if options.json:
+        rows = {table: {row: asdict(cost) for row, cost in costs.items()} for table, costs in tables.items()}
+        print(json.dumps({"image_size": options.image_size, **rows}, indent=2))
+        return
+    for title, costs in zip(("Task 1", "Task 2"), tables.values(), strict=True):
+        print(f"\n{title}, {options.image_size} x {options.image_size} input")
+        print(f"  {'model':<32}{'parameters':>14}{'multiply-accumulates':>24}")
+        for row, cost in costs.items():
+            print(f"  {row:<32}{cost.parameters:>14,}{cost.macs:>24,}")
+    print("\nMultiply-accumulates in fvcore's train-mode convention, except where the study counted otherwise.")
+
+
+if __name__ == "__main__":
+    main()

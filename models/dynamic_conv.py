@@ -1,0 +1,126 @@
+"""Dynamic convolution: attention over K convolution kernels.
+
+A router squeezes the input by global average pooling and turns it into K weights that sum
+to one; the layer convolves each sample with its own mixture of K kernels:
+
+    π(x) = softmax(FC₂(ReLU(FC₁(GAP(x)))) / temperature),   W(x) = Σ_k π_k(x) · W_k
+
+Chen et al., "Dynamic Convolution: Attention over Convolution Kernels", CVPR 2020, section 3;
+the study, Task 1. Hidden width of the router as the study's own counts fix it:
+int(0.25·C_in) + 1, except K for a 3-channel input. The authors anneal the temperature from
+30 to 1 over the first 10 epochs (section 3.2); the study kept it at 34.
+
+Sizes in this file: B batch, K kernels, C channels, H and W height and width, k kernel size.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
+
+
+class KernelAttention(nn.Module):
+    """The router: (B, C, H, W) → attention weights (B, K) that sum to one.
+
+    ``reduction`` is the hidden width as a fraction of C. ``temperature`` (> 0) is saved state:
+    high values flatten the weights towards 1/K, 1 leaves the softmax as it is.
+    """
+
+    def __init__(self, in_channels: int, num_kernels: int, *, reduction: float = 0.25, temperature: float = 1.0):
+        super().__init__()
+        hidden = num_kernels if in_channels == 3 else int(reduction * in_channels) + 1
+        self.fc1 = nn.Linear(in_channels, hidden, bias=False)
+        self.fc2 = nn.Linear(hidden, num_kernels)
+        self.register_buffer("temperature", torch.ones(()))
+        self.set_temperature(temperature)
+
+    def set_temperature(self, temperature: float) -> None:
+        """Set the softmax temperature; ``ValueError`` unless it is a positive number."""
+        self.temperature.fill_(check_temperature(temperature))
+
+    def forward(self, x: Tensor, temperature: float | None = None) -> Tensor:
+        """Weights of shape (B, K). ``temperature`` overrides the saved one for this call only."""
+        temperature = self.temperature if temperature is None else check_temperature(temperature)
+        squeezed = x.mean(dim=(2, 3))  # (B, C)
+        scores = self.fc2(F.relu(self.fc1(squeezed)))  # (B, K)
+        return F.softmax(scores.float() / temperature, dim=1)  # (B, K), fp32 also under autocast
+
+
+class DynamicConv2d(nn.Module):
+    """Drop-in for ``nn.Conv2d`` whose kernel is a per-sample mixture of ``num_kernels`` kernels.
+
+    ``weight`` is (K, C_out, C_in / groups, k, k) and ``bias`` (K, C_out) or None. Takes
+    (B, C_in, H, W) of any H and W, returns (B, C_out, H', W') as ``nn.Conv2d`` would.
+
+    Raises ``ValueError`` for non-positive sizes or channels that ``groups`` does not divide.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        *,
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        num_kernels: int = 4,
+        reduction: float = 0.25,
+        temperature: float = 1.0,
+    ):
+        super().__init__()
+        if min(in_channels, out_channels, groups, num_kernels) < 1:
+            raise ValueError(
+                "in_channels, out_channels, groups and num_kernels must be at least 1, "
+                f"got {in_channels}, {out_channels}, {groups} and {num_kernels}"
+            )
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}")
+        self.in_channels, self.out_channels, self.num_kernels = in_channels, out_channels, num_kernels
+        self.kernel_size, self.stride = _pair(kernel_size), _pair(stride)
+        self.padding, self.dilation, self.groups = _pair(padding), _pair(dilation), groups
+        self.attention = KernelAttention(in_channels, num_kernels, reduction=reduction, temperature=temperature)
+        self.weight = nn.Parameter(torch.empty(num_kernels, out_channels, in_channels // groups, *self.kernel_size))
+        self.bias = nn.Parameter(torch.empty(num_kernels, out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """He initialisation (fan-out, ReLU) of every kernel, zero bias: as VGG's convolutions."""
+        for kernel in self.weight:
+            nn.init.kaiming_normal_(kernel, mode="fan_out", nonlinearity="relu")
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={self.padding}, groups={self.groups}, bias={self.bias is not None}, "
+            f"num_kernels={self.num_kernels}"
+        )
+
+    def forward(
+        self, x: Tensor, *, temperature: float | None = None, return_attention: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Convolve each sample with its own kernel; with ``return_attention`` also give π (B, K)."""
+        attention = self.attention(x, temperature)  # (B, K)
+        y = self.convolve(x, attention)  # (B, C_out, H', W')
+        return (y, attention) if return_attention else y
+
+    def convolve(self, x: Tensor, attention: Tensor) -> Tensor:
+        """Aggregate the kernels per sample, then one convolution with the batch as groups."""
+        B = x.shape[0]
+        attention = attention.to(self.weight.dtype)
+        weight = (attention @ self.weight.flatten(1)).view(-1, *self.weight.shape[2:])  # (B·C_out, C_in/g, k, k)
+        bias = None if self.bias is None else (attention @ self.bias).flatten()  # (B·C_out,)
+        x = x.reshape(1, -1, *x.shape[2:])  # (1, B·C_in, H, W)
+        y = F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, B * self.groups)
+        return y.view(B, self.out_channels, *y.shape[2:])  # (B, C_out, H', W')
+
+
+def check_temperature(temperature: float) -> float:
+    """Return ``temperature``; ``ValueError`` unless it is a finite number above 0."""
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature must be a positive number, got {temperature}; 1 is a plain softmax")
+    return temperature

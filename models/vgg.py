@@ -1,0 +1,124 @@
+"""VGG19 with batch normalisation; the convolution it is given makes it plain or dynamic.
+
+Configuration E of Simonyan & Zisserman 2015, as the study trims it (Task 1): batch
+normalisation after each of the 16 convolutions, adaptive average pooling to 7x7, and one
+linear layer for a head. Plain convolutions have a bias, dynamic ones have none. The keys of
+``features`` are those of torchvision's ``vgg19_bn``.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from models.classifier import ImageClassifier
+from models.dynamic_conv import DynamicConv2d
+
+CONFIGURATION_E = (64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4, "M")
+POOLED = 7  # the head sees 512 maps of 7x7
+
+
+class VGG19(ImageClassifier):
+    """(B, 3, H, W) → logits (B, num_classes), for H and W of at least 32."""
+
+    name = "vgg19"
+
+    def __init__(
+        self,
+        *,
+        num_classes: int = 50,
+        fill: str = "aligned",
+        conv: Callable[..., nn.Module] = nn.Conv2d,
+        **arguments,
+    ):
+        """``conv`` builds each convolution; ``arguments`` are a subclass's own, see the base class."""
+        super().__init__(num_classes=num_classes, fill=fill, **arguments)
+        layers: list[nn.Module] = []
+        in_channels = 3
+        for item in CONFIGURATION_E:
+            if item == "M":
+                layers.append(nn.MaxPool2d(2))
+                continue
+            layers += [conv(in_channels, item, 3, padding=1), nn.BatchNorm2d(item), nn.ReLU(inplace=True)]
+            in_channels = item
+        self.features = nn.Sequential(*layers)
+        self.avgpool = nn.AdaptiveAvgPool2d(POOLED)
+        self.classifier = nn.Linear(in_channels * POOLED**2, num_classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """He initialisation of the plain convolutions; the dynamic ones have done their own.
+
+        A map smaller than 7x7 is replicated before the head, so its 25,088 inputs are far from
+        independent: a narrow start keeps the first logits small.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.classifier.weight, std=0.0015)
+        nn.init.zeros_(self.classifier.bias)
+
+    def classify(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+    def head(self, x: Tensor) -> Tensor:
+        x = self.avgpool(x)  # (B, 512, 7, 7)
+        return self.classifier(x.flatten(1))  # (B, num_classes)
+
+    def head_replication(self, image_size: int) -> float:
+        return (POOLED / min(POOLED, max(1, image_size // 32))) ** 2
+
+
+class DynamicVGG19(VGG19):
+    """VGG19 in which each of the 16 convolutions is a ``DynamicConv2d`` (the study, Task 1)."""
+
+    name = "dynamic_vgg19"
+
+    def __init__(
+        self,
+        *,
+        num_classes: int = 50,
+        fill: str = "aligned",
+        num_kernels: int = 4,
+        reduction: float = 0.25,
+        temperature: float = 1.0,
+    ):
+        conv = partial(DynamicConv2d, bias=False, num_kernels=num_kernels, reduction=reduction, temperature=temperature)
+        super().__init__(num_classes=num_classes, fill=fill, conv=conv, num_kernels=num_kernels, reduction=reduction)
+
+    @property
+    def dynamic_layers(self) -> list[DynamicConv2d]:
+        return [layer for layer in self.features if isinstance(layer, DynamicConv2d)]
+
+    @property
+    def temperature(self) -> float:
+        """The routers' softmax temperature, one for all layers."""
+        return self.dynamic_layers[0].attention.temperature.item()
+
+    def set_temperature(self, temperature: float) -> None:
+        """Set every router's temperature; ``ValueError`` unless positive."""
+        for layer in self.dynamic_layers:
+            layer.attention.set_temperature(temperature)
+
+    def classify(
+        self, x: Tensor, *, temperature: float | None = None, return_attention: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits; with ``return_attention`` also the attention weights (B, 16, K).
+
+        ``temperature`` overrides the saved one for this call only.
+        """
+        attention = []
+        for layer in self.features:
+            if isinstance(layer, DynamicConv2d):
+                x, weights = layer(x, temperature=temperature, return_attention=True)
+                attention.append(weights)
+            else:
+                x = layer(x)
+        logits = self.head(x)
+        return (logits, torch.stack(attention, dim=1)) if return_attention else logits
+
+    def kernel_attention(self, x: Tensor, channels: str = "RGB", **options) -> Tensor:
+        """Attention weights over the kernels, (B, 16, K), summing to 1 over K."""
+        return self(x, channels, return_attention=True, **options)[1]

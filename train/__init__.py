@@ -1,0 +1,1 @@
+"""Training, evaluation and publishing. Imports ``models``, never ``demo``."""

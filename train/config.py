@@ -1,0 +1,134 @@
+"""Everything one training run depends on. The command line is derived from these fields."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from models import MODELS
+
+Model = Literal[tuple(MODELS)]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run: config in, run folder out."""
+
+    model: Model
+    """Network to train."""
+    data_root: Path
+    """Folder with train.txt, val.txt, test.txt and images/, or with train/, val/ and test/
+    folders of class folders, or with class folders alone (then split 80/10/10)."""
+    run_dir: Path
+    """Where weights, config, metrics and curves go."""
+
+    image_size: str = "64"
+    """Pixels, or a schedule size:epochs, e.g. 32:8,64:4 (it then replaces --epochs)."""
+    epochs: int = 10
+    """Passes over the training data."""
+    batch_size: int = 128
+    """Pictures a step, per process."""
+    channels: str = "RGB"
+    """Channels to train on: a subset such as RG, or "sample" for a random subset per batch."""
+    fill: Literal["aligned", "appended"] = "aligned"
+    """Where the mean of two channels goes, see models/channels.py."""
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD with Nesterov momentum, or AdamW."""
+    lr: float = 0.1
+    """Peak learning rate."""
+    schedule: Literal["one-cycle", "cosine"] = "one-cycle"
+    """Learning rate over the run: linear warm-up then cosine to zero, or cosine alone."""
+    warmup: float = 0.2
+    """Share of the run spent warming up (one-cycle)."""
+    momentum: float = 0.9
+    """Nesterov momentum (sgd)."""
+    weight_decay: float = 5e-4
+    """On convolution and linear weights only."""
+    head_lr_scale: float | None = None
+    """Learning rate of the last linear layer against the rest; by default one over how often a
+    small map is replicated before it."""
+    label_smoothing: float = 0.1
+    """Share of the target spread over all classes."""
+    ema: float = 0.0
+    """Decay of the averaged weights that are evaluated and kept; 0 keeps the last weights."""
+    mix: Literal["none", "mixup", "cutmix", "both"] = "none"
+    """Mixing pictures within a batch ("both" picks one of the two per batch)."""
+    crop_scale: float = 0.35
+    """Smallest share of the picture a random crop keeps."""
+    clip_norm: float = 0.0
+    """Largest gradient norm; 0 does not clip."""
+
+    num_kernels: int = 4
+    """Kernels K of each dynamic convolution (dynamic_vgg19)."""
+    temperature_start: float = 30.0
+    """Softmax temperature of the routers in the first epoch (dynamic_vgg19)."""
+    temperature_end: float = 1.0
+    """Temperature after annealing; both at 34 reproduce the study."""
+    temperature_epochs: int = 10
+    """Epochs of linear annealing."""
+    blocks: Literal["none", "rrdb", "attention", "both"] = "both"
+    """Blocks of the compact network."""
+    init_from: Path | None = None
+    """Checkpoint folder to start from: the same network, or vgg19 for dynamic_vgg19."""
+    init_noise: float = 0.1
+    """Noise on each kernel when a plain network becomes dynamic, relative to the weights' spread."""
+
+    bf16: bool = False
+    """bfloat16 autocast."""
+    channels_last: bool = True
+    """Memory layout; faster on CPUs and recent GPUs."""
+    workers: int = 1
+    """Processes that load pictures; results do not depend on their number."""
+    threads: int | None = None
+    """CPU threads for arithmetic; PyTorch's choice by default."""
+    seed: int = 0
+    """Of initialisation, order and augmentation."""
+    skip_unreadable: bool = False
+    """Leave out pictures that cannot be read instead of stopping."""
+    resume: bool = False
+    """Go on from the last finished epoch in run_dir."""
+
+    def __post_init__(self) -> None:
+        """``ValueError`` for values that cannot train."""
+        for name in ("batch_size", "lr", "temperature_start", "temperature_end", "num_kernels"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("warmup", "label_smoothing", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
+        if not 0 < self.crop_scale <= 1:
+            raise ValueError(f"crop_scale must be above 0 and at most 1, got {self.crop_scale}")
+        self.sizes  # noqa: B018 - checks the schedule
+
+    @property
+    def sizes(self) -> list[int]:
+        """Image size of every epoch; ``ValueError`` for a malformed schedule."""
+        try:
+            if ":" not in self.image_size:
+                sizes = [int(self.image_size)] * self.epochs
+            else:
+                pairs = [part.split(":") for part in self.image_size.split(",")]
+                sizes = [int(size) for size, epochs in pairs for _ in range(int(epochs))]
+        except ValueError as error:
+            raise ValueError(f"image_size must be like 64 or 32:8,64:4, got {self.image_size!r}") from error
+        if not sizes or min(sizes) < 8:
+            raise ValueError(f"image_size {self.image_size!r} with epochs {self.epochs}: need an epoch, 8 px or more")
+        return sizes
+
+    @property
+    def model_arguments(self) -> dict:
+        """Constructor arguments that this run decides, without the number of classes."""
+        arguments = {"fill": self.fill}
+        if self.model == "dynamic_vgg19":
+            arguments |= {"num_kernels": self.num_kernels, "temperature": self.temperature_at(0)}
+        if self.model == "compact":
+            arguments |= {"blocks": self.blocks}
+        return arguments
+
+    def temperature_at(self, epoch: int) -> float:
+        """Temperature during ``epoch`` (from 0): linear from start to end, then constant."""
+        done = min(1.0, epoch / max(1, self.temperature_epochs))
+        return self.temperature_start + done * (self.temperature_end - self.temperature_start)
+
+    def to_dict(self) -> dict:
+        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}

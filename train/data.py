@@ -1,0 +1,207 @@
+"""Pictures on disk → batches of uint8 pixels.
+
+Three layouts are understood:
+
+- lists, as in the study: ``train.txt``, ``val.txt``, ``test.txt`` with ``images/<synset>/<file>
+  <label>`` per line (LF or CRLF), optionally ``classes.txt`` with ``<synset> <name>`` in label order;
+- ``train/``, ``val/``, ``test/`` folders of class folders (torchvision's ImageFolder);
+- class folders alone: split 80/10/10 by a hash of the file name, so that adding pictures moves none.
+
+Every picture is opened before training starts. Augmentation is seeded per picture and epoch, so
+neither the number of workers nor a resumed run changes it.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
+from torchvision.transforms import v2
+
+from models.classifier import resize
+
+SPLITS = ("train", "val", "test")
+
+
+class DataError(ValueError):
+    """The data on disk cannot be used; the message says what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Paths and labels of one split; ``synsets`` are folder names, ``class_names`` for people."""
+
+    paths: tuple[Path, ...]
+    labels: tuple[int, ...]
+    class_names: tuple[str, ...]
+    synsets: tuple[str, ...]
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def load_split(root: str | Path, name: str, *, skip_unreadable: bool = False) -> Split:
+    """One of train, val, test, every picture checked. Raises ``DataError``."""
+    root = Path(root)
+    if name not in SPLITS:
+        raise DataError(f"unknown split {name!r}; known are {', '.join(SPLITS)}")
+    if not root.is_dir():
+        raise DataError(f"no folder {root}; --data-root is the folder that holds the pictures")
+    if (root / f"{name}.txt").is_file():
+        split = from_list(root, name)
+    elif (root / name).is_dir():
+        split = from_folder(root / name)
+    elif not any((root / f"{s}.txt").is_file() or (root / s).is_dir() for s in SPLITS):
+        split = from_class_folders(root, name)
+    else:
+        raise DataError(f"{root} has other splits but neither {name}.txt nor {name}/; add one of them")
+    if not len(split):
+        raise DataError(f"split {name!r} of {root} is empty; it needs at least one picture")
+    return check_pictures(split, skip_unreadable=skip_unreadable)
+
+
+def from_list(root: Path, name: str) -> Split:
+    """The study's list format."""
+    items = []
+    for number, line in enumerate((root / f"{name}.txt").read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        path, _, label = line.strip().rpartition(" ")
+        if not path or not label.isdigit():
+            raise DataError(f"{root / f'{name}.txt'} line {number}: expected '<path> <label>', got {line.strip()!r}")
+        items.append((root / path, int(label)))
+    class_file = root / "classes.txt"
+    if class_file.is_file():
+        rows = [line.strip().partition(" ") for line in class_file.read_text("utf-8").splitlines() if line.strip()]
+        synsets, names = tuple(row[0] for row in rows), tuple(row[2] or row[0] for row in rows)
+    else:
+        folders = {label: path.parent.name for path, label in items}
+        synsets = names = tuple(folders.get(label, str(label)) for label in range(max(folders, default=-1) + 1))
+    if items and (largest := max(label for _, label in items)) >= len(synsets):
+        raise DataError(f"{name}.txt has label {largest}, but {class_file} names only {len(synsets)} classes")
+    return as_split(items, names, synsets)
+
+
+def from_folder(folder: Path) -> Split:
+    """torchvision's ImageFolder: one folder per class, classes in alphabetical order."""
+    try:
+        classes, index = find_classes(folder)
+        items = make_dataset(folder, index, extensions=IMG_EXTENSIONS, allow_empty=True)
+    except FileNotFoundError as error:
+        raise DataError(f"{folder} holds no class folders; put each class's pictures in a folder of its own") from error
+    return as_split([(Path(path), label) for path, label in items], tuple(classes), tuple(classes))
+
+
+def from_class_folders(root: Path, name: str) -> Split:
+    """The part of a flat ImageFolder that falls to this split: 80/10/10 by a hash of the file name."""
+    whole = from_folder(root)
+
+    def split_of(path: Path) -> str:
+        digit = int(hashlib.sha256(path.relative_to(root).as_posix().encode()).hexdigest(), 16) % 10
+        return {8: "val", 9: "test"}.get(digit, "train")
+
+    items = [pair for pair in zip(whole.paths, whole.labels, strict=True) if split_of(pair[0]) == name]
+    return as_split(items, whole.class_names, whole.synsets)
+
+
+def as_split(items: list[tuple[Path, int]], class_names: tuple[str, ...], synsets: tuple[str, ...]) -> Split:
+    return Split(tuple(path for path, _ in items), tuple(label for _, label in items), class_names, synsets)
+
+
+def check_pictures(split: Split, *, skip_unreadable: bool) -> Split:
+    """Open every picture; stop with the count and the first few, or leave them out when told to."""
+    with ThreadPoolExecutor() as pool:
+        readable = list(pool.map(is_readable, split.paths))
+    bad = [path for path, ok in zip(split.paths, readable, strict=True) if not ok]
+    if not bad:
+        return split
+    shown = "\n  ".join(map(str, bad[:5])) + ("\n  …" if len(bad) > 5 else "")
+    if not skip_unreadable:
+        raise DataError(
+            f"{len(bad)} of {len(split)} pictures are missing or unreadable:\n  {shown}\n"
+            "Restore them, or pass --skip-unreadable to go on without them."
+        )
+    if len(bad) == len(split):
+        raise DataError(f"none of the {len(split)} pictures can be read:\n  {shown}")
+    kept = [item for item, ok in zip(zip(split.paths, split.labels, strict=True), readable, strict=True) if ok]
+    paths, labels = zip(*kept, strict=True)
+    return Split(paths, labels, split.class_names, split.synsets, skipped=len(bad))
+
+
+def is_readable(path: Path) -> bool:
+    try:
+        read_picture(path)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
+    return True
+
+
+def read_picture(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        return picture.convert("RGB")
+
+
+class Pictures(Dataset):
+    """uint8 (3, S, S) and label of each picture of a split, augmented when ``augment`` is given.
+
+    ``epoch`` and ``size`` are set before each pass; a picture's augmentation depends only on
+    (seed, epoch, index).
+    """
+
+    def __init__(self, split: Split, *, size: int, crop_scale: float | None = None, seed: int = 0):
+        self.split, self.size, self.seed, self.epoch = split, size, seed, 0
+        self.crop_scale = crop_scale
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        picture = read_picture(self.split.paths[index])
+        if self.crop_scale is None:
+            return resize(picture, self.size), self.split.labels[index]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mix_seed(self.seed, self.epoch, index))
+            pixels = v2.functional.to_image(picture)
+            crop = v2.RandomResizedCrop(self.size, scale=(self.crop_scale, 1.0), antialias=True)
+            pixels = v2.RandomHorizontalFlip()(crop(pixels))
+        return pixels.as_subclass(Tensor), self.split.labels[index]
+
+
+class EpochSampler(Sampler[int]):
+    """All indices in an order that depends only on (seed, epoch)."""
+
+    def __init__(self, length: int, seed: int):
+        self.length, self.seed, self.epoch = length, seed, 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch, -1))
+        return iter(torch.randperm(self.length, generator=generator).tolist())
+
+
+def mix_seed(*parts: int) -> int:
+    """One 63-bit seed out of several integers."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def make_loader(pictures: Pictures, *, batch_size: int, workers: int, seed: int | None = None) -> DataLoader:
+    """Batches in order, or shuffled by ``seed`` with the last short batch dropped (if there are others)."""
+    shuffle = seed is not None
+    return DataLoader(
+        pictures,
+        batch_size=batch_size,
+        sampler=EpochSampler(len(pictures), seed) if shuffle else None,
+        num_workers=workers,
+        drop_last=shuffle and len(pictures) >= batch_size,
+        pin_memory=torch.cuda.is_available(),
+    )

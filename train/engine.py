@@ -1,0 +1,161 @@
+"""One epoch of training and one pass of evaluation. No printing, no file access."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torchvision.transforms import v2
+
+from models import SUBSETS, ImageClassifier, select_channels
+from models.classifier import normalize
+from train.config import TrainConfig
+from train.data import mix_seed
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one optimiser step reports."""
+
+    loss: float
+    correct: float
+    images: int
+    lr: float
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite; the message says at which step and learning rate."""
+
+
+def make_optimizer(model: ImageClassifier, config: TrainConfig) -> torch.optim.Optimizer:
+    """Groups: weights with decay, the rest without, the head's with their own learning-rate scale."""
+    heads = [module for module in model.modules() if isinstance(module, nn.Linear)][-1:]
+    head_ids = {id(parameter) for head in heads for parameter in head.parameters()}
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        groups.setdefault((id(parameter) in head_ids, parameter.ndim >= 2), []).append(parameter)
+    options = [
+        {"params": parameters, "head": head, "weight_decay": config.weight_decay if decayed else 0.0}
+        for (head, decayed), parameters in groups.items()
+    ]
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(options, lr=config.lr)
+    return torch.optim.SGD(options, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+
+
+def learning_rate(config: TrainConfig, progress: float) -> float:
+    """Learning rate at ``progress`` 0..1 of the run: linear warm-up (one-cycle only), cosine to zero."""
+    warmup = config.warmup if config.schedule == "one-cycle" else 0.0
+    if progress < warmup:
+        return config.lr * max(progress / warmup, 0.01)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def train_epoch(
+    accelerator: Accelerator,
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    *,
+    epoch: int,
+    steps: int,
+    num_classes: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    averaged: AveragedModel | None = None,
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> None:
+    """Train one epoch of ``steps`` steps; ``epoch`` counts from 0. Raises ``NonFiniteLossError``."""
+    model.train()
+    plain = accelerator.unwrap_model(model)
+    head_scale = config.head_lr_scale or 1 / plain.head_replication(config.sizes[epoch])
+    for index, (pixels, labels) in enumerate(batches):
+        step = epoch * steps + index
+        lr = learning_rate(config, step / (len(config.sizes) * steps))
+        for group in optimizer.param_groups:
+            group["lr"] = lr * (head_scale if group["head"] else 1.0)
+        generator = torch.Generator().manual_seed(mix_seed(config.seed, step))
+        images = normalize(pixels, mean, std)  # (B, 3, S, S)
+        if config.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        images, targets = mix_batch(images, labels, config.mix, num_classes, generator)
+        channels = draw_channels(config.channels, generator)
+
+        optimizer.zero_grad(set_to_none=True)
+        with accelerator.autocast():
+            logits = model(select_channels(images, channels), channels)  # (B, num_classes)
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=config.label_smoothing)
+        if not torch.isfinite(loss):
+            raise NonFiniteLossError(f"loss is {loss.item()} at step {step}, learning rate {lr:.4g}; lower --lr")
+        accelerator.backward(loss)
+        if config.clip_norm:
+            accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
+        optimizer.step()
+        if averaged is not None:
+            averaged.update_parameters(plain)
+        correct = (logits.argmax(1) == labels).sum()
+        on_step(Step(loss.item(), correct.item(), len(labels), lr))
+
+
+def mix_batch(
+    images: Tensor, labels: Tensor, mix: str, num_classes: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """MixUp or CutMix of a batch (then targets are (B, num_classes)), or the batch as it is."""
+    if mix == "none":
+        return images, labels
+    kinds = {"mixup": v2.MixUp(num_classes=num_classes, alpha=0.2), "cutmix": v2.CutMix(num_classes=num_classes)}
+    if mix == "both":
+        mix = ("mixup", "cutmix")[torch.randint(2, (), generator=generator)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator.initial_seed())
+        return kinds[mix](images, labels)
+
+
+def draw_channels(channels: str, generator: torch.Generator) -> str:
+    """The named subset, or for "sample" a random one: how many first, then which.
+
+    Hierarchical channel sampling of ChannelViT (Bao et al., ICLR 2024, section 3.3).
+    """
+    if channels != "sample":
+        return channels
+    count = torch.randint(1, 4, (), generator=generator).item()
+    choices = [subset for subset in SUBSETS if len(subset) == count]
+    return choices[torch.randint(len(choices), (), generator=generator)]
+
+
+@torch.inference_mode()
+def predict(
+    accelerator: Accelerator,
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    channels: str = "RGB",
+    on_batch: Callable[[int], None] = lambda images: None,
+    **options,
+) -> tuple[Tensor, Tensor]:
+    """Logits (N, num_classes) in fp32 and labels (N,), on the CPU, of a pass in eval mode.
+
+    ``options`` (``fill``, ``temperature``) go to the model. The model's mode is restored.
+    """
+    training = model.training
+    model.eval()
+    try:
+        all_logits, all_labels = [], []
+        for pixels, labels in batches:
+            images = normalize(pixels, mean, std)
+            with accelerator.autocast():
+                logits = model(select_channels(images, channels), channels, **options)
+            logits, labels = accelerator.gather_for_metrics((logits.float(), labels))
+            all_logits.append(logits.cpu())
+            all_labels.append(labels.cpu())
+            on_batch(len(labels))
+    finally:
+        model.train(training)
+    return torch.cat(all_logits), torch.cat(all_labels)

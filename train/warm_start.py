@@ -1,0 +1,58 @@
+"""Starting a network from trained weights."""
+
+import torch
+from torch import Tensor
+
+from models import ImageClassifier, load_checkpoint
+from models.checkpoint import CheckpointError
+from models.vgg import VGG19, DynamicVGG19
+
+
+def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int) -> None:
+    """Copy the weights of checkpoint folder ``source`` into ``model``.
+
+    The same network is copied; a plain ``vgg19`` becomes a dynamic one. Raises
+    ``CheckpointError`` for a missing checkpoint or any other pair.
+    """
+    loaded = load_checkpoint(source)
+    if type(loaded) is type(model):
+        state = loaded.state_dict()
+        for key in state:  # annealing starts where this run says, not where the other ended
+            if key.endswith(".temperature"):
+                state[key] = model.state_dict()[key]
+    elif isinstance(model, DynamicVGG19) and isinstance(loaded, VGG19):
+        state = plain_to_dynamic(loaded.state_dict(), model.state_dict(), noise=noise, seed=seed)
+    else:
+        raise CheckpointError(f"cannot start {model.name} from {source}, which holds {loaded.name}")
+    wanted = model.state_dict()
+    if bad := [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]:
+        raise CheckpointError(
+            f"cannot start {model.name} from {source}: {bad[0]} differs; use the same classes and arguments"
+        )
+    model.load_state_dict(state, strict=True)
+
+
+def plain_to_dynamic(
+    plain: dict[str, Tensor], dynamic: dict[str, Tensor], *, noise: float, seed: int
+) -> dict[str, Tensor]:
+    """State of a dynamic VGG19 that starts as the plain one.
+
+    Each of the K kernels is the plain kernel plus noise of ``noise`` times its spread (identical
+    kernels would get identical gradients and never part). The plain bias, which the dynamic
+    layer lacks, moves into the running mean of the normalisation behind it. Routers keep their
+    fresh initialisation.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    state = dict(dynamic)
+    for key, tensor in plain.items():
+        if key in dynamic and dynamic[key].ndim == 5:
+            kernels = tensor.expand_as(dynamic[key])
+            spread = torch.randn(kernels.shape, generator=generator) * tensor.std()
+            state[key] = kernels + noise * spread
+        elif key in dynamic:
+            state[key] = tensor.clone()
+    for key in plain.keys() - dynamic.keys():  # convolution biases: features.<i>.bias
+        index = int(key.split(".")[1])
+        mean = f"features.{index + 1}.running_mean"
+        state[mean] = state[mean] - plain[key]
+    return state
