@@ -24,8 +24,8 @@ class SelfAttention2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (tokens(conv(x)) for conv in (self.query, self.key, self.value))
-        # The kernels that never hold the N x N matrix want queries as wide as values;
-        # zeros added to both queries and keys leave their products unchanged.
+        # The kernels that never hold the N x N matrix want contiguous tokens and queries as wide
+        # as values; zeros added to both queries and keys leave their products unchanged.
         pad = (0, v.shape[-1] - q.shape[-1])
         y = F.scaled_dot_product_attention(F.pad(q, pad), F.pad(k, pad), v, scale=1.0)  # (B, 1, N, C)
         return self.gamma * y.squeeze(1).transpose(1, 2).reshape_as(x) + x
@@ -46,5 +46,5 @@ class SelfAttention2d(nn.Module):
 
 
 def tokens(x: Tensor) -> Tensor:
-    """(B, C, H, W) → (B, 1 head, N, C)."""
-    return x.flatten(2).transpose(1, 2).unsqueeze(1)
+    """(B, C, H, W) → (B, 1 head, N, C), contiguous."""
+    return x.flatten(2).transpose(1, 2).unsqueeze(1).contiguous()

@@ -24,6 +24,7 @@ BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints"
 FORMAT_VERSION = 1
 STORAGES = ("fp32", "fp16", "int8")
 WEIGHTS, CONFIG, GOLDEN = "model.safetensors", "config.json", "golden.safetensors"
+GOLDEN_TOLERANCE = 1e-3  # of the largest logit: processors and their libraries add up in different orders
 
 
 class CheckpointError(RuntimeError):
@@ -44,6 +45,7 @@ def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str 
         model=model.name,
         arguments=model.arguments,
         temperature=getattr(model, "temperature", None),
+        training=without_folders(base.training),
         storage=storage,
         format_version=FORMAT_VERSION,
     )
@@ -56,6 +58,12 @@ def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str 
     return config
 
 
+def without_folders(training: dict) -> dict:
+    """The record of a run with the last part of its paths only: checkpoints travel, folders stay private."""
+    paths = ("data_root", "run_dir", "init_from")
+    return {key: Path(value).name if key in paths and value else value for key, value in training.items()}
+
+
 def load_checkpoint(
     folder: str | Path, *, device: str | torch.device = "cpu", expected: type[ImageClassifier] | None = None
 ) -> ImageClassifier:
@@ -65,11 +73,7 @@ def load_checkpoint(
     """
     folder = Path(folder)
     config = read_config(folder / CONFIG)
-    if expected and not issubclass(MODELS[config.model], expected):
-        raise CheckpointError(
-            f"{folder / CONFIG} describes {config.model!r}, expected {expected.__name__}; "
-            f"load it with {MODELS[config.model].__name__}.from_pretrained or load_model"
-        )
+    check_class(config, expected, folder / CONFIG)
     try:
         with torch.device("meta"):  # no time spent on an initialisation that is overwritten at once
             model = build_model(config.model, **config.arguments)
@@ -101,6 +105,15 @@ def read_config(path: Path) -> ModelConfig:
     known = {field.name for field in fields(ModelConfig)}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items() if key in known}
     return ModelConfig(**values)
+
+
+def check_class(config: ModelConfig, expected: type[ImageClassifier] | None, path: Path) -> None:
+    """``CheckpointError`` if the config at ``path`` describes another architecture than ``expected``."""
+    if expected and not issubclass(MODELS[config.model], expected):
+        raise CheckpointError(
+            f"{path} describes {config.model!r}, expected {expected.__name__}; "
+            f"load it with {MODELS[config.model].__name__}.from_pretrained or load_model"
+        )
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -163,13 +176,12 @@ def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric 8-bit rounding, one scale per output channel, and per kernel for K kernels.
+    """Symmetric 8-bit rounding: (O, …) → int8 (O, …) and one fp32 scale per row (O,).
 
-    (O, …) → int8 (O, …), fp32 scale (O,); (K, O, I, k, k) → scale (K, O). The error is at
-    most half a scale.
+    A dynamic layer stacks its kernels along the first axis, so each kernel has scales of its
+    own. The error is at most half a scale.
     """
-    scale_shape = weight.shape[:2] if weight.ndim == 5 else weight.shape[:1]
-    rows = weight.float().reshape(*scale_shape, -1)
+    rows = weight.float().flatten(1)
     scale = rows.abs().amax(-1).clamp_min(1e-12) / 127
     return (rows / scale.unsqueeze(-1)).round().to(torch.int8).view(weight.shape), scale
 
@@ -194,6 +206,28 @@ def golden_logits(model: ImageClassifier, images: Tensor) -> Tensor:
     """Logits of ``images`` in full precision on the model's device, back on the CPU."""
     device = next(model.parameters()).device
     return model(images.to(device)).float().cpu()
+
+
+def verify_golden(model: ImageClassifier, folder: str | Path) -> float:
+    """Replay the golden input of a checkpoint; return the largest difference, relative to the largest logit.
+
+    Raises ``CheckpointError`` when the logits differ by more than ``GOLDEN_TOLERANCE``: the
+    weights, the config or the code are then not those that were saved.
+    """
+    path = Path(folder) / GOLDEN
+    golden = read_tensors(path)
+    if golden.keys() != {"input", "logits"}:
+        raise CheckpointError(f"{path} holds {sorted(golden)}, expected input and logits; save the checkpoint again")
+    logits, wanted = golden_logits(model, golden["input"]), golden["logits"]
+    if logits.shape != wanted.shape:
+        raise CheckpointError(f"{path} has logits {tuple(wanted.shape)}, the model gives {tuple(logits.shape)}")
+    difference = ((logits - wanted).abs().max() / wanted.abs().max()).item()
+    if not difference <= GOLDEN_TOLERANCE:  # so that NaN is refused too
+        raise CheckpointError(
+            f"{model.name} in {folder} gives other logits than {path.name} holds (they differ by {difference:.2g} "
+            f"of the largest, allowed is {GOLDEN_TOLERANCE:g}); restore its files, or save the checkpoint again"
+        )
+    return difference
 
 
 def write_safely(path: Path, write) -> None:

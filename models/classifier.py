@@ -5,11 +5,11 @@ just those; it fills the missing ones (see ``channels.py``) and hands three to `
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
@@ -110,7 +110,42 @@ class ImageClassifier(
         save_checkpoint(self, save_directory)
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, **options) -> "ImageClassifier":
-        from models.hub import load_model
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        map_location: str | torch.device | None = None,
+        strict: bool = True,
+        **download,
+    ) -> "ImageClassifier":
+        """The model of a folder or a Hub repository, as ``load_model``, if it is of this class.
 
-        return load_model(model_id, expected=cls, **options)
+        It replaces the mixin's loading, which builds a model before it looks at the config, reads
+        pickles and skips keys that do not fit. ``map_location`` is the mixin's word for ``device``;
+        ``download`` is ``revision``, ``token``, ``cache_dir``, ``force_download`` and
+        ``local_files_only``. Raises ``CheckpointError``, or ``ValueError`` for ``strict=False``.
+        """
+        from models.hub import load_model  # it needs the registry, which needs this class
+
+        if not strict:
+            raise ValueError("strict=False is not supported: every key and shape must fit")
+        return load_model(pretrained_model_name_or_path, device=device or map_location, expected=cls, **download)
+
+    def push_to_hub(self, repo_id: str, **options) -> str:
+        """The mixin's ``push_to_hub``: one commit with weights, config, golden logits and a model card.
+
+        ``python -m train.publish`` does the same for a checkpoint folder, with its evaluations.
+        """
+        options["model_card_kwargs"] = {"repo_id": repo_id} | (options.get("model_card_kwargs") or {})
+        return super().push_to_hub(repo_id, **options)
+
+    def generate_model_card(self, **details) -> ModelCard:
+        """The model card of ``model_card.py`` for what ``save_pretrained`` writes, which is full precision.
+
+        ``details`` are the function's ``repo_id`` and ``evaluations``.
+        """
+        from models.model_card import model_card
+
+        config = self.config or ModelConfig(model=self.name, arguments=self.arguments)
+        return ModelCard(model_card(replace(config, storage="fp32"), **details))

@@ -104,7 +104,7 @@ def count(model: nn.Module, image_size: int, convention: str = "fvcore") -> Cost
     rules = COUNTS[convention]
     handles = [m.register_forward_hook(hook(rules[type(m)])) for m in model.modules() if type(m) in rules]
     try:
-        model(torch.empty(1, 3, image_size, image_size, device="meta"))
+        model.eval()(torch.empty(1, 3, image_size, image_size, device="meta"))  # train mode refuses maps of one value
     finally:
         for handle in handles:
             handle.remove()

@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
+MIX_POSITIONS = 16  # maps up to 4x4: measured crossover between the two forms below
+
 
 class KernelAttention(nn.Module):
     """The router: (B, C, H, W) → attention weights (B, K) that sum to one.
@@ -43,14 +45,16 @@ class KernelAttention(nn.Module):
         temperature = self.temperature if temperature is None else check_temperature(temperature)
         squeezed = x.mean(dim=(2, 3))  # (B, C)
         scores = self.fc2(F.relu(self.fc1(squeezed)))  # (B, K)
-        return F.softmax(scores.float() / temperature, dim=1)  # (B, K), fp32 also under autocast
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))  # also under autocast
+        return F.softmax(scores / temperature, dim=1)  # (B, K)
 
 
 class DynamicConv2d(nn.Module):
     """Drop-in for ``nn.Conv2d`` whose kernel is a per-sample mixture of ``num_kernels`` kernels.
 
-    ``weight`` is (K, C_out, C_in / groups, k, k) and ``bias`` (K, C_out) or None. Takes
-    (B, C_in, H, W) of any H and W, returns (B, C_out, H', W') as ``nn.Conv2d`` would.
+    The K kernels are stacked along the first axis, so that ``weight`` (K·C_out, C_in / groups, k, k)
+    has a convolution's four axes and takes any memory format; ``bias`` is (K·C_out,) or None.
+    Takes (B, C_in, H, W) of any H and W, returns (B, C_out, H', W') as ``nn.Conv2d`` would.
 
     Raises ``ValueError`` for non-positive sizes or channels that ``groups`` does not divide.
     """
@@ -82,13 +86,13 @@ class DynamicConv2d(nn.Module):
         self.kernel_size, self.stride = _pair(kernel_size), _pair(stride)
         self.padding, self.dilation, self.groups = _pair(padding), _pair(dilation), groups
         self.attention = KernelAttention(in_channels, num_kernels, reduction=reduction, temperature=temperature)
-        self.weight = nn.Parameter(torch.empty(num_kernels, out_channels, in_channels // groups, *self.kernel_size))
-        self.bias = nn.Parameter(torch.empty(num_kernels, out_channels)) if bias else None
+        self.weight = nn.Parameter(torch.empty(num_kernels * out_channels, in_channels // groups, *self.kernel_size))
+        self.bias = nn.Parameter(torch.empty(num_kernels * out_channels)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """He initialisation (fan-out, ReLU) of every kernel, zero bias: as VGG's convolutions."""
-        for kernel in self.weight:
+        for kernel in self.weight.chunk(self.num_kernels):
             nn.init.kaiming_normal_(kernel, mode="fan_out", nonlinearity="relu")
         if self.bias is not None:
             nn.init.zeros_(self.bias)
@@ -109,14 +113,47 @@ class DynamicConv2d(nn.Module):
         return (y, attention) if return_attention else y
 
     def convolve(self, x: Tensor, attention: Tensor) -> Tensor:
-        """Aggregate the kernels per sample, then one convolution with the batch as groups."""
-        B = x.shape[0]
+        """The convolution of each sample with Σ_k π_k W_k, by the cheaper of two equal forms."""
+        B, positions = x.shape[0], x.shape[2] * x.shape[3]
+        form = mix if B > 1 and positions <= MIX_POSITIONS else aggregate
         attention = attention.to(self.weight.dtype)
-        weight = (attention @ self.weight.flatten(1)).view(-1, *self.weight.shape[2:])  # (B·C_out, C_in/g, k, k)
-        bias = None if self.bias is None else (attention @ self.bias).flatten()  # (B·C_out,)
-        x = x.reshape(1, -1, *x.shape[2:])  # (1, B·C_in, H, W)
-        y = F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, B * self.groups)
-        return y.view(B, self.out_channels, *y.shape[2:])  # (B, C_out, H', W')
+        return form(x, attention, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+def aggregate(x, attention, weight, bias, stride, padding, dilation, groups) -> Tensor:
+    """Aggregate the kernels per sample, then one convolution with the batch as groups.
+
+    One sample costs one dense convolution. Many samples on small maps are bound by the memory
+    that their aggregated kernels take.
+    """
+    B, K = attention.shape
+    out_channels = len(weight) // K
+    stored = weight.permute(0, 2, 3, 1) if is_channels_last(weight) else weight  # as it lies in memory: no copy
+    kernels = (attention @ stored.reshape(K, -1)).view(B * out_channels, *stored.shape[1:])
+    kernels = kernels.permute(0, 3, 1, 2) if is_channels_last(weight) else kernels  # (B·C_out, C_in/g, k, k)
+    biases = None if bias is None else (attention @ bias.view(K, out_channels)).flatten()  # (B·C_out,)
+    x = x.reshape(1, -1, *x.shape[2:])  # (1, B·C_in, H, W)
+    y = F.conv2d(x, kernels, biases, stride, padding, dilation, B * groups)  # (1, B·C_out, H', W')
+    return y.view(B, out_channels, *y.shape[2:])
+
+
+def mix(x, attention, weight, bias, stride, padding, dilation, groups) -> Tensor:
+    """Scale the input by each π_k, then one dense convolution over K·C_in channels.
+
+    Equal because convolution is linear: W(x) * x = Σ_k W_k * (π_k x). K times the arithmetic of
+    ``aggregate``, but no kernel per sample; cheaper where maps are small.
+    """
+    B, K = attention.shape
+    out_channels = len(weight) // K
+    x = x.unflatten(1, (groups, 1, -1))  # (B, g, 1, C_in/g, H, W)
+    x = x * attention.view(B, 1, K, 1, 1, 1)  # (B, g, K, C_in/g, H, W)
+    kernels = torch.cat(weight.chunk(K), dim=1)  # (C_out, K·C_in/g, k, k)
+    y = F.conv2d(x.flatten(1, 3), kernels, None, stride, padding, dilation, groups)  # (B, C_out, H', W')
+    return y if bias is None else y + (attention @ bias.view(K, out_channels)).view(B, out_channels, 1, 1)
+
+
+def is_channels_last(weight: Tensor) -> bool:
+    return not weight.is_contiguous() and weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def check_temperature(temperature: float) -> float:

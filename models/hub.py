@@ -1,16 +1,34 @@
-"""Loading by name: bundled weights, a folder, or a repository on the Hugging Face Hub."""
+"""Loading by name: bundled weights, a folder, or a repository on the Hugging Face Hub.
 
+A repository is resolved to one commit first, by a request that is never repeated: the Hub's own
+client would go on trying for 23 seconds, or for ever behind a firewall that swallows packets.
+When the Hub cannot be reached, the cache answers at once.
+"""
+
+import hashlib
 import re
 from pathlib import Path
 
+import httpx2  # the HTTP library of huggingface_hub; its errors are not wrapped there
 import torch
-from huggingface_hub import hf_hub_download
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
-from models.checkpoint import BUNDLED, CONFIG, WEIGHTS, CheckpointError, load_checkpoint
+from models.checkpoint import BUNDLED, CONFIG, WEIGHTS, CheckpointError, check_class, load_checkpoint, read_config
 from models.classifier import ImageClassifier
 from models.registry import MODELS
 
 REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+REACH_S = 4  # the Hub counts as out of reach when it has not answered after this many seconds
 
 
 def load_model(
@@ -25,16 +43,18 @@ def load_model(
 
     ``source`` is a name of ``MODELS`` (bundled weights), a checkpoint folder, or a Hub
     repository ``"user/name"`` at ``revision`` (branch, tag or commit). ``device`` defaults to
-    the GPU if there is one. ``download`` goes to ``hf_hub_download`` (token, cache_dir, …).
-    Raises ``CheckpointError`` with the file and the remedy.
+    the GPU if there is one; ``expected`` refuses another architecture. ``download`` goes to
+    ``fetch`` (token, cache_dir, …). Raises ``CheckpointError`` with the file and the remedy.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if revision and (str(source) in MODELS or Path(source).is_dir()):
+        raise CheckpointError(f"{str(source)!r} is on this machine, so it has no revision {revision!r}; leave it out")
     if str(source) in MODELS:
         folder = BUNDLED / str(source)
     elif Path(source).is_dir():
         folder = Path(source)
     elif REPO_ID.fullmatch(str(source)):
-        folder = fetch(str(source), revision=revision, **download)
+        folder = fetch(str(source), revision=revision, expected=expected, **download)
     else:
         raise CheckpointError(
             f"no checkpoint {str(source)!r}; give one of {', '.join(MODELS)}, an existing folder, "
@@ -43,8 +63,116 @@ def load_model(
     return load_checkpoint(folder, device=device, expected=expected)
 
 
-def fetch(repo_id: str, **download) -> Path:
-    """Download (or find in the cache) a repository's config and weights; return their folder."""
-    for name in (CONFIG, WEIGHTS):
-        path = hf_hub_download(repo_id, name, **download)
-    return Path(path).parent
+def fetch(
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    expected: type[ImageClassifier] | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    force_download: bool = False,
+    local_files_only: bool = False,
+) -> Path:
+    """The folder of a repository's config and weights, both of one commit, from the cache where possible.
+
+    The config is read, and compared with ``expected``, before the weights are downloaded. The
+    other arguments are those of ``hf_hub_download``. Raises ``CheckpointError``.
+    """
+    options = {"token": token, "cache_dir": cache_dir, "etag_timeout": REACH_S}
+    unreachable = None
+    try:
+        if not local_files_only:
+            unreachable = probe(repo_id, revision, token)
+        if unreachable and force_download:
+            raise unreachable
+        options |= {"local_files_only": local_files_only or unreachable is not None, "force_download": force_download}
+        config = Path(hf_hub_download(repo_id, CONFIG, revision=revision, **options))
+        check_hash(config)
+        check_class(read_config(config), expected, config)
+        weights = Path(hf_hub_download(repo_id, WEIGHTS, revision=config.parent.name, **options))
+        check_hash(weights)
+    except CheckpointError:
+        raise
+    except (HFValidationError, httpx2.HTTPError, OSError, RuntimeError) as error:  # RuntimeError: Xet downloads
+        raise CheckpointError(explain(error, repo_id, revision or "main", unreachable)) from error
+    return weights.parent
+
+
+def probe(repo_id: str, revision: str | None, token: str | bool | None) -> Exception | None:
+    """Ask the Hub once for a revision. Returns why it is out of reach, or None when it has it.
+
+    Raises the Hub's own error for what does not exist or is not ours to read.
+    """
+    try:
+        HfApi(token=token).model_info(repo_id, revision=revision, timeout=REACH_S)
+    except (httpx2.TransportError, OfflineModeIsEnabled) as error:
+        return error
+    except HfHubHTTPError as error:
+        if error.response.status_code < 500:
+            raise
+        return error
+    return None
+
+
+def explain(error: Exception, repo_id: str, revision: str, unreachable: Exception | None) -> str:
+    """One sentence for a failed download: what happened and what to do."""
+    url = f"https://huggingface.co/{repo_id}"
+    match error:
+        case _ if error is unreachable:
+            return f"cannot download {repo_id}: the Hub is out of reach ({first_line(error)}); go online and load again"
+        case GatedRepoError():
+            return f"{repo_id} is gated; accept its terms at {url}, log in with `hf auth login`, then load again"
+        case RepositoryNotFoundError():
+            return (
+                f"no folder {repo_id!r} here and no repository of that name on the Hub (or it is private); "
+                "check the name, or log in with `hf auth login`"
+            )
+        case RevisionNotFoundError():
+            return f"{repo_id} has no revision {revision!r}; see {url}/tree/main for its branches and tags"
+        case LocalEntryNotFoundError():
+            why = (
+                f"the Hub is out of reach ({first_line(unreachable)})" if unreachable else "downloads are switched off"
+            )
+            return (
+                f"{repo_id} at {revision!r} is not in the cache and {why}; "
+                f"go online and load again, or use bundled weights: {', '.join(MODELS)}"
+            )
+        case EntryNotFoundError():
+            return (
+                f"{repo_id} at {revision!r} lacks {CONFIG} or {WEIGHTS}; a checkpoint has both, "
+                "and pickled weights (.pt, .pth, .bin) are never read"
+            )
+        case HFValidationError():
+            return f"{repo_id!r} cannot be the name of a Hub repository ({first_line(error)})"
+        case HfHubHTTPError() if error.response.status_code in (401, 403):
+            return f"the Hub refuses access to {repo_id}; log in with `hf auth login` and a token that may read it"
+        case _:
+            return f"the download of {repo_id} broke off ({first_line(error)}); load again"
+
+
+def first_line(text: object) -> str:
+    """The Hub's messages run over several lines; the first says what happened."""
+    return str(text).strip().partition("\n")[0]
+
+
+def check_hash(path: Path) -> None:
+    """Compare a cached file with its hash; ``CheckpointError`` if it is not what the Hub announced.
+
+    The cache links each file to a blob named after its sha256, or after git's sha1 of a small
+    file. Where the cache has no links (Windows), the length was checked on download.
+    """
+    expected = path.readlink().name if path.is_symlink() else ""
+    if len(expected) == 64:
+        digest = hashlib.sha256()
+    elif len(expected) == 40:
+        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    else:
+        return
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    if digest.hexdigest() != expected:
+        raise CheckpointError(
+            f"{path} is truncated or was changed: its hash is not the one the Hub announced; "
+            "load again with force_download=True"
+        )

@@ -16,8 +16,8 @@ class ResNet34(ImageClassifier, ResNet):
     name = "resnet34"
 
     def __init__(self, *, num_classes: int = 50, fill: str = "aligned"):
-        ResNet.__init__(self, BasicBlock, [3, 4, 6, 3], num_classes=num_classes)
         self.describe(num_classes=num_classes, fill=fill)
+        ResNet.__init__(self, BasicBlock, [3, 4, 6, 3], num_classes=num_classes)
 
     def classify(self, x: Tensor) -> Tensor:
         return self._forward_impl(x)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from models import MODELS
+from models.channels import parse_channels
 
 Model = Literal[tuple(MODELS)]
 
@@ -98,6 +99,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
         if not 0 < self.crop_scale <= 1:
             raise ValueError(f"crop_scale must be above 0 and at most 1, got {self.crop_scale}")
+        if self.channels != "sample":
+            parse_channels(self.channels)
         self.sizes  # noqa: B018 - checks the schedule
 
     @property
@@ -111,8 +114,12 @@ class TrainConfig:
                 sizes = [int(size) for size, epochs in pairs for _ in range(int(epochs))]
         except ValueError as error:
             raise ValueError(f"image_size must be like 64 or 32:8,64:4, got {self.image_size!r}") from error
-        if not sizes or min(sizes) < 8:
-            raise ValueError(f"image_size {self.image_size!r} with epochs {self.epochs}: need an epoch, 8 px or more")
+        smallest = 32 if self.model.endswith("vgg19") else 8  # five poolings need 32 px
+        if not sizes or min(sizes) < smallest:
+            raise ValueError(
+                f"image_size {self.image_size!r} with epochs {self.epochs}: "
+                f"{self.model} needs at least one epoch, {smallest} px or more"
+            )
         return sizes
 
     @property

@@ -70,11 +70,11 @@ def load_split(root: str | Path, name: str, *, skip_unreadable: bool = False) ->
 def from_list(root: Path, name: str) -> Split:
     """The study's list format."""
     items = []
-    for number, line in enumerate((root / f"{name}.txt").read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate((root / f"{name}.txt").read_text("utf-8-sig").split("\n"), 1):
         if not line.strip():
             continue
         path, _, label = line.strip().rpartition(" ")
-        if not path or not label.isdigit():
+        if not path or not label.isdecimal():
             raise DataError(f"{root / f'{name}.txt'} line {number}: expected '<path> <label>', got {line.strip()!r}")
         items.append((root / path, int(label)))
     class_file = root / "classes.txt"
@@ -144,7 +144,10 @@ def is_readable(path: Path) -> bool:
 
 
 def read_picture(path: Path) -> Image.Image:
+    """Any picture as 8-bit RGB."""
     with Image.open(path) as picture:
+        if picture.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8, not scale them
+            return picture.convert("I").point(lambda value: value * (1 / 257)).convert("RGB")
         return picture.convert("RGB")
 
 

@@ -73,7 +73,9 @@ def train_epoch(
     """Train one epoch of ``steps`` steps; ``epoch`` counts from 0. Raises ``NonFiniteLossError``."""
     model.train()
     plain = accelerator.unwrap_model(model)
-    head_scale = config.head_lr_scale or 1 / plain.head_replication(config.sizes[epoch])
+    head_scale = config.head_lr_scale
+    if head_scale is None:
+        head_scale = 1 / plain.head_replication(config.sizes[epoch])
     for index, (pixels, labels) in enumerate(batches):
         step = epoch * steps + index
         lr = learning_rate(config, step / (len(config.sizes) * steps))

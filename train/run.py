@@ -25,8 +25,8 @@ import torchvision
 import tyro
 import yaml
 from accelerate import Accelerator
-from accelerate.utils import set_seed
-from safetensors import safe_open
+from accelerate.utils import broadcast, set_seed
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -68,7 +68,11 @@ def train(config: TrainConfig) -> ImageClassifier:
     split = load_split(config.data_root, "train", skip_unreadable=config.skip_unreadable)
     val = load_split(config.data_root, "val", skip_unreadable=config.skip_unreadable)
     if val.synsets != split.synsets:
-        raise DataError(f"train has {len(split.synsets)} classes, val {len(val.synsets)}; they must be the same")
+        differing = ", ".join(sorted({*split.synsets} ^ {*val.synsets})[:5])
+        raise DataError(
+            f"train has {len(split.synsets)} classes, val {len(val.synsets)}; they must be the same ({differing}); "
+            "name them all in classes.txt, or give both splits the same class folders"
+        )
 
     pictures = Pictures(split, size=config.sizes[0], crop_scale=config.crop_scale, seed=config.seed)
     loader = make_loader(pictures, batch_size=config.batch_size, workers=config.workers, seed=config.seed)
@@ -77,20 +81,26 @@ def train(config: TrainConfig) -> ImageClassifier:
     val_loader = make_loader(val_pictures, batch_size=config.batch_size, workers=config.workers)
 
     plain = build_model(config.model, num_classes=len(split.synsets), **config.model_arguments)
-    if config.init_from:
+    state_path = config.run_dir / STATE
+    resuming = config.resume and state_path.is_file()
+    if config.init_from and not resuming:
         warm_start(plain, str(config.init_from), noise=config.init_noise, seed=config.seed)
     if config.channels_last:
         plain = plain.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(plain, config)
     model, optimizer, loader, val_loader = accelerator.prepare(plain, optimizer, loader, val_loader)
+    if not len(loader):
+        raise DataError(
+            f"{len(split)} training pictures are fewer than one batch of {config.batch_size} "
+            f"for each of {accelerator.num_processes} processes; lower --batch-size"
+        )
     averaged = None
     if config.ema:
         averaged = AveragedModel(plain, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
     kept: ImageClassifier = averaged.module if averaged else plain  # what is evaluated and saved
 
     progress = Progress()
-    state_path = config.run_dir / STATE
-    if config.resume and state_path.is_file():
+    if resuming:
         progress = load_state(state_path, config, plain, averaged, optimizer)
     if accelerator.is_main_process:
         start_folder(config, split, progress)
@@ -111,6 +121,7 @@ def train(config: TrainConfig) -> ImageClassifier:
             epoch=epoch, steps=steps, num_classes=len(split.synsets),
             mean=kept.config.mean, std=kept.config.std, averaged=averaged, on_step=meter,
         )  # fmt: skip
+        broadcast([*plain.buffers(), *kept.buffers()])  # running statistics are each process's own until here
         row = meter.close() | {"epoch": epoch + 1, "size": size, "train_s": time.perf_counter() - started}
         if hasattr(plain, "set_temperature"):
             kept.set_temperature(config.temperature_at(epoch))
@@ -175,8 +186,10 @@ def val_channels(config: TrainConfig) -> str:
 
 
 def start_folder(config: TrainConfig, split: Split, progress: Progress) -> None:
-    """Write ``run.json`` and drop metrics of an epoch that a kill left unfinished."""
+    """Write ``run.json``; drop metrics of an epoch that a kill left unfinished and the state of an older run."""
     config.run_dir.mkdir(parents=True, exist_ok=True)
+    if not progress.epoch:
+        (config.run_dir / STATE).unlink(missing_ok=True)
     about = {
         "config": config.to_dict(),
         "command": " ".join(sys.argv),
@@ -187,7 +200,8 @@ def start_folder(config: TrainConfig, split: Split, progress: Progress) -> None:
         "train_images": len(split),
         "skipped_images": split.skipped,
     }
-    (config.run_dir / "run.json").write_text(json.dumps(about, indent=2) + "\n")
+    text = json.dumps(about, indent=2) + "\n"
+    write_safely(config.run_dir / "run.json", lambda path: path.write_text(text))
     write_metrics(config.run_dir, progress.rows)
     if split.skipped:
         tqdm.write(f"left out {split.skipped} unreadable pictures, {len(split)} remain")
@@ -224,10 +238,16 @@ def save_state(path: Path, progress: Progress, plain, averaged, optimizer) -> No
 
 
 def load_state(path: Path, config: TrainConfig, plain, averaged, optimizer) -> Progress:
-    """Restore what ``save_state`` wrote; ``CheckpointError`` when it is another configuration's."""
-    with safe_open(path, "pt") as file:
-        about, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    saved = json.loads((config.run_dir / "run.json").read_text())["config"]
+    """Restore what ``save_state`` wrote; ``CheckpointError`` when it is damaged or another configuration's."""
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        saved = json.loads((config.run_dir / "run.json").read_text())["config"]
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"cannot resume from {path} and run.json beside it ({error}); start again without --resume"
+        ) from error
     ignored = {"resume", "workers", "threads", "data_root", "run_dir"}
     changed = [key for key, value in config.to_dict().items() if key not in ignored and saved.get(key) != value]
     if changed:
@@ -264,7 +284,7 @@ def parse(arguments: list[str] | None = None) -> TrainConfig:
     recipe = argparse.ArgumentParser(add_help=False)
     recipe.add_argument("--recipe", type=Path)
     known, rest = recipe.parse_known_args(arguments)
-    values = yaml.safe_load(known.recipe.read_text()) if known.recipe else {}
+    values = (yaml.safe_load(known.recipe.read_text()) if known.recipe else None) or {}
     flags = [part for key, value in values.items() for part in flag(key, value)]
     return tyro.cli(TrainConfig, args=flags + rest, prog="python -m train.run", description=__doc__)
 
@@ -279,7 +299,7 @@ def flag(key: str, value: object) -> list[str]:
 def main() -> None:
     try:
         train(parse())
-    except (DataError, CheckpointError, NonFiniteLossError, ValueError) as error:
+    except (CheckpointError, NonFiniteLossError, ValueError, OSError, yaml.YAMLError) as error:
         sys.exit(f"error: {error}")
 
 

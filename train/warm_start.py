@@ -25,7 +25,8 @@ def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int) 
     else:
         raise CheckpointError(f"cannot start {model.name} from {source}, which holds {loaded.name}")
     wanted = model.state_dict()
-    if bad := [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]:
+    shapes, wanted_shapes = ({key: value.shape for key, value in tensors.items()} for tensors in (state, wanted))
+    if bad := sorted(key for key in state.keys() | wanted if shapes.get(key) != wanted_shapes.get(key)):
         raise CheckpointError(
             f"cannot start {model.name} from {source}: {bad[0]} differs; use the same classes and arguments"
         )
@@ -45,8 +46,8 @@ def plain_to_dynamic(
     generator = torch.Generator().manual_seed(seed)
     state = dict(dynamic)
     for key, tensor in plain.items():
-        if key in dynamic and dynamic[key].ndim == 5:
-            kernels = tensor.expand_as(dynamic[key])
+        if key in dynamic and dynamic[key].shape != tensor.shape:  # K kernels stacked
+            kernels = tensor.repeat(len(dynamic[key]) // len(tensor), 1, 1, 1)
             spread = torch.randn(kernels.shape, generator=generator) * tensor.std()
             state[key] = kernels + noise * spread
         elif key in dynamic:

@@ -1,0 +1,370 @@
+"""Model cards: the README.md that travels with the weights, made from config and evaluations.
+
+Every figure in a card comes from ``config.json``, from an evaluation file or from building the
+network; none is written here. The examples that load weights without this code are run by the
+tests as they stand in the card.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from huggingface_hub import EvalResult, ModelCardData
+
+from models.classifier import ModelConfig
+from models.costs import cost_of
+from models.registry import MODELS, build_model
+
+TITLES = {
+    "vgg19": "VGG19",
+    "dynamic_vgg19": "VGG19 with dynamic convolution",
+    "compact": "A compact network: RRDB beside self-attention",
+    "resnet34": "ResNet34",
+}
+SUMMARIES = {
+    "vgg19": "VGG19 with batch normalisation and one linear layer for a head: the plain one beside `dynamic_vgg19`.",
+    "dynamic_vgg19": "VGG19 in which each of the 16 convolutions mixes K kernels per picture, by an attention that "
+    "looks at the picture's channels: π(x) = softmax(FC₂(ReLU(FC₁(GAP(x)))) / temperature), W(x) = Σ_k π_k(x) · W_k.",
+    "compact": "Two convolutions with a residual-in-residual dense block and a self-attention block in parallel "
+    "between them, their outputs added.",
+    "resnet34": "torchvision's ResNet34 with a head for these classes, the yardstick of `compact`.",
+}
+REFERENCES = {
+    "vgg19": ("Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015",),
+    "dynamic_vgg19": (
+        "Chen et al., Dynamic Convolution: Attention over Convolution Kernels, CVPR 2020",
+        "Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015",
+    ),
+    "compact": (
+        "Wang et al., ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks, ECCV Workshops 2018",
+        "Zhang et al., Self-Attention Generative Adversarial Networks, ICML 2019",
+    ),
+    "resnet34": ("He et al., Deep Residual Learning for Image Recognition, CVPR 2016",),
+}
+RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
+    "image_size", "epochs", "batch_size", "channels", "optimizer", "lr", "schedule", "warmup", "momentum",
+    "weight_decay", "label_smoothing", "mix", "crop_scale", "ema", "init_from", "init_noise", "temperature_start",
+    "temperature_end", "temperature_epochs", "bf16", "seed",
+)  # fmt: skip
+
+FUNCTIONAL = "import torch\nimport torch.nn.functional as F\n"
+BEFORE = {"vgg19": "import torch\n", "dynamic_vgg19": FUNCTIONAL, "compact": FUNCTIONAL, "resnet34": ""}
+AFTER = {"vgg19": "from torchvision.models import vgg19_bn\n", "resnet34": "from torchvision.models import resnet34\n"}
+LOAD = """\
+from huggingface_hub import hf_hub_download
+from safetensors.torch import load_file
+{after}
+state = load_file(hf_hub_download("{repo_id}", "model.safetensors"))
+"""
+UNPACK = {
+    "fp32": "",
+    "fp16": """\
+state = {key: value.float() for key, value in state.items()}
+""",
+    "int8": """\
+# each 8-bit weight has a scale per output channel (and per kernel) beside it
+for key in [key for key in state if f"{key}.scale" in state]:
+    scale = state.pop(f"{key}.scale")
+    state[key] = state[key] * scale.reshape(scale.shape + (1,) * (state[key].ndim - scale.ndim))
+state = {key: value.float() for key, value in state.items()}
+""",
+}
+BATCH_NORM = """\
+def batch_norm(x, key):
+    return F.batch_norm(x, *(state[f"{key}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")))
+"""
+NETWORKS = {
+    "vgg19": """\
+
+model = vgg19_bn(init_weights=False)
+model.classifier = torch.nn.Linear(25088, len(state["classifier.bias"]))
+model.load_state_dict(state)
+model.eval()
+""",
+    "dynamic_vgg19": f"""\
+
+
+def dynamic_conv(x, key):  # each sample is convolved with its own mixture of K kernels
+    hidden = F.relu(F.linear(x.mean((2, 3)), state[f"{{key}}.attention.fc1.weight"]))
+    scores = F.linear(hidden, state[f"{{key}}.attention.fc2.weight"], state[f"{{key}}.attention.fc2.bias"])
+    attention = torch.softmax(scores / state[f"{{key}}.attention.temperature"], dim=1)  # (B, K)
+    weight = state[f"{{key}}.weight"]  # the K kernels, one after the other: (K·C_out, C_in, 3, 3)
+    kernels = (attention @ weight.reshape(attention.shape[1], -1)).reshape(len(x), -1, *weight.shape[1:])
+    return torch.cat([F.conv2d(x[b : b + 1], kernels[b], padding=1) for b in range(len(x))])
+
+
+{BATCH_NORM}
+
+def model(x):
+    index = 0
+    for convolutions in (2, 2, 4, 4, 4):  # before each halving
+        for _ in range(convolutions):
+            x = F.relu(batch_norm(dynamic_conv(x, f"features.{{index}}"), f"features.{{index + 1}}"))
+            index += 3  # convolution, batch norm, ReLU
+        x = F.max_pool2d(x, 2)
+        index += 1
+    x = F.adaptive_avg_pool2d(x, 7).flatten(1)
+    return F.linear(x, state["classifier.weight"], state["classifier.bias"])
+""",
+    "compact": f"""\
+
+
+def conv(x, key, padding=1):
+    return F.conv2d(x, state[f"{{key}}.weight"], state[f"{{key}}.bias"], padding=padding)
+
+
+{BATCH_NORM}
+
+def stage(x, key):
+    return F.max_pool2d(F.relu(batch_norm(conv(x, f"{{key}}.0"), f"{{key}}.1")), 2)
+
+
+def rrdb(x):
+    y = x
+    for i in range(3):
+        key = f"branches.rrdb.body.{{i}}"
+        a = F.relu(conv(y, f"{{key}}.conv1"))
+        b = F.relu(conv(torch.cat([y, a], 1), f"{{key}}.conv2"))
+        y = y + 0.2 * conv(torch.cat([y, a, b], 1), f"{{key}}.conv3")
+    return x + 0.2 * y
+
+
+def attention(x):
+    q, k, v = (conv(x, f"branches.attention.{{name}}", 0).flatten(2) for name in ("query", "key", "value"))
+    weights = torch.softmax(q.transpose(1, 2) @ k, dim=2)  # (B, N, N)
+    return state["branches.attention.gamma"] * (v @ weights.transpose(1, 2)).reshape(x.shape) + x
+
+
+def model(x):
+    x = stage(x, "stem")
+    branches = [block(x) for name, block in (("rrdb", rrdb), ("attention", attention)) if has(name)]
+    x = sum(branches) if branches else x
+    x = stage(x, "neck").mean((2, 3))
+    return F.linear(x, state["classifier.weight"], state["classifier.bias"])
+
+
+def has(branch):
+    return any(key.startswith(f"branches.{{branch}}.") for key in state)
+""",
+    "resnet34": """\
+
+model = resnet34(num_classes=len(state["fc.bias"]))
+model.load_state_dict(state)
+model.eval()
+""",
+}
+
+
+def model_card(config: ModelConfig, *, repo_id: str = "USER/NAME", evaluations: Sequence[dict] = ()) -> str:
+    """The card of a checkpoint as Markdown with the Hub's YAML header, the same text for the same input.
+
+    ``evaluations`` are files of ``train.evaluate`` (see ``find_evaluations``).
+    """
+    sections = (
+        f"# {TITLES[config.model]}\n\n{SUMMARIES[config.model]}",
+        loading(config, repo_id),
+        results(config, evaluations),
+        recipe(config),
+        cost(config),
+        keys(config),
+        limits(config),
+        "## Licence and citation\n\nCode and weights: Apache-2.0. The method is that of:\n\n"
+        + "\n".join(f"- {reference}." for reference in REFERENCES[config.model]),
+    )
+    return f"---\n{metadata(config, repo_id, evaluations)}---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -> list[dict]:
+    """Test-set evaluations of this checkpoint among the JSON files of a folder, in the order of their names.
+
+    An evaluation belongs to a checkpoint of the same network in a folder of the same name.
+    Raises ``ValueError`` naming a file that is not JSON.
+    """
+    found = []
+    for path in sorted(results_dir.glob("*.json")):
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is not JSON ({error}); write it again with train.evaluate, or remove it"
+            ) from error
+        found += [
+            evaluation
+            for evaluation in evaluations_in(result)
+            if evaluation["split"] == "test"
+            and evaluation["model"] == config.model
+            and Path(evaluation["checkpoint"]).name == checkpoint.resolve().name
+        ]
+    return found
+
+
+def evaluations_in(result: dict) -> list[dict]:
+    """The evaluations in one result file: itself, both sides of a comparison, or none."""
+    kind = result.get("kind") if isinstance(result, dict) else None
+    if kind == "comparison":
+        return [result["first"], result["second"]]
+    return [result] if kind == "evaluation" else []
+
+
+def metadata(config: ModelConfig, repo_id: str, evaluations: Sequence[dict]) -> str:
+    """The YAML header: what the mixin says of the class, and the results as the Hub's model index."""
+    shared = MODELS[config.model]._hub_mixin_info.model_card_data.to_dict()
+    indexed = [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type=evaluation["data"],
+            dataset_name=f"{evaluation['data']} ({row['channels']} channels, {evaluation['fill']} fill)",
+            dataset_split=evaluation["split"],
+            metric_type=metric,
+            metric_value=round(row[metric], 4),
+        )
+        for evaluation in evaluations
+        for row in evaluation["rows"]
+        for metric in ("accuracy", "f1")
+    ]
+    results = {"model_name": repo_id.partition("/")[2] or config.model, "eval_results": indexed} if indexed else {}
+    return ModelCardData(**shared, **results).to_yaml() + "\n"
+
+
+def loading(config: ModelConfig, repo_id: str) -> str:
+    size, mean, std = config.input_size, numbers(config.mean), numbers(config.std)
+    dynamic = ", temperature=30" if config.model == "dynamic_vgg19" else ""
+    load = LOAD.replace("{repo_id}", repo_id).replace("{after}", AFTER.get(config.model, ""))
+    example = BEFORE[config.model] + load + UNPACK[config.storage] + NETWORKS[config.model]
+    return f"""\
+## Use
+
+With the code of DynConv Lab:
+
+```python
+from models import load_model
+
+model = load_model("{repo_id}")  # a revision="v1" pins it
+images = model.config.preprocess(picture)[None]  # a PIL picture → (1, 3, {size}, {size})
+logits = model(images)
+logits = model(images[:, :2], channels="RG"{dynamic})  # any subset of the channels
+```
+
+Without it:
+
+```python
+{example}```
+
+`logits = model(images)` then takes a batch (B, 3, {size}, {size}): the whole picture resized, on the scale 0 to 1, \
+minus {mean}, divided by {std}, per channel. \
+`config.json` holds the names of the {len(config.class_names) or config.arguments["num_classes"]} classes in the \
+order of the logits, `golden.safetensors` an input with the logits it must give."""
+
+
+def results(config: ModelConfig, evaluations: Sequence[dict]) -> str:
+    text = ["## Results"]
+    for evaluation in evaluations:
+        stored = evaluation["storage"]
+        other = f"; measured with the weights stored as {stored}, this file is {config.storage}"
+        text.append(
+            f"{evaluation['data']}, {evaluation['split']}, {evaluation['n']:,} pictures, missing channels filled "
+            f"`{evaluation['fill']}`; macro averages in %, Wilson 95 % intervals"
+            f"{other if stored != config.storage else ''}."
+        )
+        text.append(
+            table(
+                ("channels", "accuracy", "95 % interval", "precision", "recall", "F1"), map(cells, evaluation["rows"])
+            )
+        )
+    if (accuracy := config.metrics.get("val_accuracy")) is not None:
+        full = config.metrics.get("val_accuracy_full_precision")
+        rounded = f" ({percent(full)} % before the weights were rounded)" if full is not None else ""
+        text.append(f"Accuracy on validation, on which the epoch was chosen: {percent(accuracy)} %{rounded}.")
+    if len(text) == 1:
+        text.append("Not evaluated: treat the predictions as meaningless until `train.evaluate` has been run.")
+    return "\n\n".join(text)
+
+
+def cells(row: dict) -> tuple[str, ...]:
+    return (
+        row["channels"],
+        percent(row["accuracy"]),
+        f"{percent(row['ci_low'])} to {percent(row['ci_high'])}",
+        *(percent(row[key]) for key in ("precision", "recall", "f1")),
+    )
+
+
+def recipe(config: ModelConfig) -> str:
+    """The settings that decide the result; a bundled checkpoint records those that are not the defaults."""
+    if not config.training:
+        return "## Training\n\nThe checkpoint carries no record of a training run."
+    count = config.training.get("images")
+    images = f", {count:,} pictures" if count else ""
+    others = " Other settings are its defaults." if "settings" in config.training else ""
+    settings = config.training | config.training.get("settings", {})
+    rows = [(f"`{key}`", str(settings[key])) for key in RECIPE if matters(key, settings, config.model)]
+    text = f"## Training\n\nTrained with `train.run` on {data_name(config)}{images}.{others}"
+    return f"{text}\n\n{table(('setting', 'value'), rows)}"
+
+
+def matters(key: str, settings: dict, model: str) -> bool:
+    """Whether a setting was recorded, was on, and concerns this network."""
+    if key.startswith("temperature") and model != "dynamic_vgg19":
+        return False
+    if key == "init_noise" and not settings.get("init_from"):
+        return False
+    if key == "epochs" and ":" in str(settings.get("image_size")):
+        return False  # the schedule of sizes replaces it
+    return key in settings and (key == "seed" or settings[key] not in (None, False, 0, "none"))
+
+
+def cost(config: ModelConfig) -> str:
+    count = cost_of(config.model, config.input_size, **config.arguments)
+    return (
+        f"## Cost\n\n{count.parameters:,} parameters; {count.macs:,} multiply-accumulates for a picture of "
+        f"{config.input_size} x {config.input_size} (fvcore's convention). Stored as {config.storage}."
+    )
+
+
+def keys(config: ModelConfig) -> str:
+    """Every key of the file with its shape, read from the network itself."""
+    with torch.device("meta"):
+        state = build_model(config.model, **config.arguments).state_dict()
+    lines = "\n".join(f"{key:<48} {tuple(tensor.shape)}" for key, tensor in state.items())
+    scales = " Weights of two or more dimensions are int8 with a `<key>.scale`." if config.storage == "int8" else ""
+    same = {
+        "vgg19": " The keys of `features` are those of `torchvision.models.vgg19_bn`.",
+        "resnet34": " The keys are those of `torchvision.models.resnet34`.",
+    }.get(config.model, "")
+    return (
+        f"## Keys\n\n`model.safetensors` holds {len(state)} tensors.{same}{scales}\n\n"
+        f"<details><summary>All keys and shapes</summary>\n\n```text\n{lines}\n```\n\n</details>"
+    )
+
+
+def limits(config: ModelConfig) -> str:
+    imagenet = bool(config.synsets) and all(re.fullmatch(r"n\d{8}", synset) for synset in config.synsets)
+    source = "\n- The pictures come from ImageNet, with its biases of place, subject and labelling." if imagenet else ""
+    return f"""\
+## Limits
+
+- A closed set of classes: whatever the picture shows, the answer is one of them. Confidences are not calibrated.
+- Trained on small pictures ({config.input_size} px); fine detail is lost before the network sees it.{source}
+- Made to study missing channels, not for decisions about people or safety."""
+
+
+def data_name(config: ModelConfig) -> str:
+    """The name of the training data: the last part of its path."""
+    return config.training.get("data") or Path(config.training.get("data_root", "")).name or "unknown data"
+
+
+def numbers(values: Sequence[float]) -> str:
+    """One number where all are the same, else all of them."""
+    return f"{values[0]:g}" if len(set(values)) == 1 else ", ".join(f"{value:g}" for value in values)
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def table(header: Sequence[str], rows) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,300 @@
+"""From a checkpoint folder to the Hub: what is pushed, what is refused, what a failure leaves behind."""
+
+import dataclasses
+import json
+import re
+import shutil
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from safetensors.torch import load, load_file, save_file
+from tiny_checkpoints import make_checkpoint
+
+from models import MODELS, load_checkpoint, load_model
+from models.checkpoint import CONFIG, GOLDEN, STORAGES, WEIGHTS, golden_logits, read_config, read_tensors
+from models.model_card import find_evaluations, model_card
+from train.cards import main as write_cards
+from train.publish import main as publish
+from train.publish import stage
+
+REPO = "USER/tiny"
+PUSHED = {WEIGHTS, CONFIG, GOLDEN, "README.md"}
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder with evaluations: one of the checkpoint, one of a namesake network, one of another run."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    row = {"accuracy": 0.4125, "precision": 0.42, "recall": 0.4125, "f1": 0.4, "ci_low": 0.39, "ci_high": 0.435}
+    rows = [row | {"channels": "RGB"}, row | {"channels": "G", "accuracy": 0.3333}]
+    mine = {"kind": "evaluation", "model": "compact", "split": "test", "data": "pictures", "n": 2000, "rows": rows}
+    mine |= {"fill": "aligned", "storage": "fp32"}
+    others = (
+        mine | {"checkpoint": "runs/tiny"},
+        mine | {"checkpoint": "runs/tiny", "model": "vgg19", "n": 7},
+        mine | {"checkpoint": "runs/other", "n": 7},
+        mine | {"checkpoint": "runs/tiny", "split": "val", "n": 7},
+        {"kind": "costs"},
+    )
+    for index, result in enumerate(others):
+        (folder / f"{index}.json").write_text(json.dumps(result))
+    return folder
+
+
+def run(*arguments):
+    publish([str(argument) for argument in arguments])
+
+
+def test_push_list_pull_gives_the_same_logits_to_the_bit(hub, token, checkpoint):
+    run("--checkpoint", checkpoint, "--repo-id", REPO, "--tag", "v1")
+    repo = hub.repo(REPO)
+    assert repo.files.keys() == PUSHED
+    assert repo.messages == ["initial commit", "Publish tiny (fp32)"]
+    assert repo.tags == {"v1": repo.branches["main"]}
+    golden = load(repo.files[GOLDEN])
+    assert torch.equal(golden["logits"], read_tensors(checkpoint / GOLDEN)["logits"])
+    model = load_model(REPO, revision="v1", device="cpu")
+    assert torch.equal(golden_logits(model, golden["input"]), golden["logits"])
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_each_storage_comes_with_its_own_golden_logits(hub, token, checkpoint, storage):
+    run("--checkpoint", checkpoint, "--repo-id", REPO, "--storage", storage)
+    golden = load(hub.repo(REPO).files[GOLDEN])
+    model = load_model(REPO, device="cpu")
+    assert model.config.storage == storage
+    assert torch.equal(golden_logits(model, golden["input"]), golden["logits"])
+
+
+def test_a_branch_and_a_private_repository(hub, token, checkpoint):
+    run("--checkpoint", checkpoint, "--repo-id", REPO, "--revision", "half", "--storage", "fp16", "--private")
+    assert hub.repo(REPO).private
+    assert hub.repo(REPO).files == {}
+    assert load_model(REPO, revision="half", token=token, device="cpu").config.storage == "fp16"
+
+
+def test_private_is_not_ignored_for_a_public_repository(hub, token, checkpoint):
+    hub.add(REPO, {})
+    with pytest.raises(SystemExit, match="exists and is public"):
+        run("--checkpoint", checkpoint, "--repo-id", REPO, "--private")
+    assert hub.repo(REPO).files == {}
+
+
+def test_a_dry_run_lists_the_files_with_sizes_and_asks_nobody(hub, checkpoint, capsys):
+    run("--checkpoint", checkpoint, "--repo-id", REPO, "--dry-run")
+    listed = dict(re.findall(r"^ +([\d,]+)  (\S+\.\w+)$", capsys.readouterr().out, re.MULTILINE))
+    assert set(listed.values()) == PUSHED
+    assert f"{(checkpoint / WEIGHTS).stat().st_size:,}" in listed
+    assert hub.requests == []
+
+
+def test_a_dry_run_lists_just_what_is_pushed(hub, token, checkpoint, capsys):
+    run("--checkpoint", checkpoint, "--repo-id", REPO, "--dry-run")
+    listed = capsys.readouterr().out.split("dry run")[0]
+    run("--checkpoint", checkpoint, "--repo-id", REPO)
+    assert capsys.readouterr().out.startswith(listed)
+
+
+def test_running_again_makes_no_second_commit(hub, token, checkpoint):
+    for _ in range(2):
+        run("--checkpoint", checkpoint, "--repo-id", REPO, "--tag", "v1")
+    assert len(hub.repo(REPO).commits) == 2
+
+
+def test_a_tag_is_never_moved(hub, token, checkpoint):
+    run("--checkpoint", checkpoint, "--repo-id", REPO, "--tag", "v1")
+    first = hub.repo(REPO).tags["v1"]
+    with pytest.raises(SystemExit, match=f"tag 'v1' already marks {first[:7]}; run again with another --tag"):
+        run("--checkpoint", checkpoint, "--repo-id", REPO, "--tag", "v1", "--storage", "fp16")
+    assert hub.repo(REPO).tags["v1"] == first
+
+
+def test_other_logits_than_golden_are_refused(hub, token, checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint, tmp_path / "tiny")
+    weights = load_file(folder / WEIGHTS)
+    weights["classifier.bias"] += 1
+    save_file(weights, folder / WEIGHTS)
+    with pytest.raises(SystemExit, match=r"gives other logits than golden.safetensors holds .* restore its files"):
+        run("--checkpoint", folder, "--repo-id", REPO)
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda golden: {"input": golden["input"]}, "expected input and logits"),
+        (lambda golden: golden | {"logits": golden["logits"][:, :2].contiguous()}, r"has logits \(2, 2\)"),
+        (lambda golden: golden | {"logits": golden["logits"] * float("nan")}, "gives other logits"),
+    ],
+)
+def test_a_damaged_golden_file_is_refused(checkpoint, tmp_path, change, sentence):
+    folder = shutil.copytree(checkpoint, tmp_path / "tiny")
+    save_file(change(load_file(folder / GOLDEN)), folder / GOLDEN)
+    with pytest.raises(SystemExit, match=sentence):
+        run("--checkpoint", folder, "--repo-id", REPO, "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("method", "part", "fault", "sentence"),
+    [
+        ("POST", "/commit/", {"status": 500}, "the push to USER/tiny broke off .* never half of it. Run the same"),
+        ("POST", "/commit/", {"cut": 0}, "broke off .* Run the same command again"),
+        ("PUT", "/lfs/", {"status": 500}, "broke off .* Run the same command again"),
+        ("POST", "/preupload/", {"status": 503}, "broke off .* Run the same command again"),
+        ("POST", "/preupload/", {"status": 403}, "the token may not write to USER/tiny"),
+    ],
+)
+def test_a_failure_half_way_leaves_the_old_commit_and_a_second_run_succeeds(
+    hub, token, checkpoint, capsys, method, part, fault, sentence
+):
+    old = hub.add(REPO, {"README.md": b"old"})
+    hub.fail(method, part, **fault)
+    with pytest.raises(SystemExit, match=sentence) as failure:
+        run("--checkpoint", checkpoint, "--repo-id", REPO)
+    if "status" in fault:
+        assert hub.repo(REPO).branches["main"] == old
+    assert token not in str(failure.value) + "".join(capsys.readouterr())
+    hub.faults.clear()
+    run("--checkpoint", checkpoint, "--repo-id", REPO)
+    assert hub.repo(REPO).files.keys() == PUSHED
+
+
+def test_a_refused_token_is_named_but_not_shown(hub, monkeypatch, checkpoint, capsys):
+    monkeypatch.setenv("HF_TOKEN", "hf_some_other_secret")
+    with pytest.raises(SystemExit, match="does not accept the token; run `hf auth login` again") as failure:
+        run("--checkpoint", checkpoint, "--repo-id", REPO)
+    assert "hf_some_other_secret" not in str(failure.value) + "".join(capsys.readouterr())
+
+
+def test_without_a_token_nothing_is_asked(hub, checkpoint):
+    with pytest.raises(SystemExit, match="no Hub token; run `hf auth login`"):
+        run("--checkpoint", checkpoint, "--repo-id", REPO)
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("arguments", [["--repo-id", REPO], ["--repo-id", "tiny", "--checkpoint", "runs/tiny"]])
+def test_incomplete_commands_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit):
+        run(*arguments)
+    assert "give --checkpoint" in (text := capsys.readouterr().err) or "must be USER/NAME" in text
+
+
+def test_a_missing_checkpoint_is_one_sentence(tmp_path):
+    with pytest.raises(SystemExit, match=r"no config.json in .*a checkpoint folder holds"):
+        run("--checkpoint", tmp_path, "--repo-id", REPO)
+
+
+def test_all_publishes_the_four_and_a_readme_that_links_them(hub, token, tmp_path, monkeypatch, results):
+    monkeypatch.setattr("train.publish.MODELS", ("compact", "tiny"))  # two small ones stand for the four
+    for name in ("compact", "tiny"):
+        make_checkpoint("compact", tmp_path / "weights" / name)
+    run("--all", "--checkpoint", tmp_path / "weights", "--repo-id", "USER", "--results", results)
+    assert hub.repo("USER/compact").files.keys() == hub.repo("USER/tiny").files.keys() == PUSHED
+    readme = hub.repo("USER/dynconv-lab").files["README.md"].decode()
+    assert "| [USER/compact](https://huggingface.co/USER/compact) | – |" in readme
+    assert "| [USER/tiny](https://huggingface.co/USER/tiny) |" in readme
+
+
+def test_all_pushes_nothing_when_one_is_broken(hub, token, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.publish.MODELS", ("compact", "tiny"))
+    make_checkpoint("compact", tmp_path / "weights" / "compact")
+    with pytest.raises(SystemExit, match=r"no config\.json"):
+        run("--all", "--checkpoint", tmp_path / "weights", "--repo-id", "USER/lab")
+    assert hub.requests == []
+
+
+def test_the_card_holds_the_figures_of_the_checkpoint_and_its_own_evaluations(hub, token, checkpoint, results):
+    run("--checkpoint", checkpoint, "--repo-id", REPO, "--results", results)
+    card = hub.repo(REPO).files["README.md"].decode()
+    assert "| RGB | 41.2 | 39.0 to 43.5 | 42.0 | 41.2 | 40.0 |" in card
+    assert "pictures, test, 2,000 pictures" in card and "7 pictures" not in card
+    assert "on which the epoch was chosen: 43.2 %." in card
+    assert "pictures, 1,234 pictures" in card and "| `epochs` | 3 |" in card
+    for heading in ("Use", "Results", "Training", "Cost", "Keys", "Limits", "Licence and citation"):
+        assert f"## {heading}\n" in card
+    data = ModelCard(card).data
+    assert data.license == "apache-2.0" and data.pipeline_tag == "image-classification"
+    assert [result.metric_value for result in data.eval_results] == [0.4125, 0.4, 0.3333, 0.4]
+
+
+def test_no_path_of_the_machine_is_published(hub, token, checkpoint):
+    run("--checkpoint", checkpoint, "--repo-id", REPO)
+    model = load_checkpoint(checkpoint)
+    model.config = dataclasses.replace(model.config, training={"data_root": "/home/someone/pictures"})
+    model.push_to_hub("USER/mixin")
+    for repo_id in (REPO, "USER/mixin"):
+        assert not any(b"/home/someone" in content for content in hub.repo(repo_id).files.values())
+        assert b'"data_root": "pictures"' in hub.repo(repo_id).files[CONFIG]
+
+
+def test_the_card_says_when_the_figures_are_of_another_storage(tmp_path, results):
+    folder = make_checkpoint("compact", tmp_path / "tiny")
+    sentence = "measured with the weights stored as fp32, this file is int8"
+    for storage in ("fp32", "int8"):
+        stage(folder, tmp_path / storage, REPO, storage=storage, results=results)
+        assert (sentence in (tmp_path / storage / "README.md").read_text()) == (storage == "int8")
+
+
+def test_expanding_8_bit_weights_is_said(tmp_path, capsys):
+    folder = make_checkpoint("compact", tmp_path / "tiny", storage="int8")
+    run("--checkpoint", folder, "--repo-id", REPO, "--dry-run")
+    assert "note: its int8 weights become a larger file, no more precise" in capsys.readouterr().out
+
+
+def test_a_card_without_evaluations_says_so(checkpoint):
+    config = dataclasses.replace(read_config(checkpoint / CONFIG), metrics={}, training={})
+    card = model_card(config)
+    assert "Not evaluated" in card and "no record of a training run" in card
+
+
+def test_the_card_reads_the_record_of_a_bundled_checkpoint(checkpoint):
+    settings = {"image_size": "32:6,64:2", "lr": 0.05, "bf16": True, "init_from": "vgg19", "seed": 0}
+    config = dataclasses.replace(
+        read_config(checkpoint / CONFIG),
+        training={"data": "lions", "images": 23998, "epochs": 8, "channels": "RGB", "settings": settings},
+        metrics={"val_accuracy": 0.5, "val_accuracy_full_precision": 0.51},
+    )
+    card = model_card(config)
+    assert "on lions, 23,998 pictures. Other settings are its defaults." in card
+    assert "50.0 % (51.0 % before the weights were rounded)" in card
+    shown = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", card, re.MULTILINE))
+    assert shown == {key: str(value) for key, value in settings.items()} | {"channels": "RGB"}
+
+
+def test_a_broken_evaluation_file_is_named(checkpoint, tmp_path):
+    (tmp_path / "half.json").write_text('{"kind":')
+    with pytest.raises(ValueError, match=r"half.json is not JSON .* write it again with train.evaluate"):
+        find_evaluations(tmp_path, read_config(checkpoint / CONFIG), checkpoint)
+
+
+def test_cards_are_written_into_checkpoint_folders(tmp_path, results, capsys):
+    folder = make_checkpoint("compact", tmp_path / "tiny", storage="int8")
+    write_cards([str(folder), "--user", "SOMEONE", "--results", str(results)])
+    assert 'load_model("SOMEONE/compact")' in (folder / "README.md").read_text()
+    assert "1 evaluations" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "storage"), [*((name, "fp32") for name in MODELS), ("compact", "int8"), ("resnet34", "fp16")]
+)
+def test_the_example_of_the_card_works_without_this_code(hub, tmp_path, name, storage):
+    folder = make_checkpoint(name, tmp_path / name, storage=storage)
+    hub.add(REPO, {path.name: path.read_bytes() for path in folder.iterdir()})
+    card = model_card(read_config(folder / CONFIG), repo_id=REPO)
+    example = re.search(r"Without it:\n\n```python\n(.+?)```", card, re.DOTALL)[1]
+    assert re.findall(r"^from (\w*models) ", example, re.MULTILINE) == []
+    namespace = {}
+    exec(compile(example, "example of the card", "exec"), namespace)
+    golden = read_tensors(folder / GOLDEN)
+    with torch.inference_mode():
+        logits = namespace["model"](golden["input"])
+    torch.testing.assert_close(logits, golden["logits"], rtol=1e-3, atol=1e-4 * golden["logits"].abs().max())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_card_lists_every_key_with_its_shape(name):
+    model = load_checkpoint(f"checkpoints/{name}")
+    listed = re.findall(r"^(\S+) +(\([\d, ]*\))$", model_card(model.config), re.MULTILINE)
+    assert dict(listed) == {key: str(tuple(value.shape)) for key, value in model.state_dict().items()}

@@ -1,0 +1,159 @@
+"""DynamicConv2d against a plain loop over samples, in float64."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models import DynamicConv2d, KernelAttention
+from models.dynamic_conv import aggregate, mix
+
+FORMS = [aggregate, mix]
+GEOMETRIES = {
+    "plain": {},
+    "padded": {"padding": 1},
+    "strided": {"stride": 2, "padding": 1},
+    "dilated": {"dilation": 2, "padding": 2},
+    "grouped": {"groups": 2, "padding": 1},
+    "depthwise, unequal": {"groups": 6, "stride": (2, 1), "padding": (0, 2), "dilation": (1, 2)},
+}
+
+
+def make_layer(num_kernels: int = 4, bias: bool = True, **geometry) -> DynamicConv2d:
+    torch.manual_seed(0)
+    layer = DynamicConv2d(6, 12, 3, bias=bias, num_kernels=num_kernels, **geometry).double()
+    if bias:
+        nn.init.normal_(layer.bias)
+    return layer
+
+
+def one_by_one(layer: DynamicConv2d, x: Tensor, attention: Tensor) -> Tensor:
+    """The definition: for each sample, aggregate its kernel and convolve it alone."""
+    kernels = layer.weight.unflatten(0, (layer.num_kernels, -1))
+    biases = None if layer.bias is None else layer.bias.unflatten(0, (layer.num_kernels, -1))
+    outputs = []
+    for sample, weights in zip(x, attention, strict=True):
+        kernel = torch.einsum("k,koihw->oihw", weights, kernels)
+        bias = None if biases is None else weights @ biases
+        y = F.conv2d(sample[None], kernel, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+        outputs.append(y)
+    return torch.cat(outputs)
+
+
+def results(layer: DynamicConv2d, x: Tensor, attention: Tensor, convolve) -> list[Tensor]:
+    """Output and gradients of input, attention, weight and bias."""
+    inputs = [x.clone().requires_grad_(), attention.clone().requires_grad_()]
+    parameters = [layer.weight] + ([] if layer.bias is None else [layer.bias])
+    y = convolve(*inputs)
+    return [y, *torch.autograd.grad((y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum(), inputs + parameters)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_every_form_equals_the_per_sample_loop(form, geometry, memory_format):
+    layer = make_layer(**GEOMETRIES[geometry]).to(memory_format=memory_format)
+    x = torch.randn(3, 6, 9, 7).double().contiguous(memory_format=memory_format)
+    attention = torch.randn(3, 4).double().softmax(1)
+    arguments = (layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+    got = results(layer, x, attention, lambda x, attention: form(x, attention, *arguments))
+    expected = results(layer, x, attention, lambda x, attention: one_by_one(layer, x, attention))
+    for value, reference in zip(got, expected, strict=True):
+        torch.testing.assert_close(value, reference, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("num_kernels", range(1, 7))
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("size", [(3, 5), (9, 8)])
+def test_the_layer_equals_the_per_sample_loop(num_kernels, batch, bias, size):
+    layer = make_layer(num_kernels, bias, padding=1)
+    x = torch.randn(batch, 6, *size).double()
+    y, attention = layer(x, return_attention=True)
+    torch.testing.assert_close(y, one_by_one(layer, x, attention.double()), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_gradients_pass_gradcheck(form):
+    layer = make_layer(2, padding=1)
+    x = torch.randn(2, 6, 3, 4).double().requires_grad_()
+    attention = torch.randn(2, 2).double().softmax(1).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x, attention, weight, bias: form(x, attention, weight, bias, (1, 1), (1, 1), (1, 1), 1),
+        (x, attention, layer.weight, layer.bias),
+        fast_mode=True,
+    )
+
+
+def test_the_router_learns_through_the_convolution():
+    layer = make_layer(padding=1)
+    layer(torch.randn(3, 6, 5, 5).double()).square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in layer.attention.parameters())
+
+
+def test_one_kernel_equals_plain_convolution():
+    layer = make_layer(1, padding=1)
+    plain = nn.Conv2d(6, 12, 3, padding=1).double()
+    plain.load_state_dict({"weight": layer.weight, "bias": layer.bias})
+    x = torch.randn(2, 6, 8, 8).double()
+    torch.testing.assert_close(layer(x), plain(x))
+
+
+def test_a_sample_does_not_depend_on_its_neighbours():
+    layer = make_layer(padding=1)
+    x = torch.randn(4, 6, 7, 7).double()
+    torch.testing.assert_close(layer(x)[2:3], layer(x[2:3]))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5, 13])
+def test_any_channel_count_is_taken(channels):
+    layer = DynamicConv2d(channels, 4, 3, padding=1)
+    assert layer(torch.randn(2, channels, 6, 5)).shape == (2, 4, 6, 5)
+
+
+def test_attention_sums_to_one_and_is_nearly_uniform_when_hot():
+    router = KernelAttention(8, 4)
+    x = 100 * torch.randn(5, 8, 4, 4)
+    assert torch.allclose(router(x).sum(1), torch.ones(5))
+    sharp, flat = router(x), router(x, temperature=1e6)
+    assert (flat - 0.25).abs().max() < 1e-3 < (sharp - 0.25).abs().max()
+
+
+def test_hidden_width_is_the_studys():
+    widths = {channels: KernelAttention(channels, 4).fc1.out_features for channels in (3, 64, 128, 256, 512)}
+    assert widths == {3: 4, 64: 17, 128: 33, 256: 65, 512: 129}
+
+
+def test_temperature_is_saved_and_a_call_can_override_it():
+    router = KernelAttention(8, 4, temperature=30)
+    x = torch.randn(2, 8, 4, 4)
+    overridden = router(x, temperature=1)
+    assert router.state_dict()["temperature"] == 30
+    router.set_temperature(1)
+    torch.testing.assert_close(router(x), overridden)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, float("inf"), float("nan")])
+def test_a_bad_temperature_is_refused(temperature):
+    with pytest.raises(ValueError, match="temperature must be a positive number"):
+        KernelAttention(8, 4, temperature=temperature)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"groups": 5}, "groups=5 must divide in_channels=6"),
+        ({"num_kernels": 0}, "must be at least 1"),
+        ({"groups": 0}, "must be at least 1"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DynamicConv2d(6, 12, 3, **arguments)
+
+
+def test_autocast_keeps_the_routing_in_full_precision():
+    layer = DynamicConv2d(6, 12, 3, padding=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, attention = layer(torch.randn(2, 6, 8, 8), return_attention=True)
+    assert (y.dtype, attention.dtype) == (torch.bfloat16, torch.float32)

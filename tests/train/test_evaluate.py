@@ -1,0 +1,109 @@
+"""Metrics, intervals, paired tests and the evaluation command."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from scipy.stats import binomtest
+
+from models import SUBSETS, ModelConfig, build_model, save_checkpoint, select_channels
+from train.data import Split, load_split
+from train.evaluate import compare, measure, parse_subsets, predict_subsets
+
+
+def logits_for(predictions: list[int], num_classes: int = 3) -> torch.Tensor:
+    return torch.nn.functional.one_hot(torch.tensor(predictions), num_classes).float()
+
+
+def test_metrics_are_macro_averages():
+    labels = torch.tensor([0, 0, 0, 1, 1, 2])
+    row = measure("RGB", logits_for([0, 0, 1, 1, 1, 0]), labels)
+    assert row.accuracy == pytest.approx(4 / 6)
+    assert row.precision == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert row.recall == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert row.f1 == pytest.approx((2 / 3 + 0.8 + 0) / 3)
+    assert row.correct == 4
+
+
+def test_the_interval_is_wilsons():
+    labels = torch.zeros(10, dtype=torch.long)
+    row = measure("RGB", logits_for([0] * 7 + [1] * 3), labels)
+    p, n, z = 0.7, 10, 1.959964
+    centre, half = p + z * z / (2 * n), z * ((p * (1 - p) + z * z / (4 * n)) / n) ** 0.5
+    assert row.ci_low == pytest.approx((centre - half) / (1 + z * z / n), abs=1e-5)
+    assert row.ci_high == pytest.approx((centre + half) / (1 + z * z / n), abs=1e-5)
+
+
+def test_mcnemar_counts_pictures_that_only_one_gets_right():
+    labels = torch.zeros(10, dtype=torch.long)
+    first, second = logits_for([0] * 8 + [1] * 2), logits_for([0] * 2 + [1] * 7 + [0])
+    row = compare("R", first, second, labels)
+    assert (row.only_first, row.only_second) == (6, 1)
+    assert row.p_value == pytest.approx(binomtest(6, 7).pvalue)
+
+
+def test_mcnemar_of_a_model_with_itself_is_one():
+    logits = logits_for([0, 1, 2])
+    assert compare("R", logits, logits, torch.tensor([0, 1, 1])).p_value == 1
+
+
+def test_subsets_are_parsed():
+    assert parse_subsets("all") == list(SUBSETS)
+    assert parse_subsets("RGB,r") == ["RGB", "R"]
+    with pytest.raises(ValueError, match="unknown channel 'X'"):
+        parse_subsets("RGB,X")
+
+
+@pytest.fixture
+def checkpoint(colours, tmp_path):
+    split = load_split(colours, "test")
+    model = build_model("compact", num_classes=3)
+    model.config = ModelConfig(
+        "compact", model.arguments, class_names=split.class_names, synsets=split.synsets, input_size=16
+    )
+    save_checkpoint(model, tmp_path / "compact")
+    return tmp_path / "compact"
+
+
+def test_subset_logits_are_those_of_the_model_itself(checkpoint, colours):
+    from models import load_checkpoint
+    from train.data import read_picture
+
+    model, split = load_checkpoint(checkpoint), load_split(colours, "test")
+    logits, labels = predict_subsets(model, split, ["RGB", "GB"])
+    images = torch.stack([model.config.preprocess(read_picture(path)) for path in split.paths])
+    with torch.no_grad():
+        expected = model(select_channels(images, "GB"), "GB")
+    torch.testing.assert_close(logits["GB"], expected, rtol=1e-4, atol=1e-5)
+    assert labels.tolist() == list(split.labels)
+
+
+def test_a_checkpoint_of_other_classes_is_refused(checkpoint):
+    from models import load_checkpoint
+    from train.data import DataError
+
+    other = Split(paths=(), labels=(), class_names=("cat", "dog"), synsets=("n1", "n2"))
+    with pytest.raises(DataError, match="the checkpoint knows 3 classes"):
+        predict_subsets(load_checkpoint(checkpoint), other, ["RGB"])
+
+
+def test_the_command_prints_and_writes_a_paired_comparison(checkpoint, colours, tmp_path, root):
+    command = [sys.executable, "-m", "train.evaluate", "--checkpoint", str(checkpoint), str(checkpoint)]
+    command += ["--data-root", str(colours), "--channels", "all", "--json", str(tmp_path / "out.json")]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert [row["channels"] for row in result["first"]["rows"]] == list(SUBSETS)
+    assert all(row["p_value"] == 1 for row in result["paired"])
+    assert "95 % interval" in done.stdout
+    assert "McNemar" in done.stdout
+
+
+def test_a_wrong_checkpoint_is_one_line(colours, root):
+    command = [sys.executable, "-m", "train.evaluate", "--checkpoint", "nowhere", "--data-root", str(colours)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no checkpoint 'nowhere'")
+    assert "Traceback" not in done.stderr

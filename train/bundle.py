@@ -1,0 +1,99 @@
+"""From a run folder to a bundled checkpoint and its training record.
+
+    python -m train.bundle --run-dir runs/vgg19 --to checkpoints/vgg19 --data-root data/mini-imagenet-50
+
+Writes the 8-bit copy with its golden logits, measures what the rounding costs on validation,
+keeps that in the checkpoint's config, and writes ``results/training-<name>.json``: settings,
+one row per epoch, minutes and device of the run.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from models import CheckpointError, load_checkpoint, save_checkpoint
+from models.checkpoint import STORAGES
+from models.memory import keep_large_blocks
+from train.config import TrainConfig
+from train.data import DataError, load_split
+from train.evaluate import measure, predict_subsets
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # where and how fast, not what
+
+
+def bundle(run_dir: Path, target: Path, data_root: Path, storage: str) -> dict:
+    """Write ``target`` and return the training record. Raises ``CheckpointError`` or ``DataError``."""
+    model = load_checkpoint(run_dir)
+    about = json.loads((run_dir / "run.json").read_text())
+    rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    defaults = TrainConfig(model=model.name, data_root=data_root, run_dir=run_dir).to_dict()
+    settings = {
+        key: Path(value).name if key == "init_from" else value
+        for key, value in about["config"].items()
+        if key not in PLACES and value is not None and (value != defaults[key] or key == "seed")
+    }
+    val = load_split(data_root, "val")
+    full = accuracy(model, val)
+    training = {
+        "data": Path(about["config"]["data_root"]).name,
+        "images": about["train_images"],
+        "epochs": len(rows),
+        "channels": about["config"]["channels"],
+        "settings": settings,
+    }
+    model.config = replace(model.config, training=training)
+    save_checkpoint(model, target, storage=storage)
+    stored = load_checkpoint(target)
+    metrics = {
+        "val_accuracy": accuracy(stored, val),
+        "val_accuracy_full_precision": full,
+        "val_images": len(val),
+        "epoch": model.config.metrics["epoch"],
+    }
+    stored.config = replace(stored.config, metrics=metrics)
+    save_checkpoint(stored, target, storage=storage)
+    return {
+        "kind": "training",
+        "model": model.name,
+        "checkpoint": target.name,
+        **training,
+        "minutes": sum(row["train_s"] for row in rows) / 60,
+        "device": about["device"],
+        "threads": about["threads"],
+        "versions": about["versions"],
+        "seed": about["config"]["seed"],
+        "rows": rows,
+    }
+
+
+def accuracy(model, split) -> float:
+    logits, labels = predict_subsets(model, split, ["RGB"])
+    return measure("RGB", logits["RGB"], labels).accuracy
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m train.bundle", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--run-dir", type=Path, required=True, help="folder that train.run wrote")
+    parser.add_argument("--to", type=Path, required=True, help="checkpoint folder to write")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder with the validation pictures")
+    parser.add_argument("--storage", choices=STORAGES, default="int8")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the training record")
+    options = parser.parse_args()
+    keep_large_blocks()
+    try:
+        record = bundle(options.run_dir, options.to, options.data_root, options.storage)
+    except (CheckpointError, DataError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    options.results.mkdir(parents=True, exist_ok=True)
+    path = options.results / f"training-{options.to.name}.json"
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"wrote {options.to} and {path}")
+
+
+if __name__ == "__main__":
+    main()

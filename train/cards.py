@@ -1,0 +1,34 @@
+"""Write the model cards of checkpoint folders, from their configs and the evaluations.
+
+python -m train.cards checkpoints/vgg19 checkpoints/compact … [--user USER]
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from models import CheckpointError
+from models.checkpoint import CONFIG, read_config
+from models.model_card import find_evaluations, model_card
+from train.publish import RESULTS
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m train.cards", description=__doc__.partition("\n")[0])
+    parser.add_argument("checkpoints", nargs="+", type=Path, help="folders that get a README.md")
+    parser.add_argument("--user", default="USER", help="whose repositories the examples name (default %(default)s)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluations (default results)")
+    options = parser.parse_args(arguments)
+    try:
+        for folder in options.checkpoints:
+            config = read_config(folder / CONFIG)
+            evaluations = find_evaluations(options.results, config, folder)
+            card = model_card(config, repo_id=f"{options.user}/{config.model}", evaluations=evaluations)
+            (folder / "README.md").write_text(card, encoding="utf-8")
+            print(f"{folder / 'README.md'}: {len(evaluations)} evaluations")
+    except (CheckpointError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

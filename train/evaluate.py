@@ -1,0 +1,197 @@
+"""Accuracy of a checkpoint on channel subsets, or of two, compared picture by picture.
+
+    python -m train.evaluate --checkpoint checkpoints/vgg19 --data-root data/mini-imagenet-50
+    python -m train.evaluate --checkpoint checkpoints/vgg19 checkpoints/dynamic_vgg19 \\
+        --data-root data/mini-imagenet-50 --split test --channels all --json results/task1.json
+
+Prints accuracy with its 95 % Wilson interval, macro precision, recall and F1; with two checkpoints
+also the p-value of McNemar's exact test on the pictures that only one of them gets right.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from scipy.stats import binomtest
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
+from tqdm import tqdm
+
+from models import FILLS, SUBSETS, CheckpointError, ImageClassifier, load_model
+from models.channels import parse_channels
+from models.memory import keep_large_blocks
+from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader
+from train.engine import predict
+
+
+@dataclass(frozen=True)
+class Row:
+    """Metrics on one channel subset, in 0..1; the interval is Wilson's at 95 %."""
+
+    channels: str
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    ci_low: float
+    ci_high: float
+    correct: int
+
+
+@dataclass(frozen=True)
+class Paired:
+    """McNemar's test on one subset: pictures that only the first, or only the second, gets right."""
+
+    channels: str
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+def measure(channels: str, logits: Tensor, labels: Tensor) -> Row:
+    """Metrics of (N, num_classes) logits against (N,) labels."""
+    options = {"num_classes": logits.shape[1], "average": "macro"}
+    correct = (logits.argmax(1) == labels).sum().item()
+    interval = binomtest(correct, len(labels)).proportion_ci(0.95, method="wilson")
+    return Row(
+        channels=channels,
+        accuracy=correct / len(labels),
+        precision=multiclass_precision(logits, labels, **options).item(),
+        recall=multiclass_recall(logits, labels, **options).item(),
+        f1=multiclass_f1_score(logits, labels, **options).item(),
+        ci_low=interval.low,
+        ci_high=interval.high,
+        correct=correct,
+    )
+
+
+def compare(channels: str, first: Tensor, second: Tensor, labels: Tensor) -> Paired:
+    """McNemar's exact test of two (N, num_classes) logits on the same pictures."""
+    a, b = (logits.argmax(1) == labels for logits in (first, second))
+    only_a, only_b = (a & ~b).sum().item(), (b & ~a).sum().item()
+    p_value = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+    return Paired(channels, only_a, only_b, p_value)
+
+
+def predict_subsets(
+    model: ImageClassifier, split: Split, subsets: list[str], *, fill: str | None = None, batch_size: int = 64
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Logits of every subset, and the labels. Pictures are read once. Raises ``DataError``."""
+    if model.config.synsets and model.config.synsets != split.synsets:
+        raise DataError(
+            f"the checkpoint knows {len(model.config.synsets)} classes ({', '.join(model.config.synsets[:3])}, …), the "
+            f"data {len(split.synsets)} ({', '.join(split.synsets[:3])}, …); evaluate on the data it was trained for"
+        )
+    accelerator = Accelerator()
+    model = model.to(accelerator.device)
+    batches = list(make_loader(Pictures(split, size=model.config.input_size), batch_size=batch_size, workers=0))
+    batches = [(pixels.to(accelerator.device), labels) for pixels, labels in batches]
+    results = {}
+    with tqdm(total=len(subsets) * len(split), desc=model.name, unit="img", leave=False) as bar:
+        for channels in subsets:
+            results[channels], labels = predict(
+                accelerator, model, batches, mean=model.config.mean, std=model.config.std,
+                channels=channels, fill=fill, on_batch=bar.update,
+            )  # fmt: skip
+    return results, labels
+
+
+def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fill: str | None) -> tuple[dict, dict]:
+    """One checkpoint's evaluation as it is written to JSON, and its logits by subset."""
+    logits, labels = predict_subsets(model, split, about["subsets"], fill=fill)
+    rows = [measure(channels, values, labels) for channels, values in logits.items()]
+    evaluation = {
+        "kind": "evaluation",
+        "model": model.name,
+        "checkpoint": source,
+        "split": about["split"],
+        "data": about["data"],
+        "n": len(labels),
+        "fill": fill or model.fill,
+        "input_size": model.config.input_size,
+        "storage": model.config.storage,
+        "trained_on": model.config.training.get("channels", "unknown"),
+        "rows": [asdict(row) for row in rows],
+    }
+    return evaluation, {"logits": logits, "labels": labels}
+
+
+def print_evaluation(evaluation: dict) -> None:
+    print(
+        f"\n{evaluation['model']} ({evaluation['checkpoint']}), {evaluation['split']} of {evaluation['data']}, "
+        f"n = {evaluation['n']}, {evaluation['input_size']} px, fill {evaluation['fill']}"
+    )
+    print(f"  {'input':<6}{'accuracy':>9}   {'95 % interval':<16}{'precision':>9}{'recall':>9}{'F1':>9}")
+    for row in evaluation["rows"]:
+        interval = f"{row['ci_low']:.4f}–{row['ci_high']:.4f}"
+        print(
+            f"  {row['channels']:<6}{row['accuracy']:>9.4f}   {interval:<16}"
+            f"{row['precision']:>9.4f}{row['recall']:>9.4f}{row['f1']:>9.4f}"
+        )
+
+
+def print_paired(first: str, second: str, rows: list[Paired]) -> None:
+    print(f"\npictures that only one of them gets right (McNemar, exact): {first} | {second}")
+    for row in rows:
+        print(f"  {row.channels:<6}{row.only_first:>6} |{row.only_second:>5}   p = {row.p_value:.3g}")
+
+
+def parse_subsets(channels: str) -> list[str]:
+    """``all`` or a comma-separated list such as ``RGB,RG,R``; ``ValueError`` for unknown channels."""
+    return list(SUBSETS) if channels == "all" else [parse_channels(part) for part in channels.split(",")]
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m train.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", nargs="+", required=True, help="one or two: name, folder or user/repo")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder with the pictures")
+    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--channels", default="RGB", help="all, or subsets such as RGB,RG,R (default %(default)s)")
+    parser.add_argument("--fill", choices=FILLS, help="by default the checkpoint's own")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out pictures that cannot be read")
+    options = parser.parse_args()
+    if len(options.checkpoint) > 2:
+        parser.error(f"give one or two checkpoints, got {len(options.checkpoint)}")
+    return options
+
+
+def run(options: argparse.Namespace) -> dict:
+    """Evaluate as the command line says and return what ``--json`` writes."""
+    split = load_split(options.data_root, options.split, skip_unreadable=options.skip_unreadable)
+    if split.skipped:
+        print(f"left out {split.skipped} unreadable pictures, {len(split)} remain")
+    subsets = parse_subsets(options.channels)
+    about = {"subsets": subsets, "split": options.split, "data": options.data_root.resolve().name}
+    results = [evaluate(load_model(source), source, split, about, options.fill) for source in options.checkpoint]
+    for evaluation, _ in results:
+        print_evaluation(evaluation)
+    if len(results) == 1:
+        return results[0][0]
+    (first, a), (second, b) = results
+    paired = [compare(c, a["logits"][c], b["logits"][c], a["labels"]) for c in subsets]
+    print_paired(first["model"], second["model"], paired)
+    return {"kind": "comparison", "first": first, "second": second, "paired": [asdict(row) for row in paired]}
+
+
+def main() -> None:
+    options = parse()
+    if not torch.cuda.is_available():
+        keep_large_blocks()
+    try:
+        result = run(options)
+    except (DataError, CheckpointError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Publish a checkpoint, or all four, on the Hugging Face Hub.
+
+    python -m train.publish --checkpoint runs/vgg19 --repo-id USER/vgg19 [--tag v1] [--dry-run]
+    python -m train.publish --all --repo-id USER [--storage int8]
+
+The checkpoint is loaded strictly and must give its golden logits again. One commit then holds
+``model.safetensors`` (fp32 by default), ``config.json``, ``golden.safetensors`` and the model card;
+a failure half-way leaves the old commit, and running the command again is safe. The token comes
+from ``HF_TOKEN`` or ``hf auth login``.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from models import MODELS, CheckpointError, ModelConfig, load_checkpoint, save_checkpoint
+from models.checkpoint import BUNDLED, STORAGES, verify_golden
+from models.model_card import find_evaluations, model_card, percent, table
+from train.upload import UploadError, list_files, upload
+
+RESULTS = BUNDLED.parent / "results"
+COLLECTION = "dynconv-lab"  # the repository whose README links the four
+
+
+def stage(folder: Path, staging: Path, repo_id: str, *, storage: str, results: Path) -> ModelConfig:
+    """Verify a checkpoint and write what is to be published of it to ``staging``.
+
+    Raises ``CheckpointError`` when it cannot be loaded or gives other logits than it recorded.
+    """
+    model = load_checkpoint(folder)
+    difference = verify_golden(model, folder)
+    print(f"{folder}: golden logits agree (difference {difference:.1e} of the largest)")
+    if model.config.storage != storage == "fp32":
+        print(f"note: its {model.config.storage} weights become a larger file, no more precise; --storage keeps them")
+    config = save_checkpoint(model, staging, storage=storage)
+    card = model_card(config, repo_id=repo_id, evaluations=find_evaluations(results, config, folder))
+    (staging / "README.md").write_text(card, encoding="utf-8")
+    return config
+
+
+def stage_all(folder: Path, staging: Path, user: str, name: str, **options) -> dict[str, Path]:
+    """Stage every bundled checkpoint and a README that links them: ``{repo_id: staged folder}``.
+
+    All are verified before the first is pushed.
+    """
+    staged, configs = {}, {}
+    for key in MODELS:
+        repo_id = f"{user}/{key}"
+        staged[repo_id] = staging / key
+        configs[repo_id] = stage(folder / key, staged[repo_id], repo_id, **options)
+    collection = staging / "collection"
+    collection.mkdir()
+    text = collection_card(configs, folder, options["results"])
+    (collection / "README.md").write_text(text, encoding="utf-8")
+    return staged | {f"{user}/{name}": collection}
+
+
+def collection_card(configs: dict[str, ModelConfig], folder: Path, results: Path) -> str:
+    """A README with a link and the RGB accuracy of each published model."""
+    rows = []
+    for repo_id, config in configs.items():
+        found = find_evaluations(results, config, folder / config.model)
+        accuracy = {row["channels"]: row["accuracy"] for result in found for row in result["rows"]}.get("RGB")
+        rows.append((f"[{repo_id}](https://huggingface.co/{repo_id})", percent(accuracy) if accuracy else "–"))
+    first = next(iter(configs))
+    return f"""\
+---
+license: apache-2.0
+library_name: dynconv-lab
+tags:
+- image-classification
+- dynamic-convolution
+---
+
+# DynConv Lab
+
+Four image classifiers that take any subset of the red, green and blue channels. Each has a repository of its own:
+
+{table(("model", "test accuracy, RGB, %"), rows)}
+
+```python
+from models import load_model  # the code of DynConv Lab
+
+model = load_model("{first}")
+```
+
+The card of each model also shows how to load it without this code.
+"""
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m train.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", type=Path, help="folder to publish; with --all the folder that holds the four")
+    parser.add_argument("--all", action="store_true", help=f"publish {', '.join(MODELS)} and a README that links them")
+    parser.add_argument("--repo-id", required=True, help=f"USER/NAME; with --all USER, or USER/NAME ({COLLECTION})")
+    parser.add_argument("--private", action="store_true", help="create the repository as a private one")
+    parser.add_argument("--revision", help="branch to push to, created when missing (default main)")
+    parser.add_argument("--tag", help="tag for the commit, such as v1")
+    parser.add_argument("--storage", choices=STORAGES, default="fp32", help="of the weights (default %(default)s)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluations for the model card")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be uploaded; needs no network")
+    options = parser.parse_args(arguments)
+    if not options.all and options.checkpoint is None:
+        parser.error("give --checkpoint FOLDER, or --all")
+    if not options.all and "/" not in options.repo_id:
+        parser.error(f"--repo-id must be USER/NAME, got {options.repo_id!r}")
+    return options
+
+
+def publish(options: argparse.Namespace) -> None:
+    """Stage everything, then push it; raises ``CheckpointError`` or ``UploadError``."""
+    details = {"storage": options.storage, "results": options.results}
+    with tempfile.TemporaryDirectory() as folder:
+        staging = Path(folder)
+        if options.all:
+            user, _, name = options.repo_id.partition("/")
+            staged = stage_all(options.checkpoint or BUNDLED, staging, user, name or COLLECTION, **details)
+        else:
+            staged = {options.repo_id: staging}
+            stage(options.checkpoint, staging, options.repo_id, **details)
+        for repo_id, part in staged.items():
+            print(f"{repo_id}\n{list_files(part)}")
+            if options.dry_run:
+                continue
+            commit = upload(
+                part,
+                repo_id,
+                message=f"Publish {repo_id.partition('/')[2]} ({options.storage})",
+                private=options.private,
+                revision=options.revision,
+                tag=options.tag,
+            )
+            print(f"published as commit {commit[:7]}" + (f", tag {options.tag}" if options.tag else ""))
+    if options.dry_run:
+        print("dry run: nothing was sent")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    try:
+        publish(parse(arguments))
+    except (CheckpointError, UploadError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

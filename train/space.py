@@ -1,0 +1,86 @@
+"""Create or update a Gradio Space with this repository's app.
+
+    python -m train.space --repo-id USER/NAME [--from-hub USER] [--dry-run]    # or: make space SPACE=USER/NAME
+
+Only what the app needs is uploaded, in one commit that names the project's version; files of an
+earlier version that are gone here are deleted there. The token comes from ``HF_TOKEN`` or
+``hf auth login``.
+"""
+
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from huggingface_hub import metadata_load
+
+from train.upload import UploadError, files_in, list_files, upload
+
+ROOT = Path(__file__).resolve().parent.parent
+FROM_HUB = "DYNCONV_FROM_HUB"  # the app's default for --from-hub, since a Space starts it without arguments
+NEEDED = ("README.md", "LICENSE", "app.py", "requirements.txt", "models", "demo", "checkpoints", "results")
+
+
+def stage(root: Path, staging: Path) -> None:
+    """Copy what the app needs; ``UploadError`` if a part or the Space's settings in README.md are missing."""
+    if missing := [name for name in NEEDED if not (root / name).exists()]:
+        raise UploadError(f"{root} lacks {', '.join(missing)}; run this in a complete copy of the repository")
+    hidden = shutil.ignore_patterns("__pycache__", ".*")
+    for name in NEEDED:
+        if (root / name).is_dir():
+            shutil.copytree(root / name, staging / name, ignore=hidden)
+        else:
+            shutil.copy2(root / name, staging / name)
+    check_settings(staging)
+
+
+def check_settings(folder: Path) -> None:
+    """The YAML header of README.md must make the folder a Gradio Space; ``UploadError`` otherwise."""
+    settings = metadata_load(folder / "README.md") or {}
+    if settings.get("sdk") != "gradio" or "sdk_version" not in settings:
+        raise UploadError("README.md must open with a YAML header that has sdk: gradio and an sdk_version")
+    app = settings.get("app_file", "app.py")
+    if folder / app not in files_in(folder):
+        raise UploadError(f"README.md names app_file {app!r}, which is not among the uploaded files")
+
+
+def version(root: Path) -> str:
+    """The project's version in pyproject.toml."""
+    return re.search(r'^version = "(.+)"', (root / "pyproject.toml").read_text(), re.MULTILINE)[1]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m train.space", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repo-id", required=True, help="the Space, as USER/NAME")
+    parser.add_argument("--from-hub", metavar="USER", help=f"let it load USER/vgg19 …: sets its variable {FROM_HUB}")
+    parser.add_argument("--private", action="store_true", help="create it as a private Space")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be uploaded; needs no network")
+    options = parser.parse_args(arguments)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            staging = Path(folder)
+            stage(ROOT, staging)
+            print(f"{options.repo_id}\n{list_files(staging)}")
+            if options.dry_run:
+                print("dry run: nothing was sent")
+                return
+            commit = upload(
+                staging,
+                options.repo_id,
+                repo_type="space",
+                message=f"DynConv Lab {version(ROOT)}",
+                private=options.private,
+                variables={FROM_HUB: options.from_hub} if options.from_hub else {},
+                replace_all=True,
+            )
+        print(f"commit {commit[:7]}; the Space builds at https://huggingface.co/spaces/{options.repo_id}")
+    except UploadError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Sending a folder to the Hub as one commit, so that a broken push leaves the old version complete."""
+
+import re
+from pathlib import Path
+
+import httpx2  # the HTTP library of huggingface_hub; its errors are not wrapped there
+from huggingface_hub import HfApi, get_token
+from huggingface_hub.errors import HfHubHTTPError
+
+from models.hub import first_line
+
+REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class UploadError(RuntimeError):
+    """Nothing, or not everything, could be published; the message says why and how to go on."""
+
+
+def upload(
+    folder: Path,
+    repo_id: str,
+    *,
+    message: str,
+    repo_type: str = "model",
+    private: bool = False,
+    revision: str | None = None,
+    tag: str | None = None,
+    variables: dict[str, str] | None = None,
+    replace_all: bool = False,
+) -> str:
+    """Push all files of ``folder`` in one commit, creating repository and branch when needed.
+
+    Files that are there already are not sent again, and no commit is made when nothing changed.
+    ``replace_all`` deletes files that the folder lacks; ``tag`` then marks the commit; ``variables``
+    are a Space's. The token comes from ``HF_TOKEN`` or ``hf auth login``. Returns the commit.
+    Raises ``UploadError``.
+    """
+    if not REPO_ID.fullmatch(repo_id):
+        raise UploadError(f"{repo_id!r} is not the name of a repository; give it as USER/NAME")
+    if get_token() is None:
+        raise UploadError(
+            "no Hub token; run `hf auth login`, or set HF_TOKEN, with a token that may write "
+            "(https://huggingface.co/settings/tokens)"
+        )
+    api = HfApi()
+    target = {"repo_id": repo_id, "repo_type": repo_type}
+    try:
+        sdk = {"space_sdk": "gradio"} if repo_type == "space" else {}
+        api.create_repo(**target, **sdk, private=private or None, exist_ok=True)
+        if private and not api.repo_info(**target).private:
+            raise UploadError(
+                f"{repo_id} exists and is public; make it private in its settings, or leave out --private"
+            )
+        if revision:
+            api.create_branch(**target, branch=revision, exist_ok=True)
+        commit = api.upload_folder(
+            **target,
+            folder_path=folder,
+            revision=revision,
+            commit_message=message,
+            delete_patterns=["*"] if replace_all else None,
+        ).oid
+        for key, value in (variables or {}).items():
+            api.add_space_variable(repo_id, key, value)
+        if tag:
+            mark(api, target, tag, commit)
+    except UploadError:
+        raise
+    except (httpx2.HTTPError, OSError, ValueError, RuntimeError) as error:  # RuntimeError: LFS and Xet uploads
+        raise UploadError(explain(error, repo_id)) from None  # the cause may quote a request with its headers
+    return commit
+
+
+def mark(api: HfApi, target: dict, tag: str, commit: str) -> None:
+    """Tag a commit; ``UploadError`` if the tag marks another one, since others may rely on it."""
+    marked = {ref.name: ref.target_commit for ref in api.list_repo_refs(**target).tags}
+    if tag not in marked:
+        api.create_tag(**target, tag=tag, revision=commit)
+    elif marked[tag] != commit:
+        raise UploadError(
+            f"{target['repo_id']} was pushed as {commit[:7]}, but tag {tag!r} already marks {marked[tag][:7]}; "
+            "run again with another --tag"
+        )
+
+
+def explain(error: Exception, repo_id: str) -> str:
+    """One sentence for a failed push, never with the token in it."""
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
+    if status == 401:
+        return "the Hub does not accept the token; run `hf auth login` again, or set HF_TOKEN to a valid one"
+    if status == 403:
+        return f"the token may not write to {repo_id}; use one with write access there"
+    why = first_line(error.__cause__ or error).replace(get_token() or "\0", "***")
+    return (
+        f"the push to {repo_id} broke off ({why}). A push is one commit: the repository holds its old version "
+        "or the new one, never half of it. Run the same command again to go on"
+    )
+
+
+def list_files(folder: Path) -> str:
+    """The files of a folder with their sizes, one a line, and the sum."""
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files_in(folder)}
+    lines = [f"  {size:>13,}  {name}" for name, size in sizes.items()]
+    return "\n".join([*lines, f"  {sum(sizes.values()):>13,}  bytes in {len(sizes)} files"])
+
+
+def files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
