@@ -79,7 +79,10 @@ def load_checkpoint(
             model = build_model(config.model, **config.arguments)
     except ValueError as error:
         raise CheckpointError(f"{folder / CONFIG} does not fit this version of the code: {error}") from error
-    state = unpack(read_tensors(folder / WEIGHTS))
+    try:
+        state = unpack(read_tensors(folder / WEIGHTS))
+    except ValueError as error:
+        raise CheckpointError(f"{folder / WEIGHTS} is damaged: {error}; fetch the checkpoint again") from error
     check_fit(model.state_dict(), state, folder / WEIGHTS, config.model)
     model.load_state_dict(state, strict=True, assign=True)
     model.config = config
@@ -92,18 +95,18 @@ def read_config(path: Path) -> ModelConfig:
         raise CheckpointError(f"no {path.name} in {path.parent}; a checkpoint folder holds {CONFIG} and {WEIGHTS}")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        version, name = raw["format_version"], raw["model"]
-        arguments = raw["arguments"]
+        version, name, _ = raw["format_version"], raw["model"], raw["arguments"]
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is not a DynConv Lab config ({error!r}); fetch the checkpoint again") from error
     if version != FORMAT_VERSION:
         raise CheckpointError(f"{path} has format {version!r}, this code reads {FORMAT_VERSION}; update the code")
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise CheckpointError(f"{path} names model {name!r}; known are {', '.join(MODELS)}")
-    if not isinstance(arguments, dict):
-        raise CheckpointError(f"{path}: arguments must be an object, got {arguments!r}; fetch the checkpoint again")
-    known = {field.name for field in fields(ModelConfig)}
+    known = {field.name: getattr(field.type, "__origin__", field.type) for field in fields(ModelConfig)}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items() if key in known}
+    for key, value in values.items():
+        if not isinstance(value, known[key]):
+            raise CheckpointError(f"{path}: {key} cannot be {value!r}; fetch the checkpoint again")
     return ModelConfig(**values)
 
 
@@ -165,11 +168,18 @@ def pack(state: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
 
 
 def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The fp32 state dict of stored tensors: the inverse of ``pack`` up to its rounding."""
+    """The fp32 state dict of stored tensors: the inverse of ``pack`` up to its rounding.
+
+    Raises ``ValueError`` for 8-bit weights whose scales are missing or not one per row.
+    """
     state: dict[str, Tensor] = {}
     for key, tensor in packed.items():
-        if (scale := packed.get(f"{key}.scale")) is not None:
-            state[key] = tensor.float() * scale.view(scale.shape + (1,) * (tensor.ndim - scale.ndim))
+        if tensor.dtype == torch.int8:
+            scale = packed.get(f"{key}.scale")
+            if scale is None or scale.shape != tensor.shape[:1]:
+                found = "none" if scale is None else scale.numel()
+                raise ValueError(f"{key} needs {len(tensor)} scales, found {found}")
+            state[key] = tensor.float() * scale.view(-1, *[1] * (tensor.ndim - 1))
         elif not key.endswith(".scale"):
             state[key] = tensor.float() if tensor.is_floating_point() else tensor
     return state

@@ -30,10 +30,9 @@ class VGG19(ImageClassifier):
         num_classes: int = 50,
         fill: str = "aligned",
         conv: Callable[..., nn.Module] = nn.Conv2d,
-        **arguments,
     ):
-        """``conv`` builds each convolution; ``arguments`` are a subclass's own, see the base class."""
-        super().__init__(num_classes=num_classes, fill=fill, **arguments)
+        """``conv(in_channels, out_channels, 3, padding=1)`` builds each convolution."""
+        super().__init__(num_classes=num_classes, fill=fill)
         layers: list[nn.Module] = []
         in_channels = 3
         for item in CONFIGURATION_E:
@@ -86,7 +85,8 @@ class DynamicVGG19(VGG19):
         temperature: float = 1.0,
     ):
         conv = partial(DynamicConv2d, bias=False, num_kernels=num_kernels, reduction=reduction, temperature=temperature)
-        super().__init__(num_classes=num_classes, fill=fill, conv=conv, num_kernels=num_kernels, reduction=reduction)
+        super().__init__(num_classes=num_classes, fill=fill, conv=conv)
+        self.describe(num_classes=num_classes, fill=fill, num_kernels=num_kernels, reduction=reduction)
 
     @property
     def dynamic_layers(self) -> list[DynamicConv2d]:

@@ -62,11 +62,11 @@ class TrainConfig:
     num_kernels: int = 4
     """Kernels K of each dynamic convolution (dynamic_vgg19)."""
     temperature_start: float = 30.0
-    """Softmax temperature of the routers in the first epoch (dynamic_vgg19)."""
+    """Softmax temperature of the routers at the first step (dynamic_vgg19)."""
     temperature_end: float = 1.0
     """Temperature after annealing; both at 34 reproduce the study."""
-    temperature_epochs: int = 10
-    """Epochs of linear annealing."""
+    temperature_epochs: float = 10
+    """Epochs of linear annealing, a little every step."""
     blocks: Literal["none", "rrdb", "attention", "both"] = "both"
     """Blocks of the compact network."""
     init_from: Path | None = None
@@ -132,9 +132,9 @@ class TrainConfig:
             arguments |= {"blocks": self.blocks}
         return arguments
 
-    def temperature_at(self, epoch: int) -> float:
-        """Temperature during ``epoch`` (from 0): linear from start to end, then constant."""
-        done = min(1.0, epoch / max(1, self.temperature_epochs))
+    def temperature_at(self, epochs: float) -> float:
+        """Temperature after so many epochs: linear from start to end, then constant."""
+        done = min(1.0, epochs / self.temperature_epochs) if self.temperature_epochs > 0 else 1.0
         return self.temperature_start + done * (self.temperature_end - self.temperature_start)
 
     def to_dict(self) -> dict:

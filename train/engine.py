@@ -81,6 +81,8 @@ def train_epoch(
         lr = learning_rate(config, step / (len(config.sizes) * steps))
         for group in optimizer.param_groups:
             group["lr"] = lr * (head_scale if group["head"] else 1.0)
+        if hasattr(plain, "set_temperature"):
+            plain.set_temperature(config.temperature_at(step / steps))
         generator = torch.Generator().manual_seed(mix_seed(config.seed, step))
         images = normalize(pixels, mean, std)  # (B, 3, S, S)
         if config.channels_last:

@@ -63,7 +63,7 @@ def data_line(evaluation: dict) -> str:
 
 def accuracy_table(results: list[dict]) -> Table:
     """Test accuracy on RGB of the bundled weights, with size, cost and training."""
-    trainings = {record["model"]: record for record in of_kind(results, "training")}
+    trainings = {record["checkpoint"]: record for record in of_kind(results, "training")}
     rows, caption = [], "not measured yet"
     for pair in PAIRS:
         compared = comparison(results, pair)
@@ -80,7 +80,7 @@ def accuracy_table(results: list[dict]) -> Table:
                     with_interval(rgb),
                     f"{cost.parameters / 1e6:.2f} M",
                     f"{cost.macs / 1e6:,.0f} M",
-                    training_line(training) if training else "?",
+                    training_line(training, trainings) if training else "?",
                 ]
             )
             caption = (
@@ -91,11 +91,11 @@ def accuracy_table(results: list[dict]) -> Table:
     return {"id": "accuracy", "title": "Test accuracy", "caption": caption, "columns": columns, "rows": rows}
 
 
-def training_line(training: dict) -> str:
-    """``7 epochs`` or ``2 epochs from vgg19``: what the weights were trained for."""
+def training_line(training: dict, trainings: dict[str, dict]) -> str:
+    """``10 epochs``, or ``7 + 2 epochs, from vgg19-base`` for weights that started from others."""
     start = training["settings"].get("init_from")
-    text = f"{training['epochs']} epochs, seed {training['seed']}"
-    return f"{text}, started from {start}" if start else text
+    before = f"{trainings[start]['epochs']} + " if start in trainings else ""
+    return f"{before}{training['epochs']} epochs" + (f", from {start}" if start else "")
 
 
 def subset_table(results: list[dict], study: dict, fill: str) -> Table:

@@ -105,6 +105,7 @@ def train(config: TrainConfig) -> ImageClassifier:
     if accelerator.is_main_process:
         start_folder(config, split, progress)
 
+    describe(kept, config, split, config.sizes[-1])
     steps = len(loader)
     for epoch in range(progress.epoch, len(config.sizes)):
         size = config.sizes[epoch]
@@ -112,8 +113,6 @@ def train(config: TrainConfig) -> ImageClassifier:
             part.size, part.epoch = size, epoch
         sampler.epoch = epoch
         describe(kept, config, split, size)
-        if hasattr(plain, "set_temperature"):
-            plain.set_temperature(config.temperature_at(epoch))
         started = time.perf_counter()
         meter = Meter(steps, f"epoch {epoch + 1}/{len(config.sizes)} {size} px", accelerator.is_main_process)
         train_epoch(
@@ -124,8 +123,8 @@ def train(config: TrainConfig) -> ImageClassifier:
         broadcast([*plain.buffers(), *kept.buffers()])  # running statistics are each process's own until here
         row = meter.close() | {"epoch": epoch + 1, "size": size, "train_s": time.perf_counter() - started}
         if hasattr(plain, "set_temperature"):
-            kept.set_temperature(config.temperature_at(epoch))
-            row["temperature"] = config.temperature_at(epoch)
+            row["temperature"] = config.temperature_at(epoch + 1)
+            kept.set_temperature(row["temperature"])
         logits, labels = predict(
             accelerator, kept, val_loader, mean=kept.config.mean, std=kept.config.std, channels=val_channels(config)
         )

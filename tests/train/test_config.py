@@ -1,0 +1,150 @@
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from models import MODELS
+from train.config import TrainConfig
+from train.run import parse
+
+REQUIRED = ["--model", "compact", "--data-root", "data", "--run-dir", "runs/a"]
+
+
+def config(**options) -> TrainConfig:
+    return TrainConfig(**{"model": "compact", "data_root": Path("data"), "run_dir": Path("runs/a")} | options)
+
+
+def test_the_command_line_has_the_defaults_of_the_fields():
+    assert parse(REQUIRED) == config()
+
+
+def test_every_field_is_a_flag(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        parse(["--help"])
+    text = capsys.readouterr().out
+    assert all(f"--{field.name.replace('_', '-')}" in text for field in fields(TrainConfig))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_flags_set_their_fields(model):
+    flags = ["--lr", "0.3", "--schedule", "cosine", "--bf16", "--no-channels-last", "--init-from", "runs/b"]
+    expected = config(lr=0.3, schedule="cosine", bf16=True, channels_last=False, init_from=Path("runs/b"), model=model)
+    assert parse([*REQUIRED, *flags, "--model", model]) == expected
+
+
+def test_a_recipe_sets_defaults_that_flags_override(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("model: resnet34\nlr: 0.2\nbf16: true\nchannels_last: false\nhead_lr_scale: null\n")
+    flags = ["--recipe", str(recipe), "--data-root", "data", "--run-dir", "runs/a", "--lr", "0.3"]
+    assert parse(flags) == config(model="resnet34", lr=0.3, bf16=True, channels_last=False)
+
+
+def test_an_empty_recipe_changes_nothing(tmp_path):
+    (tmp_path / "recipe.yaml").touch()
+    assert parse(["--recipe", str(tmp_path / "recipe.yaml"), *REQUIRED]) == config()
+
+
+def test_the_config_survives_json(tmp_path):
+    original = config(init_from=tmp_path, image_size="32:2,64:1", ema=0.9)
+    saved = original.to_dict()
+    paths = {name: Path(saved[name]) for name in ("data_root", "run_dir", "init_from")}
+    assert TrainConfig(**saved | paths) == original
+
+
+@pytest.mark.parametrize(
+    ("image_size", "epochs", "sizes"),
+    [("32", 3, [32, 32, 32]), ("32:2,64:1", 9, [32, 32, 64]), ("48:1", 1, [48])],
+)
+def test_a_schedule_gives_every_epoch_its_size(image_size, epochs, sizes):
+    assert config(image_size=image_size, epochs=epochs).sizes == sizes
+
+
+@pytest.mark.parametrize("image_size", ["big", "32:", "32:2,", "32:2:2", "32x32"])
+def test_a_malformed_schedule_is_refused(image_size):
+    with pytest.raises(ValueError, match="image_size must be like 64 or 32:8,64:4"):
+        config(image_size=image_size)
+
+
+@pytest.mark.parametrize(("image_size", "epochs"), [("32", 0), ("32:0", 5), ("4", 1), ("32:1,4:1", 1)])
+def test_a_schedule_without_epochs_or_pixels_is_refused(image_size, epochs):
+    with pytest.raises(ValueError, match="compact needs at least one epoch, 8 px or more"):
+        config(image_size=image_size, epochs=epochs)
+
+
+def test_vgg_needs_32_pixels():
+    with pytest.raises(ValueError, match="vgg19 needs at least one epoch, 32 px or more"):
+        config(model="vgg19", image_size="24")
+
+
+def test_the_temperature_is_annealed_to_its_end():
+    ours = config(model="dynamic_vgg19", temperature_start=30.0, temperature_end=1.0, temperature_epochs=10)
+    temperatures = [ours.temperature_at(epoch) for epoch in range(13)]
+    assert temperatures[0] == 30.0 and temperatures[5] == 15.5 and temperatures[10:] == [1.0] * 3
+    assert temperatures == sorted(temperatures, reverse=True)
+
+
+def test_a_fixed_temperature_stays():
+    study = config(model="dynamic_vgg19", temperature_start=34.0, temperature_end=34.0)
+    assert {study.temperature_at(epoch) for epoch in range(20)} == {34.0}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_model_arguments_build_the_model(model):
+    import torch
+
+    from models import build_model
+
+    with torch.device("meta"):
+        built = build_model(
+            model, num_classes=4, **config(model=model, fill="appended", image_size="32").model_arguments
+        )
+    assert built.fill == "appended"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lr": 0.0}, "lr must be above 0, got 0.0"),
+        ({"lr": float("nan")}, "lr must be above 0, got nan"),
+        ({"batch_size": 0}, "batch_size must be above 0"),
+        ({"num_kernels": 0}, "num_kernels must be above 0"),
+        ({"temperature_end": 0.0}, "temperature_end must be above 0"),
+        ({"warmup": 1.0}, "warmup must be at least 0 and below 1"),
+        ({"label_smoothing": -0.1}, "label_smoothing must be at least 0 and below 1"),
+        ({"ema": 1.0}, "ema must be at least 0 and below 1"),
+        ({"crop_scale": 0.0}, "crop_scale must be above 0 and at most 1"),
+        ({"channels": "RX"}, "unknown channel 'X'"),
+        ({"channels": ""}, "channels is empty"),
+    ],
+)
+def test_values_that_cannot_train_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        config(**options)
+
+
+def test_sampling_channels_is_allowed():
+    assert replace(config(), channels="sample").channels == "sample"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model", "vgg16"], "invalid choice 'vgg16'"),
+        (["--lr", "high"], "could not convert string to float: 'high'"),
+        (["--lr", "-1"], "lr must be above 0, got -1.0"),
+        (["--bogus", "3"], "--bogus"),
+        (["--channels", "XYZ"], "unknown channel"),
+        (["--image-size", "32:x"], "image_size must be like 64 or 32:8,64:4"),
+    ],
+)
+def test_a_bad_flag_is_explained_and_ends_the_program(flags, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        parse([*REQUIRED, *flags])
+    text = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert message in text and "Traceback" not in text
+
+
+def test_a_missing_flag_is_named(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        parse(REQUIRED[:4])
+    assert "--run-dir" in capsys.readouterr().err

@@ -1,0 +1,302 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from train.data import DataError, EpochSampler, Pictures, Split, load_split, make_loader, mix_seed, read_picture
+
+
+def write_picture(path: Path, mode: str = "RGB", size: tuple[int, int] = (20, 16)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    width, height = size
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(path)
+    return path
+
+
+@pytest.fixture
+def lists(tmp_path) -> Path:
+    """Two classes, three pictures, one name with spaces."""
+    for name in ("n01/a.JPEG", "n01/b c (1).JPEG", "n02/d.JPEG"):
+        write_picture(tmp_path / "images" / name)
+    (tmp_path / "train.txt").write_text("images/n01/a.JPEG 0\nimages/n01/b c (1).JPEG 0\nimages/n02/d.JPEG 1\n")
+    return tmp_path
+
+
+@pytest.fixture
+def class_folders(tmp_path) -> Path:
+    """Class folders alone: 2 x 40 pictures."""
+    picture = write_picture(tmp_path / "cat" / "000.png").read_bytes()
+    for name in ("cat", "dog"):
+        for number in range(40):
+            path = tmp_path / name / f"{number:03}.png"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(picture)
+    return tmp_path
+
+
+def rewrite(path: Path, before: str, after: str) -> None:
+    path.write_bytes(path.read_bytes().replace(before.encode(), after.encode()))
+
+
+# Lists
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("tail", ["", "\n", "\n\n  \n"])
+def test_lists_may_end_their_lines_either_way_and_trail_blank_ones(lists, line_end, tail):
+    text = (lists / "train.txt").read_text().strip() + tail
+    (lists / "train.txt").write_bytes(text.replace("\n", line_end).encode())
+    split = load_split(lists, "train")
+    assert [path.name for path in split.paths] == ["a.JPEG", "b c (1).JPEG", "d.JPEG"]
+    assert split.labels == (0, 0, 1) and split.skipped == 0
+
+
+def test_a_byte_order_mark_is_not_part_of_the_first_name(lists):
+    (lists / "train.txt").write_bytes(b"\xef\xbb\xbf" + (lists / "train.txt").read_bytes())
+    assert load_split(lists, "train").paths[0] == lists / "images/n01/a.JPEG"
+
+
+def test_classes_are_named_by_their_folders(lists):
+    split = load_split(lists, "train")
+    assert split.synsets == split.class_names == ("n01", "n02")
+
+
+def test_classes_txt_names_the_classes(lists):
+    (lists / "classes.txt").write_bytes(b"n01 red fox\r\nn02 lynx\r\nn03\r\n\r\n")
+    split = load_split(lists, "train")
+    assert split.synsets == ("n01", "n02", "n03") and split.class_names == ("red fox", "lynx", "n03")
+
+
+@pytest.mark.parametrize("line", ["images/n01/a.JPEG", "0", "images/n01/a.JPEG one", "images/n01/a.JPEG -1", "a ²"])
+def test_a_malformed_line_is_refused_with_its_number(lists, line):
+    rewrite(lists / "train.txt", "images/n01/b c (1).JPEG 0", line)
+    with pytest.raises(DataError, match=r"train\.txt line 2: expected '<path> <label>', got '"):
+        load_split(lists, "train")
+
+
+def test_a_label_beyond_the_classes_is_refused(lists):
+    (lists / "classes.txt").write_text("n01 red fox\n")
+    with pytest.raises(DataError, match=r"train\.txt has label 1, but .*classes\.txt names only 1 classes"):
+        load_split(lists, "train")
+
+
+@pytest.mark.parametrize("text", ["", "\r\n \r\n"])
+def test_an_empty_list_is_refused(lists, text):
+    (lists / "train.txt").write_text(text)
+    with pytest.raises(DataError, match=r"split 'train' of .* is empty; it needs at least one picture"):
+        load_split(lists, "train")
+
+
+# Unreadable pictures
+
+
+def test_missing_and_unreadable_pictures_stop_with_their_count_and_paths(lists):
+    (lists / "images/n01/a.JPEG").unlink()
+    (lists / "images/n02/d.JPEG").write_bytes(b"not a picture")
+    with pytest.raises(DataError, match=r"(?s)2 of 3 pictures.*a\.JPEG\n.*d\.JPEG\n.*--skip-unreadable"):
+        load_split(lists, "train")
+
+
+def test_a_truncated_picture_is_unreadable(lists):
+    path = lists / "images/n01/a.JPEG"
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match=r"1 of 3 pictures are missing or unreadable:\n.*a\.JPEG"):
+        load_split(lists, "train")
+
+
+def test_only_the_first_paths_are_shown(lists):
+    (lists / "train.txt").write_text("".join(f"images/n01/missing{number}.JPEG 0\n" for number in range(9)))
+    with pytest.raises(DataError, match=r"(?s)9 of 9 .*missing4\.JPEG\n  …") as caught:
+        load_split(lists, "train")
+    assert "missing5" not in str(caught.value)
+
+
+def test_unreadable_pictures_can_be_left_out_and_are_counted(lists):
+    (lists / "images/n01/a.JPEG").unlink()
+    split = load_split(lists, "train", skip_unreadable=True)
+    assert split.skipped == 1 and [path.name for path in split.paths] == ["b c (1).JPEG", "d.JPEG"]
+    assert split.labels == (0, 1) and split.synsets == ("n01", "n02")
+
+
+def test_leaving_out_every_picture_is_refused(lists):
+    for path in lists.glob("images/*/*"):
+        path.unlink()
+    with pytest.raises(DataError, match="none of the 3 pictures can be read"):
+        load_split(lists, "train", skip_unreadable=True)
+
+
+# Folders
+
+
+def test_split_folders_are_read_as_they_are(tmp_path):
+    for name in ("train/cat/1.png", "train/cat/2.jpg", "train/dog/3.webp", "val/cat/4.png", "val/dog/5.png"):
+        write_picture(tmp_path / name)
+    (tmp_path / "train" / "cat" / "notes.txt").write_text("not a picture")
+    split = load_split(tmp_path, "train")
+    assert [path.name for path in split.paths] == ["1.png", "2.jpg", "3.webp"]
+    assert split.labels == (0, 0, 1) and split.class_names == ("cat", "dog")
+    assert len(load_split(tmp_path, "val")) == 2
+
+
+def test_class_folders_are_split_into_disjoint_parts_that_cover_all(class_folders):
+    parts = {name: set(load_split(class_folders, name).paths) for name in ("train", "val", "test")}
+    assert sum(len(part) for part in parts.values()) == 80
+    assert set.union(*parts.values()) == set(class_folders.rglob("*.png"))
+
+
+def test_class_folders_are_split_80_10_10(class_folders):
+    sizes = [len(load_split(class_folders, name)) for name in ("train", "val", "test")]
+    assert 50 < sizes[0] < 75 and all(2 < size < 16 for size in sizes[1:])
+
+
+def test_adding_pictures_moves_none(class_folders):
+    before = set(load_split(class_folders, "val").paths)
+    for number in range(100, 140):
+        write_picture(class_folders / "cat" / f"{number}.png")
+    assert before < set(load_split(class_folders, "val").paths)
+
+
+def test_the_split_does_not_depend_on_where_the_folder_lies(class_folders, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "moved"
+    before = {path.name for path in load_split(class_folders, "test").paths if path.parent.name == "dog"}
+    class_folders.rename(elsewhere)
+    assert {path.name for path in load_split(elsewhere, "test").paths if path.parent.name == "dog"} == before
+
+
+def test_every_part_knows_all_classes(class_folders):
+    assert {load_split(class_folders, name).synsets for name in ("train", "val", "test")} == {("cat", "dog")}
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"no folder .*nowhere; --data-root is the folder that holds the pictures"):
+        load_split(tmp_path / "nowhere", "train")
+
+
+def test_a_folder_without_classes_is_refused(tmp_path):
+    write_picture(tmp_path / "a.png")
+    with pytest.raises(DataError, match="holds no class folders; put each class's pictures in a folder of its own"):
+        load_split(tmp_path, "train")
+
+
+def test_a_missing_split_is_refused(lists):
+    with pytest.raises(DataError, match=r"has other splits but neither val\.txt nor val/; add one of them"):
+        load_split(lists, "val")
+
+
+def test_an_unknown_split_is_refused(lists):
+    with pytest.raises(DataError, match="unknown split 'dev'; known are train, val, test"):
+        load_split(lists, "dev")
+
+
+# Pictures
+
+
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [
+        ("L", "a.png"),
+        ("1", "a.png"),
+        ("P", "a.png"),
+        ("P", "a.gif"),
+        ("LA", "a.png"),
+        ("RGBA", "a.png"),
+        ("CMYK", "a.jpg"),
+    ],
+)
+def test_every_kind_of_picture_becomes_rgb(tmp_path, mode, name):
+    picture = read_picture(write_picture(tmp_path / name, mode))
+    assert picture.mode == "RGB" and picture.size == (20, 16)
+
+
+def test_sixteen_bits_are_scaled_to_eight(tmp_path):
+    levels = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    pixels = np.asarray(read_picture(tmp_path / "deep.png"))[..., 0].astype(int)
+    assert abs(pixels - levels / 257).max() <= 1
+
+
+def split_of(folder: Path, count: int = 6) -> Split:
+    paths = tuple(write_picture(folder / f"{number}.png", size=(30 + number, 24)) for number in range(count))
+    return Split(paths, tuple(n % 2 for n in range(count)), ("a", "b"), ("a", "b"))
+
+
+def augmented(folder: Path, *, epoch: int = 0, seed: int = 0) -> Pictures:
+    pictures = Pictures(split_of(folder), size=16, crop_scale=0.35, seed=seed)
+    pictures.epoch = epoch
+    return pictures
+
+
+def test_a_picture_is_bytes_of_the_asked_size(tmp_path):
+    pictures = Pictures(split_of(tmp_path), size=16)
+    pixels, label = pictures[3]
+    assert pixels.shape == (3, 16, 16) and pixels.dtype == torch.uint8 and label == 1
+    pictures.size = 24
+    assert pictures[3][0].shape == (3, 24, 24)
+
+
+def test_without_augmentation_a_picture_is_always_the_same(tmp_path):
+    pictures = Pictures(split_of(tmp_path), size=16)
+    first = pictures[0][0]
+    pictures.epoch = 5
+    assert torch.equal(pictures[0][0], first)
+
+
+def test_augmentation_repeats_for_the_same_seed_epoch_and_index(tmp_path):
+    first = augmented(tmp_path)[2][0]
+    torch.manual_seed(1234)
+    assert torch.equal(augmented(tmp_path)[2][0], first)
+
+
+@pytest.mark.parametrize("change", [{"epoch": 1}, {"seed": 1}])
+def test_augmentation_changes_with_seed_and_epoch(tmp_path, change):
+    same, other = augmented(tmp_path), augmented(tmp_path, **change)
+    assert any(not torch.equal(same[index][0], other[index][0]) for index in range(3))
+
+
+def test_augmentation_leaves_the_random_state_alone(tmp_path):
+    before = torch.get_rng_state()
+    augmented(tmp_path)[0]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_augmentation_and_order_do_not_depend_on_the_number_of_workers(tmp_path):
+    epochs = []
+    for workers in (0, 1, 2):
+        loader = make_loader(augmented(tmp_path, epoch=3), batch_size=2, workers=workers, seed=7)
+        loader.sampler.epoch = 3
+        epochs.append([torch.cat([pixels.flatten(), labels]) for pixels, labels in loader])
+    for batches in epochs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(epochs[0], batches, strict=True))
+
+
+def test_the_order_changes_with_the_epoch_and_loses_nothing():
+    sampler = EpochSampler(50, seed=0)
+    first = list(sampler)
+    assert list(sampler) == first and sorted(first) == list(range(50)) != first
+    sampler.epoch = 1
+    assert sorted(sampler) == sorted(first) and list(sampler) != first
+
+
+def test_training_drops_a_short_last_batch_and_evaluation_keeps_it(tmp_path):
+    pictures = Pictures(split_of(tmp_path), size=8)
+    assert [len(labels) for _, labels in make_loader(pictures, batch_size=4, workers=0, seed=0)] == [4]
+    assert [len(labels) for _, labels in make_loader(pictures, batch_size=4, workers=0)] == [4, 2]
+
+
+def test_fewer_pictures_than_a_batch_are_one_short_batch(tmp_path):
+    pictures = Pictures(split_of(tmp_path), size=8)
+    assert [len(labels) for _, labels in make_loader(pictures, batch_size=64, workers=0, seed=0)] == [6]
+
+
+def test_seeds_differ_by_every_part_and_position():
+    seeds = {mix_seed(*parts) for parts in [(0,), (0, 0), (0, 1), (1, 0), (0, 0, -1), (0, 0, 0)]}
+    assert len(seeds) == 6 and all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_decompression_bomb_is_unreadable(lists, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(DataError, match="3 of 3 pictures"):
+        load_split(lists, "train")

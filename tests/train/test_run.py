@@ -1,0 +1,397 @@
+"""Whole training runs on generated pictures, also killed, resumed and spread over two processes."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from models import CheckpointError, load_checkpoint, save_checkpoint
+from train import run
+from train.config import TrainConfig
+from train.data import DataError, Pictures, load_split
+from train.run import train
+
+FILES = ["config.json", "curves.png", "golden.safetensors", "metrics.jsonl", "model.safetensors", "run.json"]
+
+
+def flags(config: TrainConfig) -> list[str]:
+    """The command line of a config."""
+    values = [run.flag(key, value) for key, value in config.to_dict().items() if value is not None]
+    return [part for value in values for part in value]
+
+
+def start(config: TrainConfig, root: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "train.run", *flags(config)]
+    return subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def rows(run_dir: Path) -> list[dict]:
+    path = run_dir / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def state(run_dir: Path) -> dict[str, Tensor]:
+    return load_file(run_dir / run.STATE)
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+class Killed(BaseException):
+    """Stands for a kill inside this process."""
+
+
+def interrupt(monkeypatch, step: int) -> None:
+    """Let the next run die at the given step, counted over the whole run."""
+    taken, call = 0, run.Meter.__call__
+
+    def count(meter, report):
+        nonlocal taken
+        taken += 1
+        if taken == step:
+            raise Killed
+        call(meter, report)
+
+    monkeypatch.setattr(run.Meter, "__call__", count)
+
+
+# A run from the command line
+
+
+@pytest.fixture(scope="module")
+def finished(colours, root, tmp_path_factory) -> TrainConfig:
+    """One run of the real command: both blocks, a schedule of sizes, loaded by one worker."""
+    config = TrainConfig(
+        model="compact", data_root=colours, run_dir=tmp_path_factory.mktemp("runs") / "a", image_size="16:1,24:2",
+        batch_size=8, lr=0.05, threads=1,
+    )  # fmt: skip
+    process = start(config, root)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return config
+
+
+def test_the_run_folder_holds_everything(finished):
+    assert sorted(path.name for path in finished.run_dir.iterdir()) == sorted([*FILES, run.STATE])
+
+
+def test_the_run_writes_one_row_of_metrics_per_epoch(finished):
+    table = rows(finished.run_dir)
+    assert [(row["epoch"], row["size"]) for row in table] == [(1, 16), (2, 24), (3, 24)]
+    for row in table:
+        assert {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "images_per_s", "train_s"} <= row.keys()
+
+
+def test_the_run_learns_the_colours(finished):
+    assert max(row["val_accuracy"] for row in rows(finished.run_dir)) > 0.6  # chance is a third
+
+
+def test_the_run_records_its_settings_commit_and_versions(finished):
+    about = json.loads((finished.run_dir / "run.json").read_text())
+    assert about["config"] == finished.to_dict()
+    assert about["train_images"] == 24 and about["skipped_images"] == 0
+    assert {"torch", "torchvision", "accelerate"} <= about["versions"].keys()
+    assert about["git_commit"] and about["device"]
+
+
+def test_the_checkpoint_carries_classes_size_and_metrics(finished):
+    config = load_checkpoint(finished.run_dir).config
+    assert config.synsets == ("n01_red", "n02_green", "n03_blue") and config.input_size == 24
+    best = max(row["val_accuracy"] for row in rows(finished.run_dir) if row["size"] == 24)
+    assert config.metrics["val_accuracy"] == best
+    assert config.training["lr"] == 0.05 and config.training["images"] == 24
+
+
+def test_the_checkpoint_answers_as_its_metrics_say(finished):
+    model = load_checkpoint(finished.run_dir)
+    row = rows(finished.run_dir)[model.config.metrics["epoch"] - 1]
+    assert validation_loss(model, finished) == pytest.approx(row["val_loss"], abs=1e-4)
+
+
+@torch.no_grad()
+def validation_loss(model, config: TrainConfig) -> float:
+    """Cross-entropy over the validation pictures, each counted once."""
+    split = load_split(config.data_root, "val")
+    pixels = torch.stack([pixels for pixels, _ in Pictures(split, size=model.config.input_size)])
+    return F.cross_entropy(model((pixels / 255 - 0.5) / 0.5), torch.tensor(split.labels)).item()
+
+
+def test_a_bad_flag_ends_the_command_with_one_line(finished, root, config):
+    process = start(config(data_root=Path("/nowhere")), root)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.strip() == "error: no folder /nowhere; --data-root is the folder that holds the pictures"
+
+
+# Repeating and resuming
+
+
+def test_a_run_repeats_bit_for_bit_whatever_the_workers(config):
+    train(config(run_dir=config().run_dir / "a", channels="sample", mix="both"))
+    train(config(run_dir=config().run_dir / "b", channels="sample", mix="both", workers=2))
+    assert same(state(config().run_dir / "a"), state(config().run_dir / "b"))
+
+
+def test_another_seed_gives_other_weights(config):
+    first, second = (train(config(epochs=1, seed=seed)).classifier.weight for seed in (0, 1))
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"blocks": "both"},
+        {"ema": 0.9, "channels": "sample", "image_size": "16:2,24:6"},
+        {"optimizer": "adamw", "mix": "both", "lr": 0.01, "bf16": True},
+    ],
+    ids=["plain", "ema-sample", "adamw-mix-bf16"],
+)
+def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(config, root, options):
+    whole = config(run_dir=config().run_dir / "whole", epochs=8, **options)
+    train(whole)
+    broken = config(run_dir=config().run_dir / "broken", epochs=8, **options)
+    process = start(broken, root)
+    while not (broken.run_dir / run.STATE).is_file():  # the first epoch is finished
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    time.sleep(random.uniform(0, 0.5))
+    assert process.poll() is None, "finished before it could be killed"
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert 1 <= len(rows(broken.run_dir)) < 8
+    train(config(run_dir=broken.run_dir, epochs=8, resume=True, **options))
+    assert same(state(broken.run_dir), state(whole.run_dir))
+    assert same(load_file(broken.run_dir / "model.safetensors"), load_file(whole.run_dir / "model.safetensors"))
+    assert [row["val_loss"] for row in rows(broken.run_dir)] == [row["val_loss"] for row in rows(whole.run_dir)]
+
+
+@pytest.mark.parametrize(("model", "step"), [("compact", 2), ("compact", 4), ("compact", 5), ("resnet34", 5)])
+def test_a_run_that_dies_within_an_epoch_resumes_to_the_same_weights(config, monkeypatch, model, step):
+    options = {"model": model, "ema": 0.5, "image_size": "32"}  # three steps an epoch
+    train(config(run_dir=config().run_dir / "whole", **options))
+    broken = config(run_dir=config().run_dir / "broken", **options)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        interrupt(patch, step)
+        train(broken)
+    train(config(run_dir=broken.run_dir, resume=True, **options))
+    assert same(state(broken.run_dir), state(config().run_dir / "whole"))
+
+
+@pytest.mark.parametrize("victim", ["save_checkpoint", "write_metrics", "plot_curves", "save_state"])
+def test_a_run_that_dies_while_it_saves_resumes_to_the_same_weights(config, monkeypatch, victim):
+    train(config(run_dir=config().run_dir / "whole"))
+    broken = config(run_dir=config().run_dir / "broken")
+    original = getattr(run, victim)
+
+    def die_in_the_second_epoch(*arguments, **options):
+        if len(rows(broken.run_dir)) >= 1 and (broken.run_dir / run.STATE).is_file():
+            raise Killed
+        return original(*arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(run, victim, die_in_the_second_epoch)
+        train(broken)
+    train(config(run_dir=broken.run_dir, resume=True))
+    assert same(state(broken.run_dir), state(config().run_dir / "whole"))
+    assert [row["epoch"] for row in rows(broken.run_dir)] == [1, 2]
+
+
+def test_resuming_a_finished_run_changes_nothing(config):
+    train(config())
+    before = state(config().run_dir), rows(config().run_dir)
+    train(config(resume=True))
+    assert same(state(config().run_dir), before[0]) and rows(config().run_dir) == before[1]
+
+
+def test_resuming_nothing_starts_from_the_beginning(config):
+    train(config(resume=True))
+    assert len(rows(config().run_dir)) == 2
+
+
+def test_resuming_with_other_settings_is_refused(config):
+    train(config(epochs=1))
+    with pytest.raises(
+        CheckpointError, match=r"state\.safetensors belongs to .* other settings \(epochs, lr\).*--run-dir"
+    ):
+        train(config(lr=0.3, resume=True))
+
+
+def test_resuming_may_change_what_does_not_matter(config):
+    train(config(epochs=1))
+    train(config(epochs=1, workers=1, threads=2, resume=True))
+
+
+@pytest.mark.parametrize("name", [run.STATE, "run.json"])
+@pytest.mark.parametrize("text", ["", "{", "broken" * 20])
+def test_a_damaged_state_is_refused(config, name, text):
+    train(config(epochs=1))
+    (config().run_dir / name).write_text(text)
+    with pytest.raises(CheckpointError, match=r"cannot resume from .*state\.safetensors.*start again without --resume"):
+        train(config(epochs=1, resume=True))
+
+
+def test_a_missing_run_json_is_refused(config):
+    train(config(epochs=1))
+    (config().run_dir / "run.json").unlink()
+    with pytest.raises(CheckpointError, match=r"cannot resume from .*run\.json"):
+        train(config(epochs=1, resume=True))
+
+
+def test_a_new_run_in_an_old_folder_is_not_resumed_from_the_old_state(config, monkeypatch):
+    train(config(epochs=1, seed=1))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        interrupt(patch, 2)
+        train(config(epochs=1))
+    resumed = train(config(epochs=1, resume=True))
+    fresh = train(config(epochs=1, run_dir=config().run_dir / "fresh"))
+    assert same(resumed.state_dict(), fresh.state_dict())
+
+
+# Options
+
+
+def test_the_averaged_weights_are_evaluated_and_kept(config):
+    kept = train(config(ema=0.9, bf16=True, lr=0.2))
+    last = {
+        key.removeprefix("model."): value for key, value in state(config().run_dir).items() if key.startswith("model.")
+    }
+    assert not torch.equal(kept.classifier.weight, last["classifier.weight"])
+    row, saved = rows(config().run_dir)[-1], load_checkpoint(config().run_dir)
+    saved.load_state_dict(kept.state_dict())
+    assert validation_loss(saved, config()) == pytest.approx(row["val_loss"], abs=0.02)
+    saved.load_state_dict(last)
+    assert validation_loss(saved, config()) != pytest.approx(row["val_loss"], abs=0.02)
+
+
+def test_the_temperature_is_annealed_and_saved(config):
+    options = {"model": "dynamic_vgg19", "image_size": "32", "num_kernels": 1, "batch_size": 24, "epochs": 2}
+    kept = train(config(temperature_start=30.0, temperature_end=2.0, temperature_epochs=2, **options))
+    assert [row["temperature"] for row in rows(config().run_dir)] == [16.0, 2.0]
+    assert kept.temperature == 2.0
+    saved = load_checkpoint(config().run_dir)
+    assert (
+        saved.temperature
+        == saved.config.temperature
+        == rows(config().run_dir)[saved.config.metrics["epoch"] - 1]["temperature"]
+    )
+
+
+def test_training_starts_from_a_checkpoint(config, tmp_path):
+    source = train(config(run_dir=tmp_path / "source", epochs=1))
+    save_checkpoint(source, tmp_path / "source")
+    copied = train(config(init_from=tmp_path / "source", lr=1e-12, weight_decay=0.0, epochs=1))
+    torch.testing.assert_close(copied.classifier.weight, source.classifier.weight)
+
+
+def test_a_missing_source_is_refused(config, tmp_path):
+    with pytest.raises(CheckpointError, match=r"config\.json in .*nowhere"):
+        train(config(init_from=tmp_path / "nowhere"))
+
+
+def test_the_study_can_be_trained_on_some_channels(config):
+    train(config(channels="RB", fill="appended", epochs=1))
+    saved = load_checkpoint(config().run_dir)
+    assert saved.fill == "appended" and saved.config.training["channels"] == "RB"
+
+
+def test_fewer_pictures_than_a_batch_still_train(config):
+    train(config(batch_size=500, epochs=1))
+    assert rows(config().run_dir)[0]["train_loss"] > 0
+
+
+def test_unreadable_pictures_are_left_out_and_recorded(config, tmp_path, capsys):
+    data = tmp_path / "data"
+    for name in ("train", "val"):
+        source = config().data_root
+        lines = [f"{source}/{line}" for line in (source / f"{name}.txt").read_text().splitlines()]
+        data.mkdir(exist_ok=True)
+        (data / f"{name}.txt").write_text("\n".join(lines))
+    with (data / "train.txt").open("a") as file:
+        file.write("\nimages/n01_red/missing.png 0\n")
+    with pytest.raises(DataError, match=r"1 of 25 pictures are missing or unreadable"):
+        train(config(data_root=data))
+    train(config(data_root=data, skip_unreadable=True, epochs=1))
+    assert json.loads((config().run_dir / "run.json").read_text())["skipped_images"] == 1
+    assert load_checkpoint(config().run_dir).config.training["skipped"] == 1
+    captured = capsys.readouterr()
+    assert "left out 1 unreadable pictures, 24 remain" in captured.out + captured.err
+
+
+def test_splits_with_other_classes_are_refused(config, tmp_path):
+    source = config().data_root
+    for name, count in (("train", 24), ("val", 6)):  # the last class has no validation picture
+        lines = [f"{source}/{line}" for line in (source / f"{name}.txt").read_text().splitlines()[:count]]
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"train has 3 classes, val 2; .*\(n03_blue\); name them all in classes\.txt"):
+        train(config(data_root=tmp_path))
+
+
+# Two processes
+
+LAUNCHED = """
+import os
+from dataclasses import replace
+
+from safetensors.torch import save_file
+
+from models.checkpoint import pack
+from train.data import DataError
+from train.run import parse, train
+
+config = parse()
+kept = train(config)
+rank = os.environ["RANK"]
+save_file(pack(kept.state_dict(), "fp32"), config.run_dir / f"rank{rank}.safetensors")
+try:
+    train(replace(config, batch_size=16))
+except DataError as error:
+    (config.run_dir / f"rank{rank}.txt").write_text(str(error))
+"""
+
+
+@pytest.fixture(scope="module")
+def spread(colours, root, tmp_path_factory) -> TrainConfig:
+    """A run over two gloo processes."""
+    folder = tmp_path_factory.mktemp("spread")
+    (folder / "launched.py").write_text(LAUNCHED)
+    config = TrainConfig(
+        model="compact", data_root=colours, run_dir=folder / "run", image_size="16", epochs=2, batch_size=4, lr=0.05,
+        channels="sample", ema=0.5, threads=1, workers=0,
+    )  # fmt: skip
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launcher, str(folder / "launched.py"), *flags(config)]
+    environment = os.environ | {"PYTHONPATH": str(root), "ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return config
+
+
+def test_two_processes_end_with_the_same_weights_and_statistics(spread):
+    ranks = [load_file(spread.run_dir / f"rank{rank}.safetensors") for rank in (0, 1)]
+    assert same(*ranks)
+
+
+def test_two_processes_count_every_validation_picture_once(spread):
+    model = load_checkpoint(spread.run_dir)
+    model.load_state_dict(load_file(spread.run_dir / "rank0.safetensors"))
+    assert rows(spread.run_dir)[-1]["val_loss"] == pytest.approx(validation_loss(model, spread), abs=1e-4)
+
+
+def test_two_processes_without_a_batch_each_are_refused(spread):
+    for rank in (0, 1):
+        message = (spread.run_dir / f"rank{rank}.txt").read_text()
+        assert (
+            "24 training pictures are fewer than one batch of 16 for each of 2 processes; lower --batch-size" in message
+        )

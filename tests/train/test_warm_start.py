@@ -1,0 +1,115 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from models import CheckpointError, build_model, save_checkpoint
+from train.warm_start import plain_to_dynamic, warm_start
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A plain VGG19 with biases and running statistics unlike those of a fresh one."""
+    torch.manual_seed(0)
+    model = build_model("vgg19", num_classes=3)
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if key.endswith(".bias"):
+                parameter.normal_(std=0.3)
+        model(torch.randn(4, 3, 32, 32))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def folder(plain, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plain")
+    save_checkpoint(plain, folder)
+    return folder
+
+
+@pytest.fixture
+def images():
+    return torch.randn(4, 3, 32, 32)
+
+
+def dynamic_vgg19(num_classes: int = 3, temperature: float = 30.0):
+    return build_model("dynamic_vgg19", num_classes=num_classes, num_kernels=2, temperature=temperature)
+
+
+@torch.no_grad()
+def test_without_noise_the_dynamic_network_answers_as_the_plain_one(plain, folder, images):
+    dynamic = dynamic_vgg19().eval()
+    warm_start(dynamic, str(folder), noise=0.0, seed=0)
+    torch.testing.assert_close(dynamic(images), plain(images), rtol=1e-3, atol=1e-3)
+
+
+def test_with_noise_the_kernels_differ_and_training_lowers_the_loss(folder, images):
+    dynamic = dynamic_vgg19().train()
+    warm_start(dynamic, str(folder), noise=0.1, seed=0)
+    first, second = dynamic.dynamic_layers[5].weight.chunk(2)
+    assert 0.05 < (first - second).std() / first.std() < 0.3
+    optimizer = torch.optim.SGD(dynamic.parameters(), lr=1e-4)
+    losses = []
+    for _ in range(3):
+        loss = F.cross_entropy(dynamic(images), torch.tensor([0, 1, 2, 0]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[2] < losses[0]
+
+
+def test_noise_depends_only_on_its_seed(plain):
+    with torch.device("meta"):
+        shapes = dynamic_vgg19().state_dict()
+    dynamic = {key: torch.empty_like(value, device="cpu") for key, value in shapes.items()}
+    key = "features.3.weight"
+    layers = {key: plain.state_dict()[key]}
+    first, again, other = (plain_to_dynamic(layers, dynamic, noise=0.1, seed=seed)[key] for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_the_temperature_and_the_routers_stay_those_of_the_new_network(folder):
+    dynamic = dynamic_vgg19(temperature=12.0)
+    router = dynamic.dynamic_layers[3].attention.fc1.weight.clone()
+    warm_start(dynamic, str(folder), noise=0.1, seed=0)
+    assert dynamic.temperature == 12.0
+    assert torch.equal(dynamic.dynamic_layers[3].attention.fc1.weight, router)
+
+
+def test_the_same_network_is_copied(tmp_path):
+    source, copy = build_model("compact", num_classes=3), build_model("compact", num_classes=3)
+    save_checkpoint(source, tmp_path)
+    warm_start(copy, str(tmp_path), noise=0.5, seed=0)
+    assert all(torch.equal(copy.state_dict()[key], value) for key, value in source.state_dict().items())
+
+
+def test_a_dynamic_network_is_copied_but_for_its_temperature(tmp_path):
+    source, copy = dynamic_vgg19(temperature=1.0), dynamic_vgg19(temperature=30.0)
+    save_checkpoint(source, tmp_path)
+    warm_start(copy, str(tmp_path), noise=0.5, seed=0)
+    assert copy.temperature == 30.0
+    assert torch.equal(copy.dynamic_layers[7].weight, source.dynamic_layers[7].weight)
+
+
+def test_another_number_of_classes_is_refused(folder):
+    with pytest.raises(CheckpointError, match=r"cannot start vgg19 from .*: classifier\.bias differs; use the same"):
+        warm_start(build_model("vgg19", num_classes=4), str(folder), noise=0.0, seed=0)
+    with pytest.raises(CheckpointError, match=r"cannot start dynamic_vgg19 from .*: classifier\.bias differs"):
+        warm_start(dynamic_vgg19(num_classes=6), str(folder), noise=0.0, seed=0)
+
+
+@pytest.mark.parametrize(("saved", "wanted"), [("both", "none"), ("none", "both"), ("rrdb", "attention")])
+def test_other_blocks_are_refused(tmp_path, saved, wanted):
+    save_checkpoint(build_model("compact", num_classes=3, blocks=saved), tmp_path)
+    with pytest.raises(CheckpointError, match=r"cannot start compact from .*: branches\..* differs"):
+        warm_start(build_model("compact", num_classes=3, blocks=wanted), str(tmp_path), noise=0.0, seed=0)
+
+
+def test_another_architecture_is_refused(folder):
+    with pytest.raises(CheckpointError, match=r"cannot start compact from .*, which holds vgg19"):
+        warm_start(build_model("compact", num_classes=3), str(folder), noise=0.0, seed=0)
+
+
+def test_a_missing_checkpoint_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"config\.json in .*nowhere"):
+        warm_start(build_model("compact"), str(tmp_path / "nowhere"), noise=0.0, seed=0)
