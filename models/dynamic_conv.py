@@ -114,8 +114,9 @@ class DynamicConv2d(nn.Module):
 
     def convolve(self, x: Tensor, attention: Tensor) -> Tensor:
         """The convolution of each sample with Σ_k π_k W_k, by the cheaper of two equal forms."""
-        B, positions = x.shape[0], x.shape[2] * x.shape[3]
-        form = mix if B > 1 and positions <= MIX_POSITIONS else aggregate
+        exporting = torch.compiler.is_exporting()  # a graph for any batch size: groups cannot depend on it
+        small = exporting or (x.shape[0] > 1 and x.shape[2] * x.shape[3] <= MIX_POSITIONS)
+        form = mix if small else aggregate
         attention = attention.to(self.weight.dtype)
         return form(x, attention, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
