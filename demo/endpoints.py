@@ -1,0 +1,163 @@
+"""The four endpoints for code: typed, documented, returning data and a picture.
+
+Each is an ordinary function of a picture's path; ``add_endpoints`` publishes them on a page.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+
+import gradio as gr
+from PIL import Image
+
+from demo import explain, handlers
+from demo.handlers import TASK_1, TASK_2, Handlers, costs, latencies
+from demo.inference import Answer, Prediction, canonical, predict
+from demo.loading import run
+from demo.pictures import open_picture
+from demo.text import FriendlyError, say
+from demo.widgets import PictureInput
+from models import CHANNELS, FILLS, SUBSETS
+
+
+def predict_some(networks, names, picture, channels, fill, temperature) -> Prediction:
+    return predict({name: networks[name] for name in names}, picture, channels, fill=fill, temperature=temperature)
+
+
+def describe(answer: Answer) -> dict:
+    """An answer as JSON: top 5, all probabilities, and how sure it is."""
+    return {
+        "top": [{"class": name, "confidence": p} for name, p in answer.top(5)],
+        "probabilities": dict(zip(answer.class_names, answer.probabilities, strict=True)),
+        "entropy": answer.entropy,
+        "probably_none_of_the_classes": answer.unsure,
+    }
+
+
+class Endpoints:
+    """``predict_channels``, ``sweep_channels``, ``compare_compact`` and ``attention_at``."""
+
+    def __init__(self, events: Handlers):
+        self.events = events
+
+    def ask(self, names: tuple[str, ...], image: str, channels: str, fill: str, temperature: float | None):
+        """Prediction of the named networks and the picture as the first of them sees it."""
+        picture = open_picture(image)
+        prediction = run(predict_some, self.events.hub_user, names, picture, channels, fill, temperature)
+        network = self.events.loaded.networks[names[0]]
+        return prediction, explain.seen(network, picture, prediction.channels, fill)
+
+    def predict_channels(
+        self, image: str, channels: str = CHANNELS, temperature: float | None = None, fill: str = FILLS[0]
+    ) -> tuple[dict, Image.Image]:
+        """Ask VGG19 with dynamic convolution and plain VGG19 about a picture with only some channels left.
+
+        channels: "RGB", "RG", "RB", "GB", "R", "G" or "B". temperature: of the routers, above 0; null is the
+        model's own. fill: "aligned" (the mean of two goes into the missing slot) or "appended" (last).
+        Returns the answers, for the dynamic network also its kernel attention (16 layers x K, rows sum to 1)
+        and the same for all channels, and the picture as the networks see it.
+        """
+        prediction, seen = self.ask(TASK_1, image, channels, fill, temperature)
+        dynamic = TASK_1[0]
+        return {
+            "channels": prediction.channels,
+            "fill": fill,
+            "answers": {name: describe(answer) for name, answer in prediction.answers.items()},
+            "agrees_with_rgb": {n: prediction.answers[n].best == prediction.reference[n].best for n in TASK_1},
+            "kernel_attention": prediction.answers[dynamic].attention,
+            "kernel_attention_rgb": prediction.reference[dynamic].attention,
+        }, seen
+
+    def sweep_channels(
+        self, image: str, temperature: float | None = None, fill: str = FILLS[0]
+    ) -> tuple[list[dict], list[Image.Image]]:
+        """Ask both VGG19s about all seven subsets of the channels, one batch each.
+
+        Returns one row per network and subset (top 1, confidence, the network's own RGB answer and that
+        answer's rank) and the seven pictures as the networks see them, in the order RGB, RG, RB, GB, R, G, B.
+        """
+        picture = open_picture(image)
+        result = run(handlers.sweep, self.events.hub_user, picture, fill, temperature)
+        network = self.events.loaded.networks[TASK_1[0]]
+        rows = [
+            {
+                "model": name,
+                "channels": subset,
+                "top_1": answer.best,
+                "confidence": answer.confidence,
+                "rgb_answer": (reference := answers[CHANNELS].best),
+                "rank_of_rgb_answer": answer.rank_of(reference),
+            }
+            for name, answers in result.answers.items()
+            for subset, answer in answers.items()
+        ]
+        return rows, [explain.seen(network, picture, subset, fill) for subset in SUBSETS]
+
+    def compare_compact(self, image: str, channels: str = CHANNELS, fill: str = FILLS[0]) -> tuple[dict, Image.Image]:
+        """Ask the compact network and ResNet34 about a picture.
+
+        Returns for both the answer, parameters, multiply-accumulates and the median latency in milliseconds on
+        the server's device, and the picture as the compact network sees it.
+        """
+        prediction, seen = self.ask(TASK_2, image, channels, fill, None)
+        networks = self.events.loaded.networks
+        latency = run(latencies, self.events.hub_user)
+        return {
+            name: describe(answer) | asdict(costs(networks[name])) | {"latency_ms": latency[name]}
+            for name, answer in prediction.answers.items()
+        }, seen
+
+    def attention_at(
+        self, image: str, x: float = 0.5, y: float = 0.5, channels: str = CHANNELS, fill: str = FILLS[0]
+    ) -> tuple[dict, Image.Image]:
+        """Where the compact network's self-attention looks from a point.
+
+        x and y: 0 to 1 across and down the picture. Returns the map (rows of weights that sum to 1 in all),
+        the learned gamma, the share of attention on the strongest tenth of positions, and the overlay.
+        """
+        picture = open_picture(image)
+        attention = run(handlers.look, self.events.hub_user, picture, canonical(channels), fill, (x, y))
+        if attention is None:
+            raise FriendlyError("no_attention")
+        return {
+            "attention": attention.tolist(),
+            "gamma": self.events.loaded.networks["compact"].gamma,
+            "share_on_strongest_tenth": explain.concentration(attention),
+        }, explain.overlay(picture, attention)
+
+
+def answering(function: Callable) -> Callable:
+    """``function`` with its expected failures as messages for the caller."""
+
+    @wraps(function)
+    def call(*inputs):
+        try:
+            return function(*inputs)
+        except FriendlyError as error:
+            raise gr.Error(say("en", error.key), print_exception=False) from error
+        except ValueError as error:
+            raise gr.Error(say("en", "bad_request", reason=error), print_exception=False) from error
+
+    return call
+
+
+def add_endpoints(events: Handlers, **queueing) -> None:
+    """Publish the endpoints on the page under construction; nothing of them is visible on it."""
+    endpoints = Endpoints(events)
+    with gr.Column(visible=False):
+        image, channels = PictureInput(label="image"), gr.Textbox(CHANNELS, label="channels")
+        temperature, fill = gr.Number(None, label="temperature"), gr.Radio(FILLS, value=FILLS[0], label="fill")
+        x, y = gr.Number(0.5, label="x"), gr.Number(0.5, label="y")
+        data, picture, pictures = (
+            gr.JSON(label="data"),
+            gr.Image(format="png", label="picture"),
+            gr.Gallery(format="png"),
+        )
+        call = gr.Button()
+    for function, inputs, outputs in (
+        (endpoints.predict_channels, [image, channels, temperature, fill], [data, picture]),
+        (endpoints.sweep_channels, [image, temperature, fill], [data, pictures]),
+        (endpoints.compare_compact, [image, channels, fill], [data, picture]),
+        (endpoints.attention_at, [image, x, y, channels, fill], [data, picture]),
+    ):
+        call.click(answering(function), inputs, outputs, api_name=function.__name__, **queueing)

@@ -1,0 +1,71 @@
+"""What lies behind an answer: the picture as a network sees it, and where self-attention looks.
+
+Pure functions on PIL pictures and loaded models. Sizes: S is a network's input size.
+"""
+
+import numpy as np
+import torch
+from PIL import Image
+
+from demo.inference import network_input
+from models import CHANNELS, ImageClassifier, fill_channels, select_channels
+from models.classifier import resize
+from models.compact import Compact
+
+
+def seen(
+    network: ImageClassifier, picture: Image.Image, channels: str = CHANNELS, fill: str = "aligned"
+) -> Image.Image:
+    """The S x S RGB picture a network gets, missing channels filled."""
+    pixels = resize(picture, network.config.input_size).unsqueeze(0).float()  # (1, 3, S, S)
+    filled = fill_channels(select_channels(pixels, channels), channels, fill)[0]
+    return Image.fromarray(filled.round().byte().permute(1, 2, 0).contiguous().numpy())
+
+
+def channel_pictures(network: ImageClassifier, picture: Image.Image) -> dict[str, Image.Image]:
+    """The three channels at the network's resolution, each an S x S picture in its own colour."""
+    pixels = resize(picture, network.config.input_size)  # (3, S, S)
+    pictures = {}
+    for index, name in enumerate(CHANNELS):
+        alone = torch.zeros_like(pixels)
+        alone[index] = pixels[index]
+        pictures[name] = Image.fromarray(alone.permute(1, 2, 0).contiguous().numpy())
+    return pictures
+
+
+@torch.inference_mode()
+def attention_from(
+    network: Compact,
+    picture: Image.Image,
+    point: tuple[float, float],
+    channels: str = CHANNELS,
+    fill: str = "aligned",
+) -> np.ndarray:
+    """Where self-attention looks from ``point``: (S/2, S/2), at least 0, summing to 1.
+
+    ``point`` is (x, y) as shares of the picture's width and height, clipped to 0..1.
+    Raises ``ValueError`` for a network without the attention block.
+    """
+    x = select_channels(network_input(network, picture), channels)  # (1, C, S, S)
+    size = network.config.input_size // 2
+    column, row = (min(int(max(share, 0.0) * size), size - 1) for share in point)
+    return network.attention_at(x, torch.tensor([[row, column]]), channels, fill=fill)[0, 0].float().cpu().numpy()
+
+
+def concentration(attention: np.ndarray, share: float = 0.1) -> float:
+    """How much of the attention, 0..1, lies on the strongest ``share`` of positions (flat: ``share``)."""
+    values = np.sort(attention.ravel())[::-1]
+    return float(values[: max(1, round(share * values.size))].sum())
+
+
+def overlay(picture: Image.Image, attention: np.ndarray, colour: tuple[int, int, int] = (255, 138, 36)) -> Image.Image:
+    """The picture, darkened, glowing in ``colour`` where attention is above an even spread.
+
+    The glow grows with the logarithm of that ratio and is full at the strongest position, or at
+    four times even where attention is flatter than that: a flat map does not glow.
+    """
+    ratio = np.maximum(attention * attention.size, 1e-12)
+    strength = np.clip(np.log2(ratio) / np.log2(max(float(ratio.max()), 4.0)), 0, 1)
+    mask = Image.fromarray((strength * 255).astype(np.uint8)).resize(picture.size, Image.Resampling.BICUBIC)
+    dimmed = Image.blend(picture, Image.new("RGB", picture.size, "black"), 0.45)
+    return Image.composite(Image.blend(dimmed, Image.new("RGB", picture.size, colour), 0.75), dimmed, mask)

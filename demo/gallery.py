@@ -1,0 +1,55 @@
+"""The example pictures and the link that leads back to a view of one of them."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlencode
+
+from PIL import Image
+
+from demo.html import picture, tag
+from demo.inference import canonical
+from demo.text import say
+from models import CHANNELS, FILLS
+
+FOLDER = Path(__file__).resolve().parent / "examples"
+EXAMPLES = {name: FOLDER / f"{name}.jpg" for name in ("lion", "ladybug", "orange", "spider_web", "cheetah", "tower")}
+DEFAULT = "lion"
+MAX_TEMPERATURE = 34.0
+
+
+def gallery(language: str) -> str:
+    """A row of buttons, each a small example picture that says what it shows."""
+    buttons = []
+    for name, path in EXAMPLES.items():
+        with Image.open(path) as image:
+            image.thumbnail((96, 96))
+            alt = say(language, f"example_{name}")
+            buttons.append(tag("button", picture(image, alt, "jpeg"), type="button", data_name=name, title=alt))
+    return tag("div", *buttons, class_="gallery", role="group", aria_label=say(language, "examples"))
+
+
+def view_query(example: str, channels: list[str], fill: str, temperature: float) -> str:
+    """The query of a link that opens the same view, e.g. ``?example=lion&channels=RG&…``."""
+    view = {"example": example or DEFAULT, "channels": "".join(channels), "fill": fill, "temperature": temperature}
+    return "?" + urlencode(view)
+
+
+def view_of(query: Mapping[str, str], temperature: float) -> tuple[str, list[str], str, float]:
+    """The example, channels, fill and temperature of a link; whatever it does not say or misspells is the default."""
+    example = query.get("example")
+    fill = query.get("fill")
+    try:
+        channels = canonical(query.get("channels", CHANNELS))
+    except ValueError:
+        channels = CHANNELS
+    try:
+        asked = float(query["temperature"])
+    except (KeyError, ValueError):
+        asked = math.nan
+    return (
+        example if example in EXAMPLES else DEFAULT,
+        list(channels),
+        fill if fill in FILLS else FILLS[0],
+        min(max(asked, 1.0), MAX_TEMPERATURE) if math.isfinite(asked) else temperature,
+    )

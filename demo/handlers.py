@@ -1,0 +1,178 @@
+"""What happens on an event: raw values of components in, HTML out.
+
+The first output of every handler is a notice. A failure is one friendly sentence in it, and the
+other outputs keep what they show.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from demo import explain, gallery, heatmap, inference, sweep_view, view
+from demo.loading import Loaded, latency_ms, load_models, run
+from demo.pictures import open_picture
+from demo.text import FriendlyError, language_of, say
+from models import SUBSETS, ImageClassifier
+from models.costs import cost_of_loaded
+
+log = logging.getLogger(__name__)
+Networks = Mapping[str, ImageClassifier]
+Point = tuple[float, float]
+TASK_1, TASK_2 = ("dynamic_vgg19", "vgg19"), ("compact", "resnet34")
+CENTRE = (0.5, 0.5)
+
+# Each toggle asks again about the same upload: a path names its content and never changes it.
+opened = lru_cache(maxsize=16)(open_picture)
+costs = lru_cache(cost_of_loaded)
+
+
+def answer(networks: Networks, picture: Image.Image, channels: str, point: Point, **options):
+    """All about a picture that needs the models: (Prediction, attention from ``point``, latency of Task 2's)."""
+    prediction = inference.predict(networks, picture, channels, **options)
+    attention = look(networks, picture, prediction.channels, prediction.fill, point)
+    return prediction, attention, latencies(networks)
+
+
+def latencies(networks: Networks) -> dict[str, float]:
+    """Milliseconds for one picture on this device, of Task 2's networks."""
+    return {name: latency_ms(networks[name]) for name in TASK_2}
+
+
+@lru_cache(maxsize=64)
+def reference(hub_user: str | None, path: str, temperature: float) -> Mapping[str, inference.Answer]:
+    """Every network's answer to all three channels: what a toggle's answers are compared with."""
+    return run(inference.predict, hub_user, opened(path), temperature=temperature).reference
+
+
+def look(networks: Networks, picture: Image.Image, channels: str, fill: str, point: Point) -> np.ndarray | None:
+    """``compact``'s attention from ``point``; None if it has no attention block."""
+    compact = networks["compact"]
+    return None if compact.gamma is None else explain.attention_from(compact, picture, point, channels, fill)
+
+
+def sweep(networks: Networks, picture: Image.Image, fill: str, temperature: float) -> inference.Sweep:
+    """All subsets, by the two networks of Task 1."""
+    chosen = {name: networks[name] for name in TASK_1}
+    return inference.sweep(chosen, picture, fill=fill, temperature=temperature)
+
+
+def language(request: gr.Request) -> str:
+    return language_of(request.headers.get("accept-language"))
+
+
+def friendly(outputs: int) -> Callable:
+    """Turn a failure of a handler, whose last input is the request, into its notice."""
+
+    def decorate(handler: Callable) -> Callable:
+        @wraps(handler)
+        def safe(*inputs):
+            try:
+                return handler(*inputs)
+            except FriendlyError as error:
+                key = error.key
+            except Exception:
+                log.exception("%s failed", handler.__name__)
+                key = "unexpected"
+            return [view.notice(say(language(inputs[-1]), key), "warning")] + [gr.skip()] * (outputs - 1)
+
+        return safe
+
+    return decorate
+
+
+class Handlers:
+    """The page's events, on the bundled models or on those of ``hub_user``."""
+
+    def __init__(self, hub_user: str | None = None):
+        self.hub_user = hub_user
+
+    @property
+    def loaded(self) -> Loaded:
+        return load_models(self.hub_user)
+
+    @friendly(outputs=6)
+    def analyse(self, path, channels, fill, temperature, point, request: gr.Request):
+        """A picture, toggles or temperature changed → notice, answers, input, heat map, Task 2."""
+        picture, names, spoken = opened(path), chosen(channels), language(request)
+        known = {"fill": fill, "temperature": temperature, "reference": reference(self.hub_user, path, temperature)}
+        prediction, attention, latency = run(answer, self.hub_user, picture, names, point, **known)
+        return (
+            view.given(prediction, spoken),
+            view.answers(prediction, TASK_1, spoken),
+            self.seen(picture, prediction, spoken),
+            heatmap.kernel_attention(prediction, spoken),
+            view.answers(prediction, TASK_2, spoken, self.costs(latency, spoken)),
+            self.pick(picture, attention, point, spoken),
+        )
+
+    @friendly(outputs=3)
+    def look_from(self, path, channels, fill, event: gr.EventData, request: gr.Request):
+        """A point was chosen → notice, the picture with attention from there, the point."""
+        point = (event.x, event.y)
+        picture, names, spoken = opened(path), chosen(channels), language(request)
+        attention = run(look, self.hub_user, picture, names, fill, point)
+        return "", self.pick(picture, attention, point, spoken), point
+
+    @friendly(outputs=2)
+    def sweep(self, path, fill, temperature, request: gr.Request):
+        """The sweep button → notice, table and figure."""
+        picture, spoken = opened(path), language(request)
+        result = run(sweep, self.hub_user, picture, fill, temperature)
+        network = self.loaded.networks[TASK_1[0]]
+        pictures = {subset: explain.seen(network, picture, subset, fill) for subset in SUBSETS}
+        return "", sweep_view.page(result, pictures, TASK_1, spoken)
+
+    @friendly(outputs=11)
+    def open_page(self, request: gr.Request):
+        """A visitor arrives → what their link and language ask for."""
+        spoken, loaded = language(request), self.loaded
+        dynamic = loaded.networks["dynamic_vgg19"].config
+        example, channels, fill, temperature = gallery.view_of(request.query_params, dynamic.temperature)
+        missing = ", ".join(loaded.not_on_hub)
+        return (
+            view.notice(say(spoken, "not_on_hub", names=missing), "warning") if missing else "",
+            gr.update(value=str(gallery.EXAMPLES[example]), alt_text=say(spoken, "picture_alt")),
+            channels,
+            fill,
+            temperature,
+            example,
+            view.classes(dynamic.class_names, spoken),
+            view.gamma(loaded.networks["compact"].gamma, spoken),
+            *[gallery.gallery(spoken)] * 3,
+        )
+
+    def seen(self, picture: Image.Image, prediction: inference.Prediction, spoken: str) -> str:
+        network = self.loaded.networks[TASK_1[0]]
+        filled = explain.seen(network, picture, prediction.channels, prediction.fill)
+        return view.seen(filled, explain.channel_pictures(network, picture), prediction, spoken)
+
+    def pick(self, picture: Image.Image, attention: np.ndarray | None, point: Point, spoken: str) -> str:
+        if attention is None:
+            return view.notice(say(spoken, "no_attention"))
+        return view.pick(explain.overlay(picture, attention), explain.concentration(attention), point, spoken)
+
+    def costs(self, latency: dict[str, float], spoken: str) -> dict[str, str]:
+        networks = self.loaded.networks
+        return {name: view.costs(costs(networks[name]), latency[name], spoken) for name in TASK_2}
+
+
+def chosen(channels: list[str]) -> str:
+    """The toggles that are on, in RGB order; ``FriendlyError`` for none."""
+    if not channels:
+        raise FriendlyError("no_channels")
+    return inference.canonical(channels)
+
+
+def choose_example(event: gr.EventData):
+    """An example was chosen → the picture and its name."""
+    return str(gallery.EXAMPLES[event.name]), event.name
+
+
+def share(channels, fill, temperature, example, request: gr.Request) -> str:
+    """The share button → the query of the link, after a word on what it opens."""
+    gr.Info(say(language(request), "link_copied" if example else "link_own_picture"))
+    return gallery.view_query(example, channels, fill, temperature)

@@ -1,0 +1,87 @@
+"""The four models, loaded once for everyone: bundled weights, or a Hub user's with these to fall back on."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import torch
+
+from models import MODELS, ImageClassifier, load_model
+from models.memory import keep_large_blocks
+
+try:  # on a ZeroGPU Space a function must ask for the GPU; elsewhere it just runs
+    from spaces import GPU
+except ImportError:
+
+    def GPU(function: Callable) -> Callable:  # noqa: N802, the name is theirs
+        return function
+
+
+log = logging.getLogger(__name__)
+LOCK = threading.Lock()
+MODEL_THREAD = ThreadPoolExecutor(1, thread_name_prefix="models")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """``networks`` by name, and the names of those that were ``not_on_hub``."""
+
+    networks: Mapping[str, ImageClassifier]
+    not_on_hub: tuple[str, ...] = ()
+
+
+def load_models(hub_user: str | None = None) -> Loaded:
+    """The same four models for every caller; the first one loads, the others wait."""
+    with LOCK:
+        return load_once(hub_user)
+
+
+@lru_cache
+def load_once(hub_user: str | None) -> Loaded:
+    networks, not_on_hub = {}, []
+    for name in MODELS:
+        network = hub_user and load_from_hub(f"{hub_user}/{name}")
+        if hub_user and not network:
+            not_on_hub.append(name)
+        networks[name] = network or load_model(name)
+    if not torch.cuda.is_available():
+        keep_large_blocks()  # from here on: what loading needed on the way is given back first
+    return Loaded(networks, tuple(not_on_hub))
+
+
+def load_from_hub(repo_id: str) -> ImageClassifier | None:
+    """A model from the Hub, or None, logged, for whatever reason: the demo then uses the bundled one."""
+    try:
+        return load_model(repo_id)
+    except Exception as error:
+        log.warning("using the bundled weights: %s could not be loaded (%s)", repo_id, error)
+        return None
+
+
+@lru_cache
+@torch.inference_mode()
+def latency_ms(network: ImageClassifier, runs: int = 9) -> float:
+    """Milliseconds for one picture on the network's device: the fastest run after a warm-up, measured once."""
+    device = next(network.parameters()).device
+    x = torch.zeros(1, 3, network.config.input_size, network.config.input_size, device=device)
+    times = []
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        network(x).argmax().item()  # .item() waits for a GPU to finish
+        times.append((time.perf_counter() - start) * 1000)
+    return min(times[1:])
+
+
+@GPU
+def run(function: Callable, hub_user: str | None, *arguments, **options):
+    """``function(networks, …)`` with the loaded models, on the GPU where there is one.
+
+    Without one it runs in the one thread that always does: each thread would keep its own blocks
+    of memory and its own team of OpenMP threads.
+    """
+    task = partial(function, load_models(hub_user).networks, *arguments, **options)
+    return task() if torch.cuda.is_available() else MODEL_THREAD.submit(task).result()

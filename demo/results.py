@@ -1,0 +1,47 @@
+"""The results page: what ``results/summary.json`` holds, or a sentence if it is not there."""
+
+import json
+from html import escape
+from pathlib import Path
+
+import gradio as gr
+
+from demo.html import card, table, tag
+
+ROOT = Path(__file__).resolve().parent.parent
+SUMMARY = ROOT / "results" / "summary.json"
+
+
+def read_summary(path: Path = SUMMARY) -> dict | None:
+    """``{"tables": […], "figures": […]}``, or None without the file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def page(i18n: gr.I18n, path: Path = SUMMARY) -> None:
+    """Place the tables, and the figures with their alternative texts, on the page under construction."""
+    summary = read_summary(path)
+    if summary is None:
+        gr.HTML(i18n("no_results"), elem_classes="lead")
+        return
+    gr.HTML("".join(table_card(entry) for entry in summary.get("tables", [])))
+    for figure in summary.get("figures", []):
+        if (file := ROOT / figure["path"]).is_file():
+            gr.Image(
+                file, alt_text=figure["alt"], show_label=False, container=False, buttons=["fullscreen"],
+                interactive=False, elem_classes="result-figure",
+            )  # fmt: skip
+            gr.HTML(tag("p", escape(figure["caption"]), class_="caption"))
+
+
+def table_card(entry: dict) -> str:
+    """One table with its title and caption; numbers keep three decimals at most."""
+    rows = [[escape(number(value)) for value in row] for row in entry["rows"]]
+    caption = tag("p", escape(entry["caption"]), class_="hint") if entry.get("caption") else ""
+    return card(entry["title"], table([escape(c) for c in entry["columns"]], rows, class_="table results"), caption)
+
+
+def number(value: str | float | None) -> str:
+    """0.35291 → ``0.353``, 21289842 → ``21,289,842``; text stays."""
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.3f}"
+    return f"{int(value):,}" if isinstance(value, int | float) else str(value if value is not None else "–")

@@ -1,0 +1,3 @@
+# the GPU is used as soon as PyTorch sees one; on several: accelerate launch -m train.run …
+python -c "import torch; print(torch.cuda.is_available())"
+python app.py --host 0.0.0.0 --port 7860

@@ -1,0 +1,73 @@
+"""The answers to all seven subsets of the channels as a figure, a table and a CSV."""
+
+import base64
+import csv
+import io
+from collections.abc import Mapping
+from html import escape
+
+from PIL import Image
+
+from demo.html import card, percent, picture, table, tag
+from demo.inference import Sweep
+from demo.text import say
+from models import CHANNELS
+
+
+def page(result: Sweep, pictures: Mapping[str, Image.Image], names: tuple[str, ...], language: str) -> str:
+    """The table of all subsets, the figure beside it, and the CSV to download."""
+    head = [escape(say(language, "subset"))]
+    for name in names:
+        head += [tag("span", escape(say(language, name)), class_="group") + escape(say(language, "top_one"))]
+        head += [escape(say(language, "confidence")), escape(say(language, "rgb_rank"))]
+    rows = []
+    for subset in result.answers[names[0]]:
+        thumbnail = picture(pictures[subset], say(language, "subset_alt", channels=subset), class_="thumb")
+        row = [thumbnail + dots(subset)]
+        for name in names:
+            answer, reference = result.answers[name][subset], result.answers[name][CHANNELS].best
+            row += [escape(answer.best), percent(answer.confidence), str(answer.rank_of(reference))]
+        rows.append(row)
+    link = tag(
+        "a", escape(say(language, "download_csv")), class_="download", download="channel-sweep.csv",
+        href="data:text/csv;base64," + base64.b64encode(as_csv(result, names).encode()).decode(),
+    )  # fmt: skip
+    return (
+        card(say(language, "sweep_figure"), confidence_figure(result, names, language))
+        + card(say(language, "sweep_table"), table(head, rows, class_="table sweep"), badge=link)
+    )  # fmt: skip
+
+
+def dots(channels: str) -> str:
+    """The subset as letters, each in its colour."""
+    return tag("span", *(tag("b", name, class_=f"dot {name}") for name in channels), class_="dots")
+
+
+def confidence_figure(result: Sweep, names: tuple[str, ...], language: str) -> str:
+    """Bars: each network's probability, per subset, of its own answer to all three channels."""
+    best = {name: result.answers[name][CHANNELS].best for name in names}
+    rows = []
+    for subset in result.answers[names[0]]:
+        pair = []
+        for name in names:
+            p = result.answers[name][subset].probability_of(best[name])
+            alt = say(language, "sweep_bar_alt", network=say(language, name), channels=subset, value=percent(p))
+            bar = tag("span", class_=f"bar {name}", style=f"--share:{p:.4f}")
+            pair.append(tag("span", bar, tag("span", percent(p), class_="value"), role="img", aria_label=alt))
+        rows.append(tag("li", dots(subset), tag("span", *pair, class_="two")))
+    keys = {name: say(language, "sweep_legend", network=say(language, name), name=best[name]) for name in names}
+    legend = tag("figcaption", *(tag("span", escape(key), class_=f"key {name}") for name, key in keys.items()))
+    return tag("figure", legend, tag("ol", *rows), class_="sweep-figure")
+
+
+def as_csv(result: Sweep, names: tuple[str, ...]) -> str:
+    """One line per network and subset: what the table shows, unrounded."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("model", "channels", "fill", "top_1", "confidence", "rgb_answer", "rank_of_rgb_answer"))
+    for name in names:
+        reference = result.answers[name][CHANNELS].best
+        for subset, answer in result.answers[name].items():
+            rank = answer.rank_of(reference)
+            writer.writerow((name, subset, result.fill, answer.best, answer.confidence, reference, rank))
+    return buffer.getvalue()

@@ -1,0 +1,202 @@
+"""Every sentence a user can see, in English and 繁體中文. Class names stay English.
+
+``say(language, key, **values)`` fills the ``{braces}`` of a sentence; labels that the page itself
+translates go to ``gr.I18n`` in ``ui.py``.
+"""
+
+LANGUAGES = ("en", "zh-TW")
+
+TEXT: dict[str, tuple[str, str]] = {
+    # page frame
+    "subtitle": (
+        "See what dynamic convolution does, and what a lost colour channel costs.",
+        "看看動態卷積做了什麼，以及少了一個色彩通道會付出什麼代價。",
+    ),
+    "page_channels": ("Channels", "色彩通道"),
+    "page_sweep": ("All subsets", "所有組合"),
+    "page_compact": ("Compact & ResNet34", "Compact 與 ResNet34"),
+    "page_results": ("Results", "實驗結果"),
+    "page_code": ("Use it from code", "在程式中使用"),
+    "loading": ("Waking the networks …", "正在喚醒網路……"),
+    "not_on_hub": (
+        "These models could not be loaded from the Hub, so their bundled weights are used: {names}.",
+        "下列模型無法從 Hub 載入，改用隨附的權重：{names}。",
+    ),
+    # controls
+    "picture": ("Your picture", "你的圖片"),
+    "picture_alt": ("The picture the networks are asked about", "要請網路辨識的圖片"),
+    "examples": ("Or try one of these", "或試試這些"),
+    "example_lion": ("A lion resting on a rock", "在岩石上休息的獅子"),
+    "example_ladybug": ("A drawing of a ladybug on a leaf", "葉子上的瓢蟲（繪圖）"),
+    "example_orange": ("A drawing of two oranges", "兩顆柳橙（繪圖）"),
+    "example_spider_web": ("A drawing of a spider web", "蜘蛛網（繪圖）"),
+    "example_cheetah": ("A cheetah, none of the classes", "獵豹，不在類別之中"),
+    "example_tower": ("A lit tower, none of the classes", "點亮的鐵塔，不在類別之中"),
+    "channels": ("Channels that are left", "保留的通道"),
+    "red": ("Red", "紅"),
+    "green": ("Green", "綠"),
+    "blue": ("Blue", "藍"),
+    "fill": ("When two are left, their mean goes", "剩兩個通道時，平均值放在"),
+    "fill_aligned": ("into the missing slot", "缺少的位置"),
+    "fill_appended": ("last", "最後"),
+    "temperature": ("Router temperature: 1 sharp, 34 soft", "路由溫度：1 銳利、34 平滑"),
+    "copy_link": ("Copy link to this view", "複製此畫面的連結"),
+    "link_copied": ("Link copied; it is in the address bar, too.", "已複製連結，網址列中也有。"),
+    "link_own_picture": (
+        "Your own picture stays with you: the link opens with the lion and your settings.",
+        "你自己的圖片不會放進連結：連結會以獅子圖片和你的設定開啟。",
+    ),
+    "known_classes": ("The {count} classes the networks know", "網路認得的 {count} 個類別"),
+    # what is left of the picture
+    "given_all": ("The networks get all three channels.", "網路得到全部三個通道。"),
+    "given_one": ("Only {a} is left: it is copied to all three channels.", "只剩{a}色：複製到三個通道。"),
+    "given_two_aligned": (
+        "{missing} is missing: the mean of {a} and {b} takes its place.",
+        "缺少{missing}色：以{a}、{b}的平均值補在原位。",
+    ),
+    "given_two_appended": (
+        "{missing} is missing: {a} and {b} move to the front and their mean comes last.",
+        "缺少{missing}色：{a}、{b}移到前面，平均值放在最後。",
+    ),
+    # answers
+    "vgg19": ("VGG19", "VGG19"),
+    "dynamic_vgg19": ("VGG19 + dynamic convolution", "VGG19 ＋ 動態卷積"),
+    "compact": ("Compact", "Compact"),
+    "resnet34": ("ResNet34", "ResNet34"),
+    "network_sees": ("What the networks see", "網路看到的圖片"),
+    "input_picture": ("Input, {size} × {size}", "輸入，{size} × {size}"),
+    "seen_alt": (
+        "The picture at {size} by {size} pixels with channels {channels}, as the networks get it",
+        "網路收到的圖片：{size} × {size} 像素，通道 {channels}",
+    ),
+    "channel_alt": ("The {name} channel alone", "只有{name}色通道"),
+    "channel_dropped": ("{name}: dropped", "{name}：已移除"),
+    "agrees": ("Same answer as with all channels", "與三通道時答案相同"),
+    "disagrees": ("With all channels: {name} (now rank {rank})", "三通道時為 {name}（現在排第 {rank}）"),
+    "unsure": (
+        "Not sure: this is probably none of the {count} classes.",
+        "沒有把握：這大概不屬於這 {count} 個類別。",
+    ),
+    # kernel attention
+    "attention": ("Kernel attention", "卷積核注意力"),
+    "attention_lead": (
+        "Each of the {layers} dynamic layers mixes its {kernels} kernels by these weights. "
+        "Every row sums to 1; {even} everywhere would be an even mix.",
+        "{layers} 個動態層各以下列權重混合 {kernels} 個卷積核。每列總和為 1；全為 {even} 表示平均混合。",
+    ),
+    "attention_now": ("Weights now", "目前權重"),
+    "attention_change": ("Difference from RGB", "與 RGB 的差"),
+    "layer": ("Layer", "層"),
+    "kernel": ("kernel {number}", "卷積核 {number}"),
+    "no_change": ("All three channels are there, so nothing differs.", "三個通道都在，所以沒有差異。"),
+    "small_change": ("No weight moves by 0.01 or more.", "沒有任何權重變動達到 0.01。"),
+    "biggest_change": (
+        "Largest change: {value} in {layer}, kernel {number}.",
+        "最大變化：{layer} 的卷積核 {number}，{value}。",
+    ),
+    # sweep
+    "sweep_lead": (
+        "One click asks both networks about every subset of the channels, in one batch each.",
+        "按一下，兩個網路各以一個批次回答所有通道組合。",
+    ),
+    "sweep_button": ("Ask about all seven subsets", "詢問全部七種組合"),
+    "sweep_table": ("Answers for every subset", "每種組合的答案"),
+    "sweep_figure": ("How sure each network stays of its own RGB answer", "各網路對自己 RGB 答案的信心"),
+    "subset": ("Input", "輸入"),
+    "top_one": ("top 1", "第一名"),
+    "confidence": ("confidence", "信心"),
+    "rgb_rank": ("rank of RGB answer", "RGB 答案排名"),
+    "subset_alt": ("The picture with channels {channels}", "只有 {channels} 通道的圖片"),
+    "download_csv": ("Download CSV", "下載 CSV"),
+    "sweep_legend": ("{network}: {name}", "{network}：{name}"),
+    "sweep_bar_alt": ("{network}, {channels}: {value}", "{network}，{channels}：{value}"),
+    # compact and resnet34
+    "compact_lead": (
+        "A network of four layers beside ResNet34, on the picture and channels you chose.",
+        "四層的網路與 ResNet34 並列，使用你選的圖片與通道。",
+    ),
+    "pick_title": ("Where self-attention looks", "自注意力看向哪裡"),
+    "pick_lead": (
+        "Click a point, or move it with the arrow keys: the glow shows where it looks from there.",
+        "點選一個位置，或用方向鍵移動：發亮處是從該點看向的地方。",
+    ),
+    "pick_alt": (
+        "The picture with self-attention from the point {x} % across and {y} % down glowing over it",
+        "圖片上疊加自注意力，起點在橫向 {x} %、縱向 {y} %",
+    ),
+    "pick_concentration": (
+        "{value} of this attention lies on a tenth of the positions; spread evenly it would be 10 %.",
+        "這份注意力有 {value} 集中在十分之一的位置；平均分布時為 10 %。",
+    ),
+    "gamma": ("Learned γ = {value}", "學到的 γ = {value}"),
+    "gamma_small": (
+        "γ is near 0, so attention adds next to nothing: the network answers almost without it.",
+        "γ 接近 0，注意力幾乎沒有作用：網路幾乎不靠它作答。",
+    ),
+    "gamma_matters": (
+        "γ is well away from 0, so what attention gathers is a real part of the answer.",
+        "γ 明顯不為 0，注意力收集的資訊確實影響答案。",
+    ),
+    "no_attention": ("This compact model has no attention block.", "這個 compact 模型沒有注意力區塊。"),
+    "parameters": ("parameters", "參數"),
+    "macs": ("multiply-accumulates", "乘加運算"),
+    "latency": ("one picture, this device", "本機單張耗時"),
+    # results and code
+    "no_results": (
+        "No measured results are here yet: results/summary.json is missing.",
+        "這裡還沒有量測結果：缺少 results/summary.json。",
+    ),
+    "code_lead": (
+        "Everything on these pages is a few lines away. The project's tests check each snippet.",
+        "這些頁面的一切只要幾行程式。本專案的測試檢查每段程式。",
+    ),
+    "snippet_load_model": ("Load a model and ask it", "載入模型並提問"),
+    "snippet_torch_hub": ("With torch.hub", "使用 torch.hub"),
+    "snippet_client": ("Ask this running app", "詢問這個執行中的應用"),
+    "snippet_train": ("Train on your own folder", "用你自己的資料夾訓練"),
+    "snippet_gpu": ("Launch on a GPU", "在 GPU 上啟動"),
+    # what can go wrong
+    "no_picture": ("There is no picture: upload one or choose an example.", "還沒有圖片：請上傳或選一個範例。"),
+    "no_channels": (
+        "At least one channel must be left; this is still the last answer.",
+        "至少要保留一個通道；目前仍是上一次的答案。",
+    ),
+    "picture_unreadable": (
+        "This file cannot be read as a picture: please try a JPEG, PNG or WebP.",
+        "無法將此檔案讀成圖片：請改用 JPEG、PNG 或 WebP。",
+    ),
+    "picture_too_large": (
+        "This picture has more than 50 megapixels: please upload a smaller copy.",
+        "這張圖片超過 5000 萬像素：請上傳較小的版本。",
+    ),
+    "bad_request": ("This cannot be asked: {reason}.", "無法這樣詢問：{reason}。"),
+    "unexpected": (
+        "Something went wrong on our side: please try again or choose another picture.",
+        "我們這邊出了問題：請再試一次或換一張圖片。",
+    ),
+}
+
+
+class FriendlyError(ValueError):
+    """An expected failure; ``key`` is the sentence that says what happened and what to do next."""
+
+    def __init__(self, key: str):
+        super().__init__(TEXT[key][0])
+        self.key = key
+
+
+def say(language: str, key: str, **values: object) -> str:
+    """The sentence ``key`` in ``language``, its braces filled; ``KeyError`` for an unknown key or value."""
+    return TEXT[key][LANGUAGES.index(language)].format(**values)
+
+
+def translations() -> dict[str, dict[str, str]]:
+    """All sentences per locale, as ``gr.I18n`` takes them. Every Chinese locale gets 繁體中文."""
+    english, chinese = ({key: pair[index] for key, pair in TEXT.items()} for index in range(len(LANGUAGES)))
+    return {"en": english} | dict.fromkeys(("zh-TW", "zh-HK", "zh-CN", "zh"), chinese)
+
+
+def language_of(accept_language: str | None) -> str:
+    """The language of an Accept-Language header: 繁體中文 if Chinese comes first, else English."""
+    first = (accept_language or "").split(",")[0].strip().lower()
+    return "zh-TW" if first.split("-")[0] == "zh" else "en"

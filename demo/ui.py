@@ -1,0 +1,167 @@
+"""The page: components and the events that connect them."""
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace as Parts
+
+import gradio as gr
+
+from demo import results, snippets
+from demo.endpoints import add_endpoints
+from demo.gallery import MAX_TEMPERATURE
+from demo.handlers import CENTRE, Handlers, choose_example, share
+from demo.loading import load_models
+from demo.text import translations
+from demo.widgets import PictureInput, example_gallery, log_slider, point_picker
+from models import CHANNELS, FILLS
+
+STYLE = Path(__file__).with_name("style.css")
+COPY_LINK = """(query) => {
+  const link = new URL(query, window.location.href).href;
+  window.history.replaceState(null, '', link);
+  navigator.clipboard?.writeText(link).catch(() => {});
+}"""
+
+DAY = 24 * 3600  # seconds after which uploads are deleted
+QUIET = {"api_visibility": "private"}  # events of the page; the endpoints for code are in endpoints.py
+
+i18n = gr.I18n(**translations())
+theme = gr.themes.Base(
+    primary_hue="indigo",
+    neutral_hue="slate",
+    radius_size="lg",
+    font=["system-ui", "Noto Sans TC", "PingFang TC", "Microsoft JhengHei", "sans-serif"],
+    font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "monospace"],
+)
+LAUNCH = {
+    "i18n": i18n,
+    "theme": theme,
+    "css_paths": STYLE,
+    "footer_links": ["api", "gradio"],
+    "max_file_size": "20mb",
+    "show_error": False,
+    "run_history": False,
+    "enable_monitoring": False,
+}
+
+
+def create_demo(hub_user: str | None = None) -> gr.Blocks:
+    """The whole page, its models loading in the background. Launch it with ``**LAUNCH``."""
+    with gr.Blocks(title="DynConv Lab", analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
+        gr.HTML("<h1>DynConv Lab</h1>", elem_classes="title")
+        gr.HTML(i18n("subtitle"), elem_classes="subtitle")
+        hub_notice = gr.HTML()
+        with gr.Tabs(overflow_behavior="wrap"):
+            with gr.Tab(i18n("page_channels"), id="channels"):
+                ask, told = channels_page()
+            with gr.Tab(i18n("page_sweep"), id="sweep"):
+                swept = sweep_page()
+            with gr.Tab(i18n("page_compact"), id="compact"):
+                compared = compact_page()
+            with gr.Tab(i18n("page_results"), id="results"):
+                results.page(i18n)
+            with gr.Tab(i18n("page_code"), id="code"):
+                client_snippet = snippets.page(i18n)
+        connect(demo, Handlers(hub_user), ask, told, swept, compared, hub_notice)
+        demo.load(snippets.client_for, None, client_snippet, queue=False, **QUIET)
+    threading.Thread(target=load_models, args=(hub_user,)).start()  # last: the first page need not wait for it
+    return demo.queue(max_size=64)
+
+
+def channels_page() -> tuple[Parts, Parts]:
+    """Page 1: what a visitor sets on the left, what the networks say on the right."""
+    with gr.Row():
+        with gr.Column(scale=3, min_width=300):
+            picture = PictureInput(label=i18n("picture"), sources=["upload", "webcam", "clipboard"], height=280)
+            examples = example_gallery()
+            letters = [(i18n("red"), "R"), (i18n("green"), "G"), (i18n("blue"), "B")]
+            channels = gr.CheckboxGroup(letters, value=list(CHANNELS), label=i18n("channels"), elem_classes="toggles")
+            fills = [(i18n(f"fill_{name}"), name) for name in FILLS]
+            fill = gr.Radio(fills, value=FILLS[0], label=i18n("fill"), elem_classes="choice")
+            temperature = log_slider(maximum=MAX_TEMPERATURE, label=i18n("temperature"))
+            link, query = gr.Button(i18n("copy_link"), size="sm"), gr.Textbox(visible="hidden")
+            classes = gr.HTML()
+        with gr.Column(scale=7, min_width=320):
+            notice = gr.HTML(i18n("loading"), elem_classes="notice-slot")
+            answers, seen, attention = gr.HTML(), gr.HTML(), gr.HTML()
+    ask = Parts(
+        picture=picture, channels=channels, fill=fill, temperature=temperature, examples=examples,
+        example=gr.State(""), point=gr.State(CENTRE), link=link, query=query,
+    )  # fmt: skip
+    return ask, Parts(notice=notice, answers=answers, seen=seen, attention=attention, classes=classes)
+
+
+def sweep_page() -> Parts:
+    """Page 2: one button, a figure and a table."""
+    gr.HTML(i18n("sweep_lead"), elem_classes="lead")
+    with gr.Row():
+        button = gr.Button(i18n("sweep_button"), variant="primary", scale=1, min_width=260)
+        with gr.Column(scale=2, min_width=300):
+            examples = example_gallery()
+    return Parts(examples=examples, button=button, notice=gr.HTML(elem_classes="notice-slot"), result=gr.HTML())
+
+
+def compact_page() -> Parts:
+    """Page 3: self-attention from a point on the left, the two networks on the right."""
+    gr.HTML(i18n("compact_lead"), elem_classes="lead")
+    with gr.Row():
+        with gr.Column(scale=5, min_width=300), gr.Column(elem_classes="card"):
+            gr.HTML(i18n("pick_title"), elem_classes="card-title")
+            gr.HTML(i18n("pick_lead"), elem_classes="hint")
+            pick, gamma = point_picker(), gr.HTML()
+            notice = gr.HTML(elem_classes="notice-slot")
+            examples = example_gallery()
+        with gr.Column(scale=6, min_width=320):
+            compared = gr.HTML()
+    return Parts(pick=pick, gamma=gamma, notice=notice, compared=compared, examples=examples)
+
+
+def connect(
+    demo: gr.Blocks, events: Handlers, ask: Parts, told: Parts, swept: Parts, compared: Parts, hub_notice: gr.HTML
+) -> None:
+    """Wire the pages. Everything that runs a model waits in one queue, so answers never compete for the device."""
+    queued = {"concurrency_id": "models", "concurrency_limit": 1, "show_progress": "minimal", **QUIET}
+    galleries = [ask.examples, swept.examples, compared.examples]
+    demo.load(
+        events.open_page,
+        None,
+        [
+            hub_notice, ask.picture, ask.channels, ask.fill, ask.temperature, ask.example,
+            told.classes, compared.gamma, *galleries,
+        ],
+        queue=False,
+        **QUIET,
+    )  # fmt: skip
+    gr.on(
+        [ask.picture.change, ask.channels.input, ask.fill.input, ask.temperature.input],
+        events.analyse,
+        [ask.picture, ask.channels, ask.fill, ask.temperature, ask.point],
+        [told.notice, told.answers, told.seen, told.attention, compared.compared, compared.pick],
+        trigger_mode="always_last",
+        show_progress_on=told.notice,
+        **queued,
+    )
+    compared.pick.select(
+        events.look_from,
+        [ask.picture, ask.channels, ask.fill],
+        [compared.notice, compared.pick, ask.point],
+        trigger_mode="always_last",
+        show_progress_on=compared.notice,
+        **queued,
+    )
+    swept.button.click(
+        events.sweep,
+        [ask.picture, ask.fill, ask.temperature],
+        [swept.notice, swept.result],
+        show_progress_on=swept.notice,
+        **queued,
+    )
+    outdated = [ask.picture.change, ask.fill.input, ask.temperature.input]
+    gr.on(outdated, None, None, swept.result, js="() => ''", **QUIET)
+    for gallery in galleries:
+        gallery.select(choose_example, None, [ask.picture, ask.example], queue=False, **QUIET)
+    gr.on([ask.picture.upload, ask.picture.clear], lambda: "", None, ask.example, queue=False, **QUIET)
+    ask.link.click(share, [ask.channels, ask.fill, ask.temperature, ask.example], ask.query, queue=False, **QUIET).then(
+        None, ask.query, None, js=COPY_LINK, **QUIET
+    )
+    add_endpoints(events, concurrency_id="models", concurrency_limit=1)

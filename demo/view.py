@@ -1,0 +1,154 @@
+"""Answers → HTML: pure functions of data and a language, escaped, with alternative texts."""
+
+from collections.abc import Mapping
+from html import escape
+
+from PIL import Image
+
+from demo.html import card, percent, picture, tag
+from demo.inference import Answer, Prediction
+from demo.text import say
+from models import CHANNELS
+from models.costs import Cost
+
+COLOURS = {"R": "red", "G": "green", "B": "blue"}  # channel → key of its name in text.py
+
+
+def notice(sentence: str, kind: str = "info") -> str:
+    """The line above the answers; ``kind`` is ``info`` or ``warning``. Screen readers announce it."""
+    return tag("p", escape(sentence), class_=f"notice {kind}", role="status")
+
+
+def given(prediction: Prediction, language: str) -> str:
+    """What the networks get: which channels are left and how the missing ones are filled."""
+    present = [say(language, COLOURS[name]) for name in prediction.channels]
+    if len(present) == 3:
+        return notice(say(language, "given_all"))
+    if len(present) == 1:
+        return notice(say(language, "given_one", a=present[0]))
+    missing = say(language, COLOURS[next(name for name in CHANNELS if name not in prediction.channels)])
+    names = {"missing": missing, "a": lower(present[0], language), "b": lower(present[1], language)}
+    return notice(say(language, f"given_two_{prediction.fill}", **names))
+
+
+def lower(name: str, language: str) -> str:
+    return name.lower() if language == "en" else name
+
+
+def answers(
+    prediction: Prediction, names: tuple[str, ...], language: str, extra: Mapping[str, str] | None = None
+) -> str:
+    """Cards of the named networks side by side; ``extra`` HTML goes to the end of a network's card."""
+    cards = [
+        card(
+            say(language, name),
+            bars(prediction.answers[name]),
+            unsure(prediction.answers[name], language),
+            (extra or {}).get(name, ""),
+            class_=f"answer {name}",
+            badge=agreement(prediction, name, language),
+        )
+        for name in names
+    ]
+    return tag("div", *cards, class_="pair")
+
+
+def bars(answer: Answer, count: int = 5) -> str:
+    """The most probable classes as bars with their confidences."""
+    rows = [
+        tag(
+            "li",
+            tag("span", escape(name), class_="name"),
+            tag("span", class_="bar", style=f"--share:{p:.4f}"),
+            tag("span", percent(p), class_="value"),
+        )
+        for name, p in answer.top(count)
+    ]
+    return tag("ol", *rows, class_="bars")
+
+
+def agreement(prediction: Prediction, name: str, language: str) -> str:
+    """A badge, if channels are missing: does the answer agree with the network's own answer to all three channels?"""
+    answer, reference = prediction.answers[name], prediction.reference[name]
+    if prediction.channels == CHANNELS:
+        return ""
+    if answer.best == reference.best:
+        return tag("span", escape("✓ " + say(language, "agrees")), class_="badge same")
+    changed = say(language, "disagrees", name=reference.best, rank=answer.rank_of(reference.best))
+    return tag("span", escape("≠ " + changed), class_="badge changed")
+
+
+def unsure(answer: Answer, language: str) -> str:
+    """A note where the picture is probably none of the classes, else nothing."""
+    if not answer.unsure:
+        return ""
+    return tag("p", escape(say(language, "unsure", count=len(answer.class_names))), class_="unsure")
+
+
+def seen(filled: Image.Image, channels: Mapping[str, Image.Image], prediction: Prediction, language: str) -> str:
+    """The picture as the networks get it and its three channels, pixel by pixel."""
+    size = filled.width
+    alt = say(language, "seen_alt", size=size, channels=prediction.channels)
+    figures = [figure(picture(filled, alt), say(language, "input_picture", size=size), "seen")]
+    for name, image in channels.items():
+        colour, dropped = say(language, COLOURS[name]), name not in prediction.channels
+        caption = say(language, "channel_dropped", name=colour) if dropped else colour
+        alt = say(language, "channel_alt", name=lower(colour, language))
+        figures.append(figure(picture(image, alt), caption, "dropped" if dropped else ""))
+    return card(say(language, "network_sees"), tag("div", *figures, class_="strip"))
+
+
+def figure(content: str, caption: str, class_: str = "") -> str:
+    return tag("figure", content, tag("figcaption", escape(caption)), class_=class_ or None)
+
+
+def costs(cost: Cost, latency_ms: float, language: str) -> str:
+    """Parameters, multiply-accumulates and measured latency of a network."""
+    pairs = (
+        ("parameters", short(cost.parameters)),
+        ("macs", short(cost.macs)),
+        ("latency", f"{latency_ms:.1f} ms"),
+    )
+    return tag(
+        "dl",
+        *(tag("div", tag("dt", escape(say(language, key))), tag("dd", value)) for key, value in pairs),
+        class_="costs",
+    )
+
+
+def short(number: float) -> str:
+    """447491 → ``447 k``, 21289842 → ``21.3 M``, 1601412272 → ``1.60 G``."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= limit:
+            return f"{number / limit:.3g} {unit}"
+    return str(number)
+
+
+def pick(overlaid: Image.Image, share: float, point: tuple[float, float], language: str) -> str:
+    """The picture with attention glowing over it, and the marked point it starts from."""
+    x, y = (round(value * 100) for value in point)
+    alt = say(language, "pick_alt", x=x, y=y)
+    image = picture(overlaid, alt, "jpeg", draggable="false")
+    marker = tag("span", class_="marker", style=f"left:{x}%;top:{y}%")
+    sentence = say(language, "pick_concentration", value=percent(share))
+    lead = say(language, "pick_lead")
+    canvas = tag("div", image, marker, class_="canvas", tabindex="0", role="group", aria_label=lead)
+    return canvas + tag("p", escape(sentence), class_="hint")
+
+
+def gamma(value: float | None, language: str) -> str:
+    """What the learned γ says about self-attention's part in the answer."""
+    if value is None:
+        return tag("p", escape(say(language, "no_attention")), class_="hint")
+    meaning = "gamma_small" if abs(value) < 0.1 else "gamma_matters"
+    return tag(
+        "p", tag("strong", escape(say(language, "gamma", value=f"{value:+.3f}"))), ". ",
+        escape(say(language, meaning)), class_="gamma",
+    )  # fmt: skip
+
+
+def classes(names: tuple[str, ...], language: str) -> str:
+    """The classes the networks know, folded away."""
+    title = say(language, "known_classes", count=len(names))
+    listed = tag("ul", *(tag("li", escape(name)) for name in sorted(names, key=str.lower)))
+    return tag("details", tag("summary", escape(title)), listed, class_="classes")

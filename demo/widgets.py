@@ -1,0 +1,96 @@
+"""The page's own components: a picture input that takes any file, a log slider, clickable HTML.
+
+Functions where they can be: for each subclass Gradio writes into a ``.pyi`` file beside the source.
+"""
+
+import gradio as gr
+from gradio.data_classes import ImageData
+
+
+class PictureInput(gr.Image):
+    """An image upload that hands over the file's path untouched, for ``pictures.open_picture``.
+
+    Gradio's own decoding would drop transparency, clip 16 bits, and answer a corrupt file with
+    a path on the server.
+    """
+
+    is_template = True  # the front end shows it as a plain Image
+
+    def preprocess(self, payload: ImageData | None) -> str | None:
+        return payload.path if payload else None
+
+
+def log_slider(value: float = 1.0, *, maximum: float = 34.0, **options) -> gr.HTML:
+    """A slider from 1 to ``maximum`` on a logarithmic scale; its value is the number shown."""
+    template = """
+    <label class="log-slider">
+      <span>${label}</span>
+      <output>τ = ${Number(value).toFixed(value < 10 ? 1 : 0)}</output>
+      <input type="range" min="0" max="1" step="0.01" value="${Math.log(value) / Math.log(maximum)}"
+             aria-valuetext="τ = ${Number(value).toFixed(1)}">
+    </label>"""
+    script = """
+    element.addEventListener('input', event => {
+      props.value = Math.round(10 * props.maximum ** Number(event.target.value)) / 10;
+      trigger('input');
+    });"""
+    return html(value, template, script, maximum=maximum, **options)
+
+
+def example_gallery(**options) -> gr.HTML:
+    """Buttons with a ``data-name``; its ``select`` event has the ``name`` of the one chosen."""
+    script = """
+    element.addEventListener('click', event => {
+      const button = event.target.closest('button[data-name]');
+      if (button) trigger('select', {name: button.dataset.name});
+    });"""
+    return html("", "${value}", script, **options)
+
+
+def point_picker(**options) -> gr.HTML:
+    """A ``.canvas`` in which a point is chosen by click or arrow keys; ``select`` has its ``x`` and ``y`` in 0..1."""
+    script = """
+    let point = {x: 0.5, y: 0.5};
+    const choose = (x, y) => {
+      const clip = share => Math.min(Math.max(share, 0), 0.999);
+      point = {x: clip(x), y: clip(y)};
+      trigger('select', point);
+    };
+    element.addEventListener('click', event => {
+      const canvas = event.target.closest('.canvas');
+      if (!canvas) return;
+      const box = canvas.getBoundingClientRect();
+      choose((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+    });
+    element.addEventListener('keydown', event => {
+      const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
+      if (!step || !event.target.closest('.canvas')) return;
+      event.preventDefault();
+      choose(point.x + step[0] / 16, point.y + step[1] / 16);
+    });"""
+    return html("", "${value}", script, **options)
+
+
+def code_block(code: str, **options) -> gr.HTML:
+    """Code, given as HTML, with a button that copies it."""
+    template = """
+    <figure class="code">
+      <figcaption><span>${label}</span><button type="button" aria-label="Copy: ${label}">
+        <svg viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor" aria-hidden="true">
+          <rect x="5.5" y="5.5" width="8" height="8" rx="1.5"/><path d="M10.5 2.5h-6a2 2 0 0 0-2 2v6"/>
+        </svg></button></figcaption>
+      <pre tabindex="0"><code>${value}</code></pre>
+    </figure>"""
+    script = """
+    element.addEventListener('click', event => {
+      const button = event.target.closest('button');
+      if (!button) return;
+      navigator.clipboard.writeText(element.querySelector('code').innerText);
+      button.classList.add('done');
+      setTimeout(() => button.classList.remove('done'), 1500);
+    });"""
+    return html(code, template, script, **options)
+
+
+def html(value, template: str, script: str, **options) -> gr.HTML:
+    return gr.HTML(value, html_template=template, js_on_load=script, apply_default_css=False, **options)

@@ -1,0 +1,205 @@
+"""The real app in a real browser, as its visitors use it."""
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from demo.gallery import EXAMPLES
+
+pytestmark = pytest.mark.browser
+PAGES = ("Channels", "All subsets", "Compact & ResNet34", "Results", "Use it from code")
+
+
+def turn_to(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def notice(page: Page):
+    return page.locator(".notice-slot .notice:visible")
+
+
+def weights(page: Page) -> list[str]:
+    return page.locator(".heat:not(.signed) td").all_inner_texts()
+
+
+def test_the_page_is_alive_at_once_and_contacts_nobody_else(visit, app, folder):
+    page = visit(ready=False)
+    asked = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).netloc))
+    page.reload()
+    page.wait_for_selector(".answer .bars li")
+    for name in PAGES:
+        turn_to(page, name)
+    assert set(asked) <= {urlsplit(app).netloc, ""}  # data: and blob: have no host
+    assert set((folder / "contacted.txt").read_text().split()) <= {
+        "127.0.0.1",
+        "localhost",
+        "0.0.0.0",
+        "::1",
+        "::",
+        "None",
+    }
+    assert page.errors == []
+
+
+def test_a_toggle_updates_everything_without_a_button(visit):
+    page = visit()
+    expect(notice(page)).to_contain_text("all three channels")
+    page.get_by_label("Green").uncheck()
+    expect(notice(page)).to_contain_text("Green is missing")
+    expect(page.locator(".strip .dropped")).to_have_count(1)
+    expect(page.locator(".answer .badge")).to_have_count(2)
+
+
+def test_the_last_channel_cannot_be_lost(visit):
+    page = visit()
+    for name in ("Red", "Green", "Blue"):
+        page.get_by_label(name, exact=True).uncheck()
+    expect(notice(page)).to_contain_text("At least one channel must be left")
+    expect(page.locator(".answer .bars li").first).to_be_visible()
+    page.get_by_label("Blue", exact=True).check()
+    expect(notice(page)).to_contain_text("Only Blue is left")
+
+
+def test_the_fill_says_where_the_mean_goes(visit):
+    page = visit("?channels=RB")
+    expect(notice(page)).to_contain_text("takes its place")
+    page.get_by_label("last").check()
+    expect(notice(page)).to_contain_text("their mean comes last")
+
+
+def test_the_temperature_softens_the_routing_live(visit):
+    page = visit()
+    sharp = weights(page)
+    slider = page.get_by_role("slider")
+    slider.press("End")
+    expect(page.locator(".log-slider output")).to_have_text("τ = 34")
+    expect(page.locator(".heat:not(.signed) td").first).not_to_have_text(sharp[0])
+    soft = [float(value) for value in weights(page)]
+    assert max(soft) - min(soft) < max(map(float, sharp)) - min(map(float, sharp))
+
+
+def test_an_example_is_chosen_by_keyboard(visit):
+    page = visit()
+    before = page.locator(".strip .seen img").get_attribute("src")
+    orange = page.get_by_role("button", name="A drawing of two oranges").first
+    orange.focus()
+    orange.press("Enter")
+    expect(page.locator(".strip .seen img")).not_to_have_attribute("src", before)
+
+
+def test_a_toggle_is_reached_and_switched_by_keyboard(visit):
+    page = visit()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.name") == "R":
+            break
+    page.keyboard.press("Space")
+    expect(notice(page)).to_contain_text("Red is missing")
+
+
+def test_the_sweep_fills_a_table_and_offers_a_csv(visit):
+    page = visit()
+    turn_to(page, "All subsets")
+    page.get_by_role("button", name="Ask about all seven subsets").click()
+    expect(page.locator(".sweep tbody tr")).to_have_count(7)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download CSV").click()
+    assert Path(download.value.path()).read_text().count("\n") == 15
+
+
+def test_a_click_shows_where_attention_looks_from_there(visit):
+    page = visit()
+    turn_to(page, "Compact & ResNet34")
+    canvas = page.locator(".canvas")
+    box = canvas.bounding_box()
+    canvas.click(position={"x": box["width"] * 0.25, "y": box["height"] * 0.75})
+    expect(page.locator(".canvas img")).to_have_attribute("alt", re.compile("25 % across and 75 % down"))
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".canvas img")).to_have_attribute("alt", re.compile("31 % across"))
+    expect(page.locator(".gamma")).to_contain_text("Learned γ")
+    expect(page.locator(".costs dd").first).to_have_text("447 k")
+
+
+def test_a_link_opens_the_same_view(visit):
+    page = visit("?example=tower&channels=GB&fill=appended&temperature=8")
+    expect(page.get_by_label("Red", exact=True)).not_to_be_checked()
+    expect(page.locator(".log-slider output")).to_have_text("τ = 8.0")
+    page.get_by_label("Blue", exact=True).uncheck()
+    page.get_by_role("button", name="Copy link").click()
+    page.wait_for_url("**/?example=tower&channels=G&fill=appended&temperature=8*")
+
+
+def test_the_page_follows_a_chinese_browser(visit):
+    page = visit(locale="zh-TW")
+    expect(page.get_by_role("tab", name="色彩通道")).to_be_visible()
+    page.get_by_label("綠").uncheck()
+    expect(notice(page)).to_contain_text("缺少綠色")
+    assert page.evaluate("document.documentElement.lang") == "zh-TW"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_follows_light_and_dark(visit, scheme):
+    page = visit(color_scheme=scheme)
+    ink, ground = page.evaluate("""() => ['color', 'backgroundColor'].map(
+        what => getComputedStyle(document.querySelector('.card'))[what].match(/[0-9]+/g).map(Number)[1])""")
+    assert (ink > ground) == (scheme == "dark")
+    assert abs(ink - ground) > 150
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_phone_needs_no_sideways_scrolling(visit, name):
+    page = visit(viewport={"width": 390, "height": 844})
+    turn_to(page, name)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_every_picture_has_an_alternative_text(visit):
+    page = visit()
+    missing = "[...document.images].filter(image => !image.alt).map(image => image.outerHTML.slice(0, 200))"
+    assert page.evaluate(missing) == []
+
+
+def test_a_file_that_is_no_picture_gets_a_sentence_and_the_server_goes_on(visit, tmp_path):
+    page = visit()
+    bad, good = tmp_path / "essay.jpg", tmp_path / "good.png"
+    bad.write_text("no picture at all")
+    Image.open(EXAMPLES["orange"]).save(good)
+    upload(page, bad)
+    expect(notice(page)).to_contain_text("cannot be read as a picture")
+    assert str(tmp_path) not in page.content()
+    upload(page, good)
+    expect(notice(page)).to_contain_text("all three channels")
+
+
+def test_a_phone_photo_with_transparency_or_rotation_is_answered(visit, tmp_path):
+    page = visit()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(EXAMPLES["lion"]).resize((3000, 2000)).save(tmp_path / "phone.jpg", exif=exif)
+    before = page.locator(".strip .seen img").get_attribute("src")
+    upload(page, tmp_path / "phone.jpg")
+    expect(page.locator(".strip .seen img")).not_to_have_attribute("src", before)
+
+
+def upload(page: Page, path: Path) -> None:
+    """Replace the picture, as a visitor does: clear it and choose a file."""
+    clear = page.get_by_role("button", name=re.compile("Clear|Remove", re.IGNORECASE)).first
+    if clear.is_visible():
+        clear.click()
+    page.locator("input[type=file]").first.set_input_files(path)
+
+
+def test_each_page_of_code_can_be_copied(visit):
+    page = visit()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    turn_to(page, "Use it from code")
+    page.get_by_role("button", name="Copy: Ask this running app").click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("from gradio_client import Client")
+    assert urlsplit(page.url).netloc in copied

@@ -1,0 +1,111 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from demo.explain import seen
+from demo.gallery import EXAMPLES
+from demo.inference import predict
+from demo.pictures import open_picture
+from models import SUBSETS
+from models.costs import cost_of_loaded
+
+ENDPOINTS = {"/predict_channels", "/sweep_channels", "/compare_compact", "/attention_at"}
+LION = handle_file(str(EXAMPLES["lion"]))
+
+
+@pytest.fixture(scope="module")
+def client(served):
+    return Client(served, verbose=False)
+
+
+def test_only_the_four_documented_endpoints_are_public(client):
+    info = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(info) == ENDPOINTS
+
+
+def test_every_endpoint_says_what_it_takes_and_returns(client):
+    info = client.view_api(return_format="dict")["named_endpoints"]
+    for name, endpoint in info.items():
+        assert len(endpoint["description"]) > 80, name
+        optional = [p["parameter_has_default"] for p in endpoint["parameters"]]
+        assert optional == [False] + [True] * (len(optional) - 1), name
+        assert len(endpoint["returns"]) == 2
+
+
+def test_predict_channels_answers_as_the_models_do(client, networks, lion):
+    data, picture = client.predict(LION, "RB", 4.0, "appended", api_name="/predict_channels")
+    expected = predict(networks, lion, "RB", fill="appended", temperature=4.0)
+    for name in ("dynamic_vgg19", "vgg19"):
+        answer = data["answers"][name]
+        assert list(answer["probabilities"].values()) == pytest.approx(expected.answers[name].probabilities, abs=1e-4)
+        assert answer["top"][0]["class"] == expected.answers[name].best
+    assert np.allclose(data["kernel_attention"], expected.answers["dynamic_vgg19"].attention, atol=1e-4)
+    shown = np.asarray(Image.open(picture).convert("RGB"))
+    assert (shown == np.asarray(seen(networks["dynamic_vgg19"], lion, "RB", "appended"))).all()
+
+
+def test_a_picture_is_enough(client, networks, lion):
+    data, _ = client.predict(image=LION, api_name="/predict_channels")
+    assert data["channels"] == "RGB"
+    expected = predict(networks, lion).answers["dynamic_vgg19"].confidence
+    assert data["answers"]["dynamic_vgg19"]["top"][0]["confidence"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_sweep_channels_returns_a_row_per_network_and_subset(client):
+    rows, pictures = client.predict(image=LION, api_name="/sweep_channels")
+    assert [row["channels"] for row in rows] == list(SUBSETS) * 2
+    assert len(pictures) == 7
+
+
+def test_compare_compact_returns_answers_and_costs(client, networks):
+    data, _ = client.predict(image=LION, api_name="/compare_compact")
+    for name in ("compact", "resnet34"):
+        cost = cost_of_loaded(networks[name])
+        assert (data[name]["parameters"], data[name]["macs"]) == (cost.parameters, cost.macs)
+        assert data[name]["latency_ms"] > 0
+        assert len(data[name]["top"]) == 5
+
+
+def test_attention_at_returns_a_distribution_and_the_overlay(client):
+    data, overlay = client.predict(image=LION, x=0.2, y=0.8, api_name="/attention_at")
+    assert np.sum(data["attention"]) == pytest.approx(1, abs=1e-3)
+    assert Image.open(overlay).size == (256, 256)
+
+
+@pytest.mark.parametrize(
+    ("channels", "words"), [("", "channels is empty"), ("RX", "unknown channel"), ("RR", "channel repeated")]
+)
+def test_bad_channels_are_a_clear_message(client, channels, words):
+    with pytest.raises(Exception, match=words):
+        client.predict(LION, channels, api_name="/predict_channels")
+
+
+def test_a_file_that_is_no_picture_is_a_clear_message_without_a_path(client, tmp_path):
+    path = tmp_path / "letter.jpg"
+    path.write_text("Dear network, ...")
+    with pytest.raises(Exception, match="cannot be read as a picture") as caught:
+        client.predict(handle_file(str(path)), api_name="/compare_compact")
+    assert "tmp" not in str(caught.value)
+
+
+def test_sixteen_people_at_once_get_their_own_answers(served, networks):
+    pictures = [list(EXAMPLES.values())[i % len(EXAMPLES)] for i in range(16)]
+    subsets = [SUBSETS[i % len(SUBSETS)] for i in range(16)]
+    temperatures = [1.0 + i for i in range(16)]
+
+    def ask(path: Path, channels: str, temperature: float) -> dict:
+        person = Client(served, verbose=False)
+        return person.predict(handle_file(str(path)), channels, temperature, api_name="/predict_channels")[0]
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(ask, pictures, subsets, temperatures))
+    chosen = {"dynamic_vgg19": networks["dynamic_vgg19"]}
+    for path, channels, temperature, answer in zip(pictures, subsets, temperatures, answers, strict=True):
+        expected = predict(chosen, open_picture(path), channels, temperature=temperature).answers["dynamic_vgg19"]
+        assert answer["channels"] == channels
+        got = list(answer["answers"]["dynamic_vgg19"]["probabilities"].values())
+        assert got == pytest.approx(expected.probabilities, abs=1e-4)

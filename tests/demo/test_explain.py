@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+
+from demo.explain import attention_from, channel_pictures, concentration, overlay, seen
+
+
+def test_the_network_sees_the_input_it_gets(networks, lion):
+    network = networks["vgg19"]
+    picture = seen(network, lion)
+    x = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1) / 255
+    torch.testing.assert_close((x - 0.5) / 0.5, network.config.preprocess(lion))
+
+
+def test_a_single_channel_is_seen_three_times(networks, lion):
+    pixels = np.asarray(seen(networks["vgg19"], lion, "G"))
+    assert (pixels == pixels[..., :1]).all()
+
+
+def test_the_fill_is_seen(networks, lion):
+    aligned, appended = (np.asarray(seen(networks["vgg19"], lion, "RB", fill)) for fill in ("aligned", "appended"))
+    assert (aligned[..., 1] == appended[..., 2]).all()
+    assert (aligned[..., 2] == appended[..., 1]).all()
+
+
+def test_each_channel_picture_holds_one_channel(networks, lion):
+    pictures = channel_pictures(networks["vgg19"], lion)
+    together = sum(np.asarray(picture).astype(int) for picture in pictures.values())
+    assert (together == np.asarray(seen(networks["vgg19"], lion))).all()
+
+
+@pytest.mark.parametrize("point", [(0.0, 0.0), (0.5, 0.25), (1.0, 1.0), (-3.0, 7.0)])
+def test_attention_from_any_point_is_a_distribution(networks, lion, point):
+    size = networks["compact"].config.input_size // 2
+    attention = attention_from(networks["compact"], lion, point, "RG")
+    assert attention.shape == (size, size)
+    assert attention.min() >= 0
+    assert attention.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_attention_is_that_of_a_direct_call(networks, lion):
+    network = networks["compact"]
+    with torch.inference_mode():
+        maps = network.attention_at(network.config.preprocess(lion)[None], torch.tensor([[0, 3]]))
+    size = network.config.input_size // 2
+    np.testing.assert_allclose(attention_from(network, lion, (3.5 / size, 0.1 / size)), maps[0, 0], atol=1e-6)
+
+
+def test_flat_attention_is_not_concentrated_and_does_not_glow(lion):
+    flat = np.full((10, 10), 0.01)
+    assert concentration(flat) == pytest.approx(0.1)
+    red, _, blue = np.asarray(overlay(lion, flat)).reshape(-1, 3).mean(0)
+    original_red, _, original_blue = np.asarray(lion).reshape(-1, 3).mean(0)
+    assert red - blue < original_red - original_blue
+
+
+def test_attention_glows_where_it_lies(lion):
+    attention = np.zeros((8, 8))
+    attention[1, 6] = 1.0
+    glowing = np.asarray(overlay(lion, attention)).astype(int)
+    warmth = glowing[..., 0] - glowing[..., 2]
+    height, width = warmth.shape
+    assert np.unravel_index(warmth.argmax(), warmth.shape) == pytest.approx(
+        (1.5 / 8 * height, 6.5 / 8 * width), abs=height / 6
+    )

@@ -1,0 +1,100 @@
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from demo import handlers
+from demo.gallery import EXAMPLES
+from demo.handlers import CENTRE, Handlers, friendly
+from demo.inference import predict
+from demo.loading import Loaded, run
+from models import CheckpointError
+
+SKIP = gr.skip()
+
+
+def visitor(language: str = "en", **query) -> SimpleNamespace:
+    return SimpleNamespace(headers={"accept-language": language}, query_params=query)
+
+
+@pytest.fixture(scope="module")
+def events(networks):
+    return Handlers()
+
+
+def test_one_event_updates_both_tasks(events, networks, lion):
+    outputs = events.analyse(str(EXAMPLES["lion"]), ["R", "G"], "aligned", 1.0, CENTRE, visitor())
+    assert len(outputs) == 6
+    expected = predict(networks, lion, "RG", temperature=1.0).answers
+    assert expected["dynamic_vgg19"].best in outputs[1]
+    assert expected["resnet34"].best in outputs[4]
+
+
+def test_no_channels_is_one_sentence_and_keeps_the_last_answer(events):
+    notice, *others = events.analyse(str(EXAMPLES["lion"]), [], "aligned", 1.0, CENTRE, visitor())
+    assert "At least one channel must be left" in notice
+    assert others == [SKIP] * 5
+
+
+def test_no_picture_is_one_sentence(events):
+    assert "還沒有圖片" in events.analyse(None, ["R"], "aligned", 1.0, CENTRE, visitor("zh-TW"))[0]
+
+
+def test_a_broken_file_is_one_sentence_without_a_path(events, tmp_path):
+    path = tmp_path / "notes.jpg"
+    path.write_text("not a picture")
+    notice = events.sweep(str(path), "aligned", 1.0, visitor())[0]
+    assert "cannot be read as a picture" in notice
+    assert str(tmp_path) not in notice
+
+
+def test_a_surprise_is_logged_and_not_shown(caplog):
+    @friendly(outputs=2)
+    def broken(request):
+        raise RuntimeError("secret path /srv")
+
+    notice, other = broken(visitor())
+    assert "secret" not in notice
+    assert "secret" in caplog.text
+    assert other == SKIP
+
+
+def test_a_chosen_point_is_kept_for_the_next_toggle(events):
+    event = SimpleNamespace(x=0.25, y=0.75)
+    notice, picked, point = events.look_from(str(EXAMPLES["lion"]), ["B"], "aligned", event, visitor())
+    assert (notice, point) == ("", (0.25, 0.75))
+    assert "left:25%" in picked
+
+
+def test_a_visitor_is_told_which_models_the_hub_did_not_have(events, monkeypatch):
+    loaded = events.loaded
+    monkeypatch.setattr(handlers, "load_models", lambda user: Loaded(loaded.networks, ("compact", "vgg19")))
+    assert "compact, vgg19" in events.open_page(visitor())[0]
+
+
+def test_a_page_without_weights_says_so_without_a_path(events, monkeypatch):
+    def missing(user):
+        raise CheckpointError("/srv/checkpoints/compact is not there")
+
+    monkeypatch.setattr(handlers, "load_models", missing)
+    notice, *others = events.open_page(visitor())
+    assert "Something went wrong on our side" in notice
+    assert "/srv" not in notice
+    assert others == [SKIP] * 10
+
+
+def test_answers_to_all_channels_are_asked_for_once(events, monkeypatch):
+    handlers.reference.cache_clear()
+    asked = []
+    monkeypatch.setattr(
+        handlers, "run", lambda task, *rest, **options: asked.append(task) or run(task, *rest, **options)
+    )
+    for channels in ("R", "G", "B"):
+        events.analyse(str(EXAMPLES["tower"]), [channels], "aligned", 1.0, CENTRE, visitor())
+    assert [task.__name__ for task in asked] == ["predict", "answer", "answer", "answer"]
+
+
+def test_a_visitor_finds_what_the_link_says(events):
+    opened = events.open_page(visitor(example="tower", channels="GB", fill="appended", temperature="8"))
+    assert opened[1]["value"] == str(EXAMPLES["tower"])
+    assert opened[2:6] == (["G", "B"], "appended", 8.0, "tower")

@@ -1,0 +1,117 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo.pictures import WORKING_SIZE, open_picture
+from demo.text import FriendlyError
+
+GREY = (120, 120, 120)
+
+
+def gradient(size=(40, 30)) -> Image.Image:
+    """Dark left, bright right."""
+    return Image.linear_gradient("L").rotate(90).resize(size)
+
+
+def left_and_right(picture: Image.Image) -> tuple[float, float]:
+    values = np.asarray(picture.convert("L"), dtype=float)
+    return values[:, :4].mean(), values[:, -4:].mean()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "1", "I;16", "I", "F"])
+def test_a_picture_of_any_mode_opens_as_rgb(mode, save):
+    deep = mode[0] in "IF"
+    picture = Image.new(mode, (20, 10), 30000) if deep else Image.new("RGB", (20, 10), GREY).convert(mode)
+    opened = open_picture(save("any.tiff" if deep else "any.png", picture))
+    assert (opened.mode, opened.size) == ("RGB", (20, 10))
+
+
+@pytest.mark.parametrize("name", ["any.jpg", "any.webp", "any.avif", "any.bmp", "any.tiff", "any.gif"])
+def test_a_common_format_keeps_its_picture(name, save):
+    left, right = left_and_right(open_picture(save(name, gradient().convert("RGB"))))
+    assert right - left > 150 or left - right > 150
+
+
+def test_transparency_is_composited_on_white(save):
+    opened = open_picture(save("clear.png", Image.new("RGBA", (8, 8), (0, 0, 0, 0))))
+    assert opened.getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_a_transparent_palette_is_composited_on_white(save):
+    picture = Image.new("P", (8, 8), 0)
+    picture.putpalette([0, 0, 0, 255, 0, 0])
+    assert open_picture(save("palette.png", picture, transparency=0)).getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_a_phone_photo_is_turned_upright(save):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    assert open_picture(save("phone.jpg", Image.new("RGB", (40, 20)), exif=exif)).size == (20, 40)
+
+
+def test_a_16_bit_grey_picture_keeps_its_shades(save):
+    values = np.linspace(0, 65535, 64, dtype=np.uint16)[None].repeat(16, 0)
+    left, right = left_and_right(open_picture(save("deep.png", Image.fromarray(values))))
+    assert left < 20
+    assert right > 235
+
+
+def test_cmyk_opens_as_rgb(save):
+    assert open_picture(save("print.jpg", Image.new("CMYK", (9, 9), (0, 255, 255, 0)))).mode == "RGB"
+
+
+def test_an_animation_shows_its_first_frame(save):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    red, _, blue = open_picture(save("moving.gif", frames[0], save_all=True, append_images=frames[1:])).getpixel((4, 4))
+    assert red > 200 > 60 > blue
+
+
+def test_a_tiny_picture_opens(save):
+    assert open_picture(save("dot.png", Image.new("RGB", (1, 1), GREY))).size == (1, 1)
+
+
+def test_a_thin_picture_keeps_at_least_a_pixel(save):
+    assert min(open_picture(save("line.png", Image.new("L", (4000, 1)))).size) == 1
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png"])
+def test_a_large_picture_is_reduced(name, save):
+    opened = open_picture(save(name, Image.new("RGB", (4000, 3000), GREY)))
+    assert opened.size == (WORKING_SIZE, WORKING_SIZE * 3 // 4)
+
+
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):
+    """A PNG that claims 30,000 x 30,000 pixels, in a few bytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    path = tmp_path / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    with pytest.raises(FriendlyError, match="50 megapixels"):
+        open_picture(path)
+
+
+@pytest.mark.parametrize("content", [b"just some text", b"", b"\xff\xd8\xff\xe0 cut off", b"<svg></svg>"])
+def test_what_is_no_picture_gets_one_friendly_sentence(content, tmp_path):
+    path = tmp_path / "holiday.jpg"
+    path.write_bytes(content)
+    with pytest.raises(FriendlyError, match="please try a JPEG, PNG or WebP") as caught:
+        open_picture(path)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_truncated_photo_gets_the_same_sentence(save):
+    path = save("cut.png", Image.effect_noise((200, 200), 90))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(FriendlyError, match="cannot be read"):
+        open_picture(path)
+
+
+def test_no_picture_asks_for_one():
+    with pytest.raises(FriendlyError, match="upload one or choose an example"):
+        open_picture(None)

@@ -1,0 +1,65 @@
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+
+from demo import snippets
+from demo.snippets import LOCAL_URL, SNIPPETS, read
+
+
+def run(code: str, root) -> str:
+    """A Python snippet in a fresh process at the repository's root, as a reader would run it."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_model_snippet_prints_five_classes_and_the_attention(root):
+    output = run(read("load_model"), root)
+    assert len(re.findall(r"^ *[\d.]+%", output, re.MULTILINE)) == 5
+    assert "torch.Size([1, 16, 4])" in output
+
+
+def test_the_torch_hub_snippet_loads_the_compact_network(root):
+    if not (root / "hubconf.py").is_file():
+        pytest.skip("hubconf.py is not there yet")
+    assert "447,491 parameters" in run(read("torch_hub"), root)
+
+
+def test_the_client_snippet_asks_the_running_app(served, root):
+    output = run(read("client").replace(LOCAL_URL, served.rstrip("/")), root)
+    assert "dynamic_vgg19 {" in output
+
+
+@pytest.mark.parametrize("name", ["train", "gpu"])
+def test_commands_name_modules_and_options_that_exist(name, root, monkeypatch, capsys):
+    monkeypatch.chdir(root)
+    for line in read(name).splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:2] == ["python", "-m"]:
+            start = partial(runpy.run_module, words[2], run_name="__main__", alter_sys=True)
+        elif words[:1] == ["python"] and words[1].endswith(".py"):
+            start = partial(runpy.run_path, words[1], run_name="__main__")
+        else:
+            continue
+        monkeypatch.setattr(sys, "argv", ["", "--help"])
+        with pytest.raises(SystemExit, match="0"):
+            start()
+        shown = capsys.readouterr().out
+        assert all(word in shown for word in words if word.startswith("--"))
+
+
+def test_the_client_snippet_names_the_visitors_address():
+    headers = {"host": "lab.example", "x-forwarded-proto": "https"}
+    request = SimpleNamespace(headers=headers, url=SimpleNamespace(scheme="http"))
+    assert 'Client("https://lab.example")' in snippets.client_for(request)
+
+
+def test_snippets_are_shown_escaped():
+    assert "&lt;class&gt;" in snippets.as_html(read("train"))
+    assert set(SNIPPETS) == {"load_model", "torch_hub", "client", "train", "gpu"}

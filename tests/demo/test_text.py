@@ -1,0 +1,52 @@
+import re
+import string
+
+import pytest
+
+from demo.text import LANGUAGES, TEXT, FriendlyError, language_of, say, translations
+
+
+def braces(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
+
+
+@pytest.mark.parametrize("key", TEXT)
+def test_both_languages_say_the_same_with_the_same_values(key):
+    english, chinese = TEXT[key]
+    assert english
+    assert chinese
+    assert braces(english) == braces(chinese)
+
+
+@pytest.mark.parametrize("key", TEXT)
+def test_no_simplified_characters_slip_in(key):
+    assert not re.search("[这个网络图见没还请张层会发]", TEXT[key][1])
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("zh-TW,zh;q=0.9,en;q=0.8", "zh-TW"),
+        ("zh", "zh-TW"),
+        ("en-GB,zh-TW;q=0.9", "en"),
+        ("fr", "en"),
+        ("", "en"),
+        (None, "en"),
+    ],
+)
+def test_the_language_follows_the_browser(header, language):
+    assert language_of(header) == language
+
+
+def test_the_page_translates_for_every_chinese_locale():
+    assert set(translations()) == {"en", "zh-TW", "zh-HK", "zh-CN", "zh"}
+    assert translations()["zh-TW"]["picture"] == "你的圖片"
+
+
+def test_values_fill_the_braces():
+    assert say("en", "given_one", a="Red") == "Only Red is left: it is copied to all three channels."
+
+
+def test_a_friendly_error_carries_its_sentence():
+    assert "upload one" in str(FriendlyError("no_picture"))
+    assert len(LANGUAGES) == 2

@@ -1,0 +1,127 @@
+import base64
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from demo import explain, heatmap, sweep_view, view
+from demo.handlers import TASK_1
+from demo.inference import Answer, predict, sweep
+from demo.text import LANGUAGES
+from models import SUBSETS
+
+VOID = {"img", "input", "br"}
+
+
+class Checker(HTMLParser):
+    """Complains about unbalanced tags and pictures without alternative text; gathers the text."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.text, self.pictures = [], "", 0
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            self.pictures += 1
+            assert dict(attributes).get("alt"), "a picture without alternative text"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def check(html: str) -> Checker:
+    checker = Checker()
+    checker.feed(html)
+    assert not checker.open
+    assert "{" not in checker.text, "a brace was left unfilled"
+    return checker
+
+
+@pytest.fixture(scope="module")
+def prediction(networks, lion):
+    return predict(networks, lion, "RB")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_answers_show_five_classes_of_each_network(prediction, language):
+    html = view.answers(prediction, TASK_1, language)
+    text = check(html).text
+    assert html.count("<li>") == 10
+    for name in TASK_1:
+        assert prediction.answers[name].best in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_input_strip_marks_the_dropped_channel(prediction, networks, lion, language):
+    filled = explain.seen(networks["vgg19"], lion, "RB")
+    html = view.seen(filled, explain.channel_pictures(networks["vgg19"], lion), prediction, language)
+    assert check(html).pictures == 4
+    assert html.count('class="dropped"') == 1
+
+
+@pytest.mark.parametrize("channels", SUBSETS)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_sentence_says_what_the_networks_get(networks, lion, channels, language):
+    for fill in ("aligned", "appended"):
+        chosen = predict({"compact": networks["compact"]}, lion, channels, fill=fill)
+        assert len(check(view.given(chosen, language)).text) > 5
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_heat_map_has_its_numbers_in_its_cells(prediction, language):
+    html = heatmap.kernel_attention(prediction, language)
+    check(html)
+    shown = [float(number) for number in re.findall(r"<td[^>]*>([\d.]+)</td>", html.split("<table")[1])]
+    expected = [value for row in prediction.answers["dynamic_vgg19"].attention for value in row]
+    assert shown == pytest.approx(expected, abs=0.0051)
+
+
+def test_layers_are_called_as_vggs_users_call_them():
+    names = heatmap.layer_names()
+    assert (len(names), names[0], names[-1]) == (16, "conv1_1", "conv5_4")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_sweep_has_a_table_a_figure_and_a_csv(networks, lion, language):
+    result = sweep({name: networks[name] for name in TASK_1}, lion)
+    pictures = {subset: explain.seen(networks["vgg19"], lion, subset) for subset in SUBSETS}
+    html = sweep_view.page(result, pictures, TASK_1, language)
+    assert check(html).pictures == 7
+    rows = list(csv.DictReader(io.StringIO(downloaded(html))))
+    assert len(rows) == 14
+    assert {row["channels"] for row in rows} == set(SUBSETS)
+    assert all(row["rank_of_rgb_answer"] == "1" for row in rows if row["channels"] == "RGB")
+
+
+def downloaded(html: str) -> str:
+    return base64.b64decode(re.search(r"data:text/csv;base64,([^\"]+)", html)[1]).decode()
+
+
+def test_a_badge_says_whether_the_answer_changed(prediction):
+    html = view.agreement(prediction, "vgg19", "en")
+    agrees = prediction.answers["vgg19"].best == prediction.reference["vgg19"].best
+    assert ("Same answer" in html) == agrees
+
+
+def test_class_names_are_escaped():
+    answer = Answer(("<script>", "b"), (0.9, 0.1))
+    assert "<script>" not in view.bars(answer)
+
+
+@pytest.mark.parametrize(("value", "words"), [(0.003, "near 0"), (-0.8, "real part"), (None, "no attention block")])
+def test_gamma_gets_a_plain_sentence(value, words):
+    assert words in view.gamma(value, "en")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(447_491, "447 k"), (21_289_842, "21.3 M"), (26_653_235_456, "26.7 G"), (7, "7")]
+)
+def test_large_numbers_are_short(number, text):
+    assert view.short(number) == text
