@@ -96,7 +96,7 @@ class Endpoints:
     def compare_compact(self, image: str, channels: str = CHANNELS, fill: str = FILLS[0]) -> tuple[dict, Image.Image]:
         """Ask the compact network and ResNet34 about a picture.
 
-        Returns for both the answer, parameters, multiply-accumulates and the median latency in milliseconds on
+        Returns for both the answer, parameters, multiply-accumulates and the latency (fastest run) in milliseconds on
         the server's device, and the picture as the compact network sees it.
         """
         prediction, seen = self.ask(TASK_2, image, channels, fill, None)

@@ -82,7 +82,7 @@ def summary(prediction: Prediction, change: np.ndarray, language: str) -> str:
     """The largest change in one sentence."""
     if prediction.channels == CHANNELS:
         return say(language, "no_change")
-    if np.abs(change).max() < 0.01:
+    if not np.abs(change).round(2).any():  # as the table rounds
         return say(language, "small_change")
     layer, kernel = np.unravel_index(np.abs(change).argmax(), change.shape)
     value = f"{change[layer, kernel]:+.2f}"

@@ -17,8 +17,10 @@ from models import CHANNELS, SUBSETS, ImageClassifier, fill_channels, select_cha
 from models.channels import parse_channels
 from models.vgg import DynamicVGG19
 
-UNSURE_CONFIDENCE = 0.30  # below this, or above the next, a picture is probably of none of the classes
-UNSURE_ENTROPY = 0.70
+# Below this confidence, or above this entropy, a picture is probably of none of the classes. Of the bundled
+# networks' right answers on validation pictures, 6 % (resnet34) to 26 % (compact) fall there, 12 % of vgg19's.
+UNSURE_CONFIDENCE = 0.20
+UNSURE_ENTROPY = 0.85
 
 
 @dataclass(frozen=True)

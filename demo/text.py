@@ -89,7 +89,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "layer": ("Layer", "層"),
     "kernel": ("kernel {number}", "卷積核 {number}"),
     "no_change": ("All three channels are there, so nothing differs.", "三個通道都在，所以沒有差異。"),
-    "small_change": ("No weight moves by 0.01 or more.", "沒有任何權重變動達到 0.01。"),
+    "small_change": ("No weight moves by a hundredth.", "沒有任何權重變動達到百分之一。"),
     "biggest_change": (
         "Largest change: {value} in {layer}, kernel {number}.",
         "最大變化：{layer} 的卷積核 {number}，{value}。",

@@ -1,6 +1,6 @@
 """From results/*.json to the tables of the README, the figures and the app's summary.
 
-    python -m train.report            # rewrites README tables, results/figures/, results/summary.json
+    python -m train.report            # rewrites the tables of both READMEs, results/figures/, results/summary.json
     python -m train.report --check    # only says whether they are up to date
 
 Nothing is measured here and no measured figure is written anywhere by hand. The study's own
@@ -22,6 +22,7 @@ from models.costs import cost_of, cost_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
+DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md")
 PAIRS = (("vgg19", "dynamic_vgg19"), ("compact", "resnet34"))
 COLORS = {"vgg19": "#8a8f98", "dynamic_vgg19": "#2f7ed8", "compact": "#d9822b", "resnet34": "#3a9a6b"}
 
@@ -105,7 +106,7 @@ def subset_table(results: list[dict], study: dict, fill: str) -> Table:
     if compared:
         first, second = ({row["channels"]: row for row in compared[side]["rows"]} for side in ("first", "second"))
         paired = {row["channels"]: row for row in compared["paired"]}
-        for channels in SUBSETS:
+        for channels in [channels for channels in SUBSETS if channels in first]:
             theirs = [study["task1"][name].get(channels) for name in PAIRS[0]]
             rows.append(
                 [
@@ -120,7 +121,7 @@ def subset_table(results: list[dict], study: dict, fill: str) -> Table:
             f"Trained on {compared['first']['trained_on']}, missing channels filled ({fill}); "
             f"{data_line(compared['first'])}; accuracy in % with 95 % Wilson interval; p is McNemar's exact test, "
             "plain against dynamic, not corrected for seven tests. "
-            f"The study's columns are on other data: {study['data']}."
+            f"The study's columns are on other data: {study['data']}; it does not say which fill it used."
         )
     columns = ["input", *PAIRS[0], "p", *[f"study: {name}" for name in PAIRS[0]]]
     title = f"Task 1: channel subsets, fill {fill}"
@@ -261,17 +262,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m train.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the README has drifted")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a table has drifted")
     options = parser.parse_args()
     results = read_results()
     tables = make_tables(results)
-    readme = ROOT / "README.md"
-    text = fill_markers(readme.read_text(encoding="utf-8"), tables)
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        filled = fill_markers(text, tables)
+        if options.check and filled != text:
+            sys.exit(f"{path.relative_to(ROOT)} differs from results/*.json; run python -m train.report")
+        path.write_text(filled, encoding="utf-8")
     if options.check:
-        if text != readme.read_text(encoding="utf-8"):
-            sys.exit("README.md differs from results/*.json; run python -m train.report")
         return
-    readme.write_text(text, encoding="utf-8")
     figures = RESULTS / "figures"
     made = [
         subset_figure(results, figures / "accuracy_by_subset.png"),

@@ -1,0 +1,65 @@
+"""What the documents say is there and works."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from train.report import DOCUMENTS, RESULTS, ROOT, fill_markers, make_tables, read_results
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_tables_equal_the_results(path):
+    text = path.read_text(encoding="utf-8")
+    assert "<!-- table:" in text
+    assert fill_markers(text, make_tables(read_results())) == text, "run python -m train.report"
+
+
+def test_the_apps_summary_equals_the_results():
+    summary = json.loads((RESULTS / "summary.json").read_text(encoding="utf-8"))
+    assert summary["tables"] == [table for table in make_tables(read_results()) if table["rows"]], "run make report"
+    assert all((ROOT / figure["path"]).is_file() for figure in summary["figures"])
+
+
+def test_linked_files_exist():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert links
+    assert not missing
+
+
+def test_make_targets_in_the_readme_exist():
+    targets = set(re.findall(r"`?make ([a-z]+)", README))
+    assert targets >= {"demo", "test"}
+    assert all(re.search(rf"^{target}:", MAKEFILE, re.MULTILINE) for target in targets)
+
+
+def test_options_in_the_readme_are_known():
+    text = README.replace("\\\n", " ")
+    commands = re.findall(r"^(?:accelerate launch -m|python -m) (train\.\w+|models\.\w+)(.*)$", text, re.MULTILINE)
+    assert commands
+    for module in {module for module, _ in commands}:
+        shown = subprocess.run(
+            [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        for name, arguments in commands:
+            if name == module:
+                unknown = [flag for flag in re.findall(r"--[a-z0-9-]+", arguments) if flag not in shown]
+                assert not unknown, f"{module} does not know {unknown}"
+
+
+@pytest.mark.parametrize("index", range(len(re.findall(r"```python\n", README))))
+def test_python_in_the_readme_runs(index):
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[index]
+    preamble = "import torch\n" if "import torch" not in code else ""
+    done = subprocess.run([sys.executable, "-c", preamble + code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
