@@ -10,7 +10,7 @@ from tests.browser.running import ROOT, running_app, running_browser
 
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 SHOTS = {  # file → (query, page, visitor)
-    "channels": ("?example=lion&channels=RB", 0, {}),
+    "channels": ("?example=ladybug&channels=R", 0, {}),
     "channels-dark": ("?example=orange&channels=G", 0, {"color_scheme": "dark"}),
     "channels-zh": ("?example=ladybug&channels=RG&temperature=4", 0, {"locale": "zh-TW"}),
     "subsets": ("?example=lion", 1, {}),

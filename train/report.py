@@ -226,12 +226,14 @@ def subset_figure(results: list[dict], path: Path) -> dict | None:
 def curves_figure(results: list[dict], path: Path) -> dict | None:
     """Validation accuracy by epoch of every training record."""
     trainings = of_kind(results, "training")
+    lengths = {record["checkpoint"]: record["epochs"] for record in trainings}
     if not trainings:
         return None
     figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained", facecolor="white")
     for record in sorted(trainings, key=lambda record: list(MODELS).index(record["model"])):
         rows, start = record["rows"], record["settings"].get("init_from")
-        epochs, values = [row["epoch"] for row in rows], [100 * row["val_accuracy"] for row in rows]
+        before = lengths.get(start, 0)  # a run that started from another goes on where that one ended
+        epochs, values = [before + row["epoch"] for row in rows], [100 * row["val_accuracy"] for row in rows]
         label = record["checkpoint"] + (f" (from {start})" if start else "")
         axes.plot(epochs, values, marker="o", label=label, color=COLORS[record["model"]])
     axes.set(xlabel="epoch", ylabel="validation accuracy, %")
