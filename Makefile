@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-DATA   ?= data/mini-imagenet-50
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format report screenshots bench space

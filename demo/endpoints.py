@@ -79,19 +79,7 @@ class Endpoints:
         picture = open_picture(image)
         result = run(handlers.sweep, self.events.hub_user, picture, fill, temperature)
         network = self.events.loaded.networks[TASK_1[0]]
-        rows = [
-            {
-                "model": name,
-                "channels": subset,
-                "top_1": answer.best,
-                "confidence": answer.confidence,
-                "rgb_answer": (reference := answers[CHANNELS].best),
-                "rank_of_rgb_answer": answer.rank_of(reference),
-            }
-            for name, answers in result.answers.items()
-            for subset, answer in answers.items()
-        ]
-        return rows, [explain.seen(network, picture, subset, fill) for subset in SUBSETS]
+        return result.rows(), [explain.seen(network, picture, subset, fill) for subset in SUBSETS]
 
     def compare_compact(self, image: str, channels: str = CHANNELS, fill: str = FILLS[0]) -> tuple[dict, Image.Image]:
         """Ask the compact network and ResNet34 about a picture.

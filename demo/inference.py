@@ -91,6 +91,21 @@ class Sweep:
     temperature: float | None
     answers: Mapping[str, Mapping[str, Answer]]
 
+    def rows(self) -> list[dict]:
+        """One row per network and subset: its top 1, and the network's own RGB answer with its rank there."""
+        return [
+            {
+                "model": name,
+                "channels": subset,
+                "top_1": answer.best,
+                "confidence": answer.confidence,
+                "rgb_answer": (reference := answers[CHANNELS].best),
+                "rank_of_rgb_answer": answer.rank_of(reference),
+            }
+            for name, answers in self.answers.items()
+            for subset, answer in answers.items()
+        ]
+
 
 def predict(
     networks: Mapping[str, ImageClassifier],

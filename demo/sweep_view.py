@@ -30,7 +30,7 @@ def page(result: Sweep, pictures: Mapping[str, Image.Image], names: tuple[str, .
         rows.append(row)
     link = tag(
         "a", escape(say(language, "download_csv")), class_="download", download="channel-sweep.csv",
-        href="data:text/csv;base64," + base64.b64encode(as_csv(result, names).encode()).decode(),
+        href="data:text/csv;base64," + base64.b64encode(as_csv(result).encode()).decode(),
     )  # fmt: skip
     return (
         card(say(language, "sweep_figure"), confidence_figure(result, names, language))
@@ -60,14 +60,11 @@ def confidence_figure(result: Sweep, names: tuple[str, ...], language: str) -> s
     return tag("figure", legend, tag("ol", *rows), class_="sweep-figure")
 
 
-def as_csv(result: Sweep, names: tuple[str, ...]) -> str:
+def as_csv(result: Sweep) -> str:
     """One line per network and subset: what the table shows, unrounded."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("model", "channels", "fill", "top_1", "confidence", "rgb_answer", "rank_of_rgb_answer"))
-    for name in names:
-        reference = result.answers[name][CHANNELS].best
-        for subset, answer in result.answers[name].items():
-            rank = answer.rank_of(reference)
-            writer.writerow((name, subset, result.fill, answer.best, answer.confidence, reference, rank))
+    columns = ("model", "channels", "fill", "top_1", "confidence", "rgb_answer", "rank_of_rgb_answer")
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | {"fill": result.fill} for row in result.rows())
     return buffer.getvalue()

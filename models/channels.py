@@ -41,6 +41,13 @@ def channel_indices(channels: str | Iterable[str]) -> list[int]:
     return [CHANNELS.index(name) for name in parse_channels(channels)]
 
 
+def check_fill(fill: str) -> str:
+    """Return ``fill``; ``ValueError`` unless it is one of ``FILLS``."""
+    if fill not in FILLS:
+        raise ValueError(f"unknown fill {fill!r}; known are {', '.join(FILLS)}")
+    return fill
+
+
 def select_channels(rgb: Tensor, channels: str | Iterable[str]) -> Tensor:
     """Keep the named channels of an RGB batch: (B, 3, H, W) → (B, len(channels), H, W)."""
     return rgb[:, channel_indices(channels)]
@@ -56,8 +63,7 @@ def fill_channels(x: Tensor, channels: str | Iterable[str] = CHANNELS, fill: str
     count does not match.
     """
     names = parse_channels(channels)
-    if fill not in FILLS:
-        raise ValueError(f"unknown fill {fill!r}; known are {', '.join(FILLS)}")
+    check_fill(fill)
     if x.ndim != 4 or x.shape[1] != len(names):
         raise ValueError(
             f"expected x of shape (B, {len(names)}, H, W) for channels {names!r}, got "

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from models.channels import CHANNELS, FILLS, fill_channels
+from models.channels import CHANNELS, check_fill, fill_channels
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class ImageClassifier(
     """Base of the networks in ``MODELS``. ``config`` is set by training and by loading."""
 
     name: str  # the registry key
+    min_input_size = 8  # pixels; the smallest picture worth training on
     config: ModelConfig | None = None
 
     def __init__(self, *, num_classes: int, fill: str, **arguments):
@@ -80,9 +81,7 @@ class ImageClassifier(
         """Check and keep the constructor's arguments; ``ValueError`` for a bad one."""
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}")
-        if fill not in FILLS:
-            raise ValueError(f"unknown fill {fill!r}; known are {', '.join(FILLS)}")
-        self.fill = fill
+        self.fill = check_fill(fill)
         self.arguments = dict(num_classes=num_classes, fill=fill, **arguments)
 
     def forward(self, x: Tensor, channels: str | Iterable[str] = CHANNELS, *, fill: str | None = None, **options):

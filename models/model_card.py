@@ -364,7 +364,7 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def table(header: Sequence[str], rows) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
+def table(header: Sequence[str], rows, *, rule: str = "---") -> str:
+    """A Markdown table of texts; ``rule`` aligns all columns but the first."""
+    lines = [header, ["---", *[rule] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -23,6 +23,7 @@ class VGG19(ImageClassifier):
     """(B, 3, H, W) → logits (B, num_classes), for H and W of at least 32."""
 
     name = "vgg19"
+    min_input_size = 32  # five poolings
 
     def __init__(
         self,

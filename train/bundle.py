@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from models import CheckpointError, load_checkpoint, save_checkpoint
-from models.checkpoint import STORAGES
+from models.checkpoint import STORAGES, pack, unpack
 from models.memory import keep_large_blocks
+from train import RESULTS
 from train.config import TrainConfig
 from train.data import DataError, load_split
 from train.evaluate import measure, predict_subsets
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
 PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # where and how fast, not what
 
 
@@ -44,17 +44,15 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str) -> dict:
         "channels": about["config"]["channels"],
         "settings": settings,
     }
-    model.config = replace(model.config, training=training)
-    save_checkpoint(model, target, storage=storage)
-    stored = load_checkpoint(target)
+    model.load_state_dict(unpack(pack(model.state_dict(), storage)), strict=True)  # as the stored copy will be
     metrics = {
-        "val_accuracy": accuracy(stored, val),
+        "val_accuracy": accuracy(model, val),
         "val_accuracy_full_precision": full,
         "val_images": len(val),
         "epoch": model.config.metrics["epoch"],
     }
-    stored.config = replace(stored.config, metrics=metrics)
-    save_checkpoint(stored, target, storage=storage)
+    model.config = replace(model.config, training=training, metrics=metrics)
+    save_checkpoint(model, target, storage=storage)
     return {
         "kind": "training",
         "model": model.name,

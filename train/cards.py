@@ -10,7 +10,7 @@ from pathlib import Path
 from models import CheckpointError
 from models.checkpoint import CONFIG, read_config
 from models.model_card import find_evaluations, model_card
-from train.publish import RESULTS
+from train import RESULTS
 
 
 def main(arguments: list[str] | None = None) -> None:

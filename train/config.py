@@ -114,7 +114,7 @@ class TrainConfig:
                 sizes = [int(size) for size, epochs in pairs for _ in range(int(epochs))]
         except ValueError as error:
             raise ValueError(f"image_size must be like 64 or 32:8,64:4, got {self.image_size!r}") from error
-        smallest = 32 if self.model.endswith("vgg19") else 8  # five poolings need 32 px
+        smallest = MODELS[self.model].min_input_size
         if not sizes or min(sizes) < smallest:
             raise ValueError(
                 f"image_size {self.image_size!r} with epochs {self.epochs}: "

@@ -76,9 +76,10 @@ def train_epoch(
     head_scale = config.head_lr_scale
     if head_scale is None:
         head_scale = 1 / plain.head_replication(config.sizes[epoch])
+    total_steps = len(config.sizes) * steps
     for index, (pixels, labels) in enumerate(batches):
         step = epoch * steps + index
-        lr = learning_rate(config, step / (len(config.sizes) * steps))
+        lr = learning_rate(config, step / total_steps)
         for group in optimizer.param_groups:
             group["lr"] = lr * (head_scale if group["head"] else 1.0)
         if hasattr(plain, "set_temperature"):

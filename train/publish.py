@@ -17,9 +17,9 @@ from pathlib import Path
 from models import MODELS, CheckpointError, ModelConfig, load_checkpoint, save_checkpoint
 from models.checkpoint import BUNDLED, STORAGES, verify_golden
 from models.model_card import find_evaluations, model_card, percent, table
+from train import RESULTS
 from train.upload import UploadError, list_files, upload
 
-RESULTS = BUNDLED.parent / "results"
 COLLECTION = "dynconv-lab"  # the repository whose README links the four
 
 

@@ -19,9 +19,9 @@ import matplotlib.pyplot as plt
 
 from models import MODELS, SUBSETS
 from models.costs import cost_of, cost_tables
+from models.model_card import percent, table
+from train import RESULTS, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "results"
 DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md")
 PAIRS = (("vgg19", "dynamic_vgg19"), ("compact", "resnet34"))
 COLORS = {"vgg19": "#8a8f98", "dynamic_vgg19": "#2f7ed8", "compact": "#d9822b", "resnet34": "#3a9a6b"}
@@ -49,8 +49,8 @@ def of_kind(results: list[dict], kind: str) -> list[dict]:
     return [result for result in results if result["kind"] == kind]
 
 
-def percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+def rgb_row(evaluation: dict) -> dict:
+    return next(row for row in evaluation["rows"] if row["channels"] == "RGB")
 
 
 def with_interval(row: dict) -> str:
@@ -72,13 +72,12 @@ def accuracy_table(results: list[dict]) -> Table:
             evaluation = compared[side]
             name, size = evaluation["model"], evaluation["input_size"]
             cost = cost_of(name, size)
-            rgb = next(row for row in evaluation["rows"] if row["channels"] == "RGB")
             training = trainings.get(name)
             rows.append(
                 [
                     name,
                     f"{size} px",
-                    with_interval(rgb),
+                    with_interval(rgb_row(evaluation)),
                     f"{cost.parameters / 1e6:.2f} M",
                     f"{cost.macs / 1e6:,.0f} M",
                     training_line(training, trainings) if training else "?",
@@ -135,7 +134,7 @@ def task2_table(results: list[dict], study: dict) -> Table:
     if compared:
         for side in ("first", "second"):
             evaluation = compared[side]
-            row = next(row for row in evaluation["rows"] if row["channels"] == "RGB")
+            row = rgb_row(evaluation)
             theirs = study["task2"][evaluation["model"]]["RGB"]
             rows.append(
                 [
@@ -145,7 +144,7 @@ def task2_table(results: list[dict], study: dict) -> Table:
                     percent(theirs[0]),
                 ]
             )
-        ratio = compared["first"]["rows"][0]["accuracy"] / compared["second"]["rows"][0]["accuracy"]
+        ratio = rgb_row(compared["first"])["accuracy"] / rgb_row(compared["second"])["accuracy"]
         caption = (
             f"{data_line(compared['first'])}; in %, accuracy with 95 % Wilson interval. compact has "
             f"{percent(ratio)} % of ResNet34's accuracy, {percent(study_ratio(study))} % in the study (other data)."
@@ -172,26 +171,20 @@ def cost_table() -> Table:
     return {"id": "costs", "title": "Cost", "caption": caption, "columns": columns, "rows": rows}
 
 
-def markdown(table: Table) -> str:
-    """A table as GitHub Markdown: its caption below it."""
-    lines = [
-        "| " + " | ".join(table["columns"]) + " |",
-        "|" + "|".join(["---"] + ["---:"] * (len(table["columns"]) - 1)) + "|",
-        *["| " + " | ".join(map(str, row)) + " |" for row in table["rows"]],
-        "",
-        f"*{table['caption']}*",
-    ]
-    return "\n".join(lines)
+def markdown(made: Table) -> str:
+    """A table as GitHub Markdown, numbers to the right, its caption below it."""
+    rows = [list(map(str, row)) for row in made["rows"]]
+    return f"{table(made['columns'], rows, rule='---:')}\n\n*{made['caption']}*"
 
 
 def fill_markers(text: str, tables: list[Table]) -> str:
     """Replace what stands between ``<!-- table:ID -->`` and ``<!-- end -->`` for every table used."""
-    for table in tables:
-        begin, end = f"<!-- table:{table['id']} -->", "<!-- end -->"
+    for made in tables:
+        begin, end = f"<!-- table:{made['id']} -->", "<!-- end -->"
         if begin in text:
             head, rest = text.split(begin, 1)
             _, tail = rest.split(end, 1)
-            text = f"{head}{begin}\n{markdown(table)}\n{end}{tail}"
+            text = f"{head}{begin}\n{markdown(made)}\n{end}{tail}"
     return text
 
 
@@ -200,7 +193,7 @@ def subset_figure(results: list[dict], path: Path) -> dict | None:
     compared = comparison(results, PAIRS[0])
     if not compared:
         return None
-    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained", facecolor="white")
+    axes = start()
     for offset, side in ((-0.19, "first"), (0.19, "second")):
         rows = {row["channels"]: row for row in compared[side]["rows"]}
         values = [100 * rows[channels]["accuracy"] for channels in SUBSETS]
@@ -213,14 +206,8 @@ def subset_figure(results: list[dict], path: Path) -> dict | None:
         axes.bar(positions, values, 0.36, yerr=errors, capsize=3, label=name, color=COLORS[name], ecolor="#444")
     axes.set_xticks(range(len(SUBSETS)), SUBSETS)
     axes.set(ylabel="test accuracy, %", xlabel="channels the network sees (the rest is filled)")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    save(figure, path)
-    return {
-        "path": path.relative_to(ROOT).as_posix(),
-        "alt": "Bar chart of test accuracy by channel subset for vgg19 and dynamic_vgg19, with 95 % intervals",
-        "caption": f"Test accuracy by channel subset, 95 % intervals; {data_line(compared['first'])}.",
-    }
+    alt = "Bar chart of test accuracy by channel subset for vgg19 and dynamic_vgg19, with 95 % intervals"
+    return finish(axes, path, alt, f"Test accuracy by channel subset, 95 % intervals; {data_line(compared['first'])}.")
 
 
 def curves_figure(results: list[dict], path: Path) -> dict | None:
@@ -229,29 +216,32 @@ def curves_figure(results: list[dict], path: Path) -> dict | None:
     lengths = {record["checkpoint"]: record["epochs"] for record in trainings}
     if not trainings:
         return None
-    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained", facecolor="white")
+    axes = start()
     for record in sorted(trainings, key=lambda record: list(MODELS).index(record["model"])):
-        rows, start = record["rows"], record["settings"].get("init_from")
-        before = lengths.get(start, 0)  # a run that started from another goes on where that one ended
+        rows, source = record["rows"], record["settings"].get("init_from")
+        before = lengths.get(source, 0)  # a run that started from another goes on where that one ended
         epochs, values = [before + row["epoch"] for row in rows], [100 * row["val_accuracy"] for row in rows]
-        label = record["checkpoint"] + (f" (from {start})" if start else "")
+        label = record["checkpoint"] + (f" (from {source})" if source else "")
         axes.plot(epochs, values, marker="o", label=label, color=COLORS[record["model"]])
     axes.set(xlabel="epoch", ylabel="validation accuracy, %")
     axes.grid(alpha=0.3)
+    alt = "Line chart of validation accuracy by epoch for the four networks"
+    return finish(axes, path, alt, "Validation accuracy by epoch, at each epoch's own image size.")
+
+
+def start() -> plt.Axes:
+    """Empty axes of a size for the page; a white ground is readable on dark pages, too."""
+    return plt.subplots(figsize=(8, 3.6), layout="constrained", facecolor="white")[1]
+
+
+def finish(axes: plt.Axes, path: Path, alt: str, caption: str) -> dict:
+    """Save the figure and return its entry in the summary."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    save(figure, path)
-    return {
-        "path": path.relative_to(ROOT).as_posix(),
-        "alt": "Line chart of validation accuracy by epoch for the four networks",
-        "caption": "Validation accuracy by epoch, at each epoch's own image size.",
-    }
-
-
-def save(figure: plt.Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, metadata={"Software": None})
-    plt.close(figure)
+    axes.figure.savefig(path, dpi=120, metadata={"Software": None})
+    plt.close(axes.figure)
+    return {"path": path.relative_to(ROOT).as_posix(), "alt": alt, "caption": caption}
 
 
 def make_tables(results: list[dict]) -> list[Table]:
@@ -271,9 +261,10 @@ def main() -> None:
     for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8")
         filled = fill_markers(text, tables)
-        if options.check and filled != text:
+        if not options.check:
+            path.write_text(filled, encoding="utf-8")
+        elif filled != text:
             sys.exit(f"{path.relative_to(ROOT)} differs from results/*.json; run python -m train.report")
-        path.write_text(filled, encoding="utf-8")
     if options.check:
         return
     figures = RESULTS / "figures"
@@ -281,7 +272,7 @@ def main() -> None:
         subset_figure(results, figures / "accuracy_by_subset.png"),
         curves_figure(results, figures / "training_curves.png"),
     ]
-    summary = {"tables": [table for table in tables if table["rows"]], "figures": [figure for figure in made if figure]}
+    summary = {"tables": [made for made in tables if made["rows"]], "figures": [figure for figure in made if figure]}
     (RESULTS / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

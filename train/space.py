@@ -16,9 +16,9 @@ from pathlib import Path
 
 from huggingface_hub import metadata_load
 
+from train import ROOT
 from train.upload import UploadError, files_in, list_files, upload
 
-ROOT = Path(__file__).resolve().parent.parent
 FROM_HUB = "DYNCONV_FROM_HUB"  # the app's default for --from-hub, since a Space starts it without arguments
 NEEDED = ("README.md", "LICENSE", "app.py", "requirements.txt", "models", "demo", "checkpoints", "results")
 

@@ -1,15 +1,12 @@
 """Sending a folder to the Hub as one commit, so that a broken push leaves the old version complete."""
 
-import re
 from pathlib import Path
 
 import httpx2  # the HTTP library of huggingface_hub; its errors are not wrapped there
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError
 
-from models.hub import first_line
-
-REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+from models.hub import REPO_ID, first_line
 
 
 class UploadError(RuntimeError):
