@@ -119,7 +119,7 @@ def subset_table(results: list[dict], study: dict, fill: str) -> Table:
         caption = (
             f"Trained on {compared['first']['trained_on']}, missing channels filled ({fill}); "
             f"{data_line(compared['first'])}; accuracy in % with 95 % Wilson interval; p is McNemar's exact test, "
-            "plain against dynamic, not corrected for seven tests. "
+            f"plain against dynamic, not corrected for {len(rows)} tests. "
             f"The study's columns are on other data: {study['data']}; it does not say which fill it used."
         )
     columns = ["input", *PAIRS[0], "p", *[f"study: {name}" for name in PAIRS[0]]]
