@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
-MIX_POSITIONS = 16  # maps up to 4x4: measured crossover between the two forms below
+from models.mixture import METHODS, Geometry, choose_method, convolve
 
 
 class KernelAttention(nn.Module):
@@ -55,8 +55,10 @@ class DynamicConv2d(nn.Module):
     The K kernels are stacked along the first axis, so that ``weight`` (K·C_out, C_in / groups, k, k)
     has a convolution's four axes and takes any memory format; ``bias`` is (K·C_out,) or None.
     Takes (B, C_in, H, W) of any H and W, returns (B, C_out, H', W') as ``nn.Conv2d`` would.
+    ``method`` is one of ``METHODS`` of ``mixture.py``, all of which compute the same; ``auto`` takes
+    the cheapest for the input at hand.
 
-    Raises ``ValueError`` for non-positive sizes or channels that ``groups`` does not divide.
+    Raises ``ValueError`` for non-positive sizes, channels that ``groups`` does not divide or an unknown method.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class DynamicConv2d(nn.Module):
         num_kernels: int = 4,
         reduction: float = 0.25,
         temperature: float = 1.0,
+        method: str = "auto",
     ):
         super().__init__()
         if min(in_channels, out_channels, groups, num_kernels) < 1:
@@ -82,6 +85,11 @@ class DynamicConv2d(nn.Module):
             )
         if in_channels % groups or out_channels % groups:
             raise ValueError(f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}")
+        if method != "auto" and method not in METHODS:
+            raise ValueError(f"unknown method {method!r}; known are auto, {', '.join(METHODS)}")
+        if method == "matmul" and groups > 1:
+            raise ValueError(f"method 'matmul' needs groups=1, got {groups}; use auto or loop")
+        self.method = method
         self.in_channels, self.out_channels, self.num_kernels = in_channels, out_channels, num_kernels
         self.kernel_size, self.stride = _pair(kernel_size), _pair(stride)
         self.padding, self.dilation, self.groups = _pair(padding), _pair(dilation), groups
@@ -113,48 +121,10 @@ class DynamicConv2d(nn.Module):
         return (y, attention) if return_attention else y
 
     def convolve(self, x: Tensor, attention: Tensor) -> Tensor:
-        """The convolution of each sample with Σ_k π_k W_k, by the cheaper of two equal forms."""
-        exporting = torch.compiler.is_exporting()  # a graph for any batch size: groups cannot depend on it
-        small = exporting or (x.shape[0] > 1 and x.shape[2] * x.shape[3] <= MIX_POSITIONS)
-        form = mix if small else aggregate
-        attention = attention.to(self.weight.dtype)
-        return form(x, attention, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
-
-
-def aggregate(x, attention, weight, bias, stride, padding, dilation, groups) -> Tensor:
-    """Aggregate the kernels per sample, then one convolution with the batch as groups.
-
-    One sample costs one dense convolution. Many samples on small maps are bound by the memory
-    that their aggregated kernels take.
-    """
-    B, K = attention.shape
-    out_channels = len(weight) // K
-    stored = weight.permute(0, 2, 3, 1) if is_channels_last(weight) else weight  # as it lies in memory: no copy
-    kernels = (attention @ stored.reshape(K, -1)).view(B * out_channels, *stored.shape[1:])
-    kernels = kernels.permute(0, 3, 1, 2) if is_channels_last(weight) else kernels  # (B·C_out, C_in/g, k, k)
-    biases = None if bias is None else (attention @ bias.view(K, out_channels)).flatten()  # (B·C_out,)
-    x = x.reshape(1, -1, *x.shape[2:])  # (1, B·C_in, H, W)
-    y = F.conv2d(x, kernels, biases, stride, padding, dilation, B * groups)  # (1, B·C_out, H', W')
-    return y.view(B, out_channels, *y.shape[2:])
-
-
-def mix(x, attention, weight, bias, stride, padding, dilation, groups) -> Tensor:
-    """Scale the input by each π_k, then one dense convolution over K·C_in channels.
-
-    Equal because convolution is linear: W(x) * x = Σ_k W_k * (π_k x). K times the arithmetic of
-    ``aggregate``, but no kernel per sample; cheaper where maps are small.
-    """
-    B, K = attention.shape
-    out_channels = len(weight) // K
-    x = x.unflatten(1, (groups, 1, -1))  # (B, g, 1, C_in/g, H, W)
-    x = x * attention.view(B, 1, K, 1, 1, 1)  # (B, g, K, C_in/g, H, W)
-    kernels = torch.cat(weight.chunk(K), dim=1)  # (C_out, K·C_in/g, k, k)
-    y = F.conv2d(x.flatten(1, 3), kernels, None, stride, padding, dilation, groups)  # (B, C_out, H', W')
-    return y if bias is None else y + (attention @ bias.view(K, out_channels)).view(B, out_channels, 1, 1)
-
-
-def is_channels_last(weight: Tensor) -> bool:
-    return not weight.is_contiguous() and weight.is_contiguous(memory_format=torch.channels_last)
+        """The convolution of each sample with Σ_k π_k W_k."""
+        geometry = Geometry(self.stride, self.padding, self.dilation, self.groups)
+        method = choose_method(x, self.weight, geometry) if self.method == "auto" else self.method
+        return convolve(x, attention, self.weight, self.bias, geometry, method)
 
 
 def check_temperature(temperature: float) -> float:

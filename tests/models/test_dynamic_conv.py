@@ -6,9 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import DynamicConv2d, KernelAttention
-from models.dynamic_conv import aggregate, mix
+from models.mixture import METHODS, Geometry, choose_method, convolve
 
-FORMS = [aggregate, mix]
 GEOMETRIES = {
     "plain": {},
     "padded": {"padding": 1},
@@ -48,18 +47,56 @@ def results(layer: DynamicConv2d, x: Tensor, attention: Tensor, convolve) -> lis
     return [y, *torch.autograd.grad((y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum(), inputs + parameters)]
 
 
-@pytest.mark.parametrize("form", FORMS)
+def geometry_of(layer: DynamicConv2d) -> Geometry:
+    return Geometry(layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_every_form_equals_the_per_sample_loop(form, geometry, memory_format):
+@pytest.mark.parametrize("batch", [1, 3, 35])  # below, within and beyond the samples taken at once
+def test_every_method_equals_the_per_sample_loop(method, geometry, memory_format, batch):
     layer = make_layer(**GEOMETRIES[geometry]).to(memory_format=memory_format)
-    x = torch.randn(3, 6, 9, 7).double().contiguous(memory_format=memory_format)
-    attention = torch.randn(3, 4).double().softmax(1)
-    arguments = (layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)
-    got = results(layer, x, attention, lambda x, attention: form(x, attention, *arguments))
+    if method == "matmul" and layer.groups > 1:
+        pytest.skip("matmul is for one group")
+    x = torch.randn(batch, 6, 9, 7).double().contiguous(memory_format=memory_format)
+    attention = torch.randn(batch, 4).double().softmax(1)
+    arguments = (layer.weight, layer.bias, geometry_of(layer), method)
+    got = results(layer, x, attention, lambda x, attention: convolve(x, attention, *arguments))
     expected = results(layer, x, attention, lambda x, attention: one_by_one(layer, x, attention))
     for value, reference in zip(got, expected, strict=True):
         torch.testing.assert_close(value, reference, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (4, 4), (8, 8), (16, 16), (40, 40)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_rule_takes_a_method_that_computes_the_same(size, dtype):
+    layer = make_layer(padding=1).float()
+    x = torch.randn(5, 6, *size)
+    attention = torch.randn(5, 4).softmax(1)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        method = choose_method(x, layer.weight, geometry_of(layer))
+        y = convolve(x, attention, layer.weight, layer.bias, geometry_of(layer), method)
+    assert y.dtype == dtype
+    expected = one_by_one(layer, x, attention)
+    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+    assert (y.float() - expected).abs().max() < tolerance * expected.abs().max()
+
+
+def test_every_method_is_taken_somewhere():
+    layer = make_layer(padding=1).float()
+    sizes = [(1, 8), (4, 2), (4, 8), (4, 40)]
+    taken = [choose_method(torch.empty(b, 6, s, s), layer.weight, geometry_of(layer)) for b, s in sizes]
+    assert taken == ["grouped", "mix", "matmul", "loop"]
+
+
+@pytest.mark.parametrize("method", ["loop", "matmul"])
+def test_no_kernel_per_sample_is_kept_for_the_backward_pass(method):
+    layer = make_layer(padding=1, method=method)
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: saved.append(tensor.numel()), lambda saved: saved):
+        layer(torch.randn(35, 6, 5, 5).double())
+    assert max(saved) < 35 * layer.weight.numel() // layer.num_kernels
 
 
 @pytest.mark.parametrize("num_kernels", range(1, 7))
@@ -73,13 +110,13 @@ def test_the_layer_equals_the_per_sample_loop(num_kernels, batch, bias, size):
     torch.testing.assert_close(y, one_by_one(layer, x, attention.double()), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_gradients_pass_gradcheck(form):
+@pytest.mark.parametrize("method", METHODS)
+def test_gradients_pass_gradcheck(method):
     layer = make_layer(2, padding=1)
     x = torch.randn(2, 6, 3, 4).double().requires_grad_()
     attention = torch.randn(2, 2).double().softmax(1).requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda x, attention, weight, bias: form(x, attention, weight, bias, (1, 1), (1, 1), (1, 1), 1),
+        lambda x, attention, weight, bias: convolve(x, attention, weight, bias, geometry_of(layer), method),
         (x, attention, layer.weight, layer.bias),
         fast_mode=True,
     )
@@ -145,6 +182,8 @@ def test_a_bad_temperature_is_refused(temperature):
         ({"groups": 5}, "groups=5 must divide in_channels=6"),
         ({"num_kernels": 0}, "must be at least 1"),
         ({"groups": 0}, "must be at least 1"),
+        ({"method": "fast"}, "unknown method 'fast'; known are auto, grouped, mix, loop, matmul"),
+        ({"method": "matmul", "groups": 2}, "needs groups=1"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

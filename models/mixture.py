@@ -1,0 +1,248 @@
+"""Convolving each sample with its own mixture of K kernels: y_b = (Σ_k π_bk W_k) * x_b.
+
+Four methods compute the same function and the same gradients:
+
+- ``grouped``: mix the kernels of every sample, then one convolution with the batch as groups. All
+  published implementations do this (Chen et al., CVPR 2020; CondConv, Yang et al., NeurIPS 2019). For one
+  sample it is one dense convolution;
+- ``mix``: convolution is linear, so convolve with all K kernels at once and mix the outputs. No kernel per
+  sample, K times the arithmetic, in one large matrix product; a graph for any batch size;
+- ``loop``: mix the kernels of a few samples, convolve them one by one in the layout they have;
+- ``matmul``: gather the patches and multiply matrices. Its backward pass goes over the kernel in slices
+  whose mixtures stay in cache for the whole batch.
+
+``loop`` and ``matmul`` keep only x, π and W for the backward pass and mix the kernels again there, so
+their memory does not grow by a kernel per sample. ``choose_method`` says which is cheapest.
+
+Sizes in this file: B batch, K kernels, C channels, H and W height and width, k kernel size. ``weight`` is
+(K·C_out, C_in / groups, k, k), the kernels stacked; ``attention`` is (B, K).
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+METHODS = ("grouped", "mix", "loop", "matmul")
+CHUNK = 8  # samples whose kernels exist at the same time
+SLICE_BYTES = 8 * 2**20  # mixtures of one slice of the kernel, all samples of a slice together
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Stride, padding and dilation as (vertical, horizontal) pairs, and groups, as of ``nn.Conv2d``."""
+
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def out_size(self, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
+        sides = zip(size, kernel, self.stride, self.padding, self.dilation, strict=True)
+        return tuple((side + 2 * p - d * (k - 1) - 1) // s + 1 for side, k, s, p, d in sides)
+
+
+def convolve(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, method: str):
+    """(B, C_in, H, W) → (B, C_out, H', W') by ``method``; ``bias`` is (K·C_out,) or None."""
+    B, K = attention.shape
+    attention = attention.to(weight.dtype)
+    if method == "grouped":
+        y = grouped(x, attention, weight, geometry)
+    elif method == "mix":
+        y = mix(x, attention, weight, geometry)
+    else:
+        device = x.device.type
+        if torch.is_autocast_enabled(device):
+            x = x.to(torch.get_autocast_dtype(device))
+        with torch.autocast(device, enabled=False):  # mixtures are made in the weights' own precision
+            y = {"loop": LoopConvolution, "matmul": MatmulConvolution}[method].apply(x, attention, weight, geometry)
+    return y if bias is None else y + (attention @ bias.view(K, -1)).view(B, -1, 1, 1).to(y.dtype)
+
+
+def choose_method(x: Tensor, weight: Tensor, geometry: Geometry) -> str:
+    """The cheapest method for ``x`` (B, C_in, H, W), by the positions of the output map.
+
+    On a CPU (crossovers measured by ``benchmarks/dynamic_conv.py --layers``, see ``benchmarks/LOG.md``):
+    one sample is one dense convolution; large maps are convolved one by one; on smaller ones a sample's
+    kernel weighs more than its map, so its trips through memory decide; on the smallest, K times the
+    arithmetic costs less than any kernel per sample, sooner where matrix products are fast (16 bits).
+    Elsewhere, and in compiled graphs, only the two forms without loops.
+    """
+    size = geometry.out_size(x.shape[2:], weight.shape[2:])
+    positions = size[0] * size[1]
+    if torch.compiler.is_exporting():
+        return "mix"  # a graph for any batch size: groups cannot depend on it
+    if x.shape[0] == 1:
+        return "grouped"
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return "mix" if positions <= 16 else "grouped"
+    half = x.element_size() == 2 or torch.is_autocast_enabled("cpu")
+    if positions <= (64 if half else 16) and geometry.groups == 1:
+        return "mix"
+    return "matmul" if positions <= 256 and geometry.groups == 1 else "loop"
+
+
+def grouped(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    B, K = attention.shape
+    kernels = unflatten(attention @ flatten(weight, K), weight)  # (B·C_out, C_in/g, k, k)
+    if B > 1:  # one sample as it is: PyTorch 2.14 gets gradients wrong for a reshaped batch stride, in fp64
+        x = x.reshape(1, -1, *x.shape[2:])  # (1, B·C_in, H, W)
+    y = F.conv2d(x, kernels, None, geometry.stride, geometry.padding, geometry.dilation, B * geometry.groups)
+    return y.view(B, -1, *y.shape[2:])
+
+
+def mix(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    B, K = attention.shape
+    out = geometry.out_size(x.shape[2:], weight.shape[2:])
+    if geometry.groups > 1 or torch.compiler.is_compiling():
+        kernels = weight.unflatten(0, (K, geometry.groups, -1)).transpose(0, 1).flatten(0, 2)
+        y = F.conv2d(x, kernels, None, *arguments(geometry)).unflatten(1, (geometry.groups, K, -1))
+        return (y * attention.view(B, 1, K, 1, 1, 1)).sum(2).flatten(1, 2).to(y.dtype)
+    kernels = weight.permute(0, 2, 3, 1).reshape(len(weight), -1)  # (K·C_out, k·k·C_in)
+    y = patches(pad(x, geometry), weight, geometry, out).flatten(0, 1) @ kernels.t()  # (B·H'·W', K·C_out)
+    y = (y.view(B, -1, K, len(weight) // K) * attention.view(B, 1, K, 1)).sum(2).to(y.dtype)
+    return y.view(B, *out, -1).permute(0, 3, 1, 2)
+
+
+class LoopConvolution(torch.autograd.Function):
+    """Dense convolutions one sample at a time."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+        ctx.save_for_backward(x, attention, weight)
+        ctx.geometry = geometry
+        K = attention.shape[1]
+        stored = flatten(weight, K)
+        y = []
+        for pi, inputs in zip(attention.split(CHUNK), x.split(CHUNK), strict=True):
+            kernels = unflatten((pi @ stored).to(x.dtype), weight).chunk(len(pi))
+            pairs = zip(inputs.split(1), kernels, strict=True)
+            y += [F.conv2d(one, kernel, None, *arguments(geometry)) for one, kernel in pairs]
+        return torch.cat(y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, attention, weight = ctx.saved_tensors
+        K = attention.shape[1]
+        stored = flatten(weight, K)
+        grad_x, grad_attention, grad_stored = [], [], torch.zeros_like(stored)
+        for pi, inputs, outer in zip(attention.split(CHUNK), x.split(CHUNK), grad.split(CHUNK), strict=True):
+            kernels = unflatten((pi @ stored).to(x.dtype), weight).chunk(len(pi))
+            grads = stored.new_empty(len(pi), stored.shape[1])  # of each sample's own kernel
+            for index, (one, kernel, g) in enumerate(zip(inputs.split(1), kernels, outer.split(1), strict=True)):
+                dx, dw, _ = torch.ops.aten.convolution_backward(
+                    g, one, kernel, None, ctx.geometry.stride, ctx.geometry.padding, ctx.geometry.dilation,
+                    False, (0, 0), ctx.geometry.groups, (True, True, False),
+                )  # fmt: skip
+                grad_x.append(dx)
+                grads[index] = in_order_of(dw, weight).flatten()
+            grad_stored.addmm_(pi.t(), grads)
+            grad_attention.append(grads @ stored.t())
+        return torch.cat(grad_x), torch.cat(grad_attention), unflatten(grad_stored, weight), None
+
+
+class MatmulConvolution(torch.autograd.Function):
+    """Products of gathered patches with mixed kernels; ``groups`` must be 1."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+        ctx.save_for_backward(x, attention, weight)
+        ctx.geometry = geometry
+        K = attention.shape[1]
+        stored = weight.permute(0, 2, 3, 1).reshape(K, -1).to(x.dtype)  # (K, C_out·k·k·C_in)
+        out = geometry.out_size(x.shape[2:], weight.shape[2:])
+        y = []
+        for pi, inputs in zip(attention.split(CHUNK), pad(x, geometry).split(CHUNK), strict=True):
+            kernels = (pi.to(x.dtype) @ stored).view(len(pi), len(weight) // K, -1)  # (chunk, C_out, k·k·C_in)
+            y.append(torch.bmm(kernels, patches(inputs, weight, geometry, out).transpose(1, 2)))
+        y = torch.cat(y).view(len(x), -1, *out)  # (B, C_out, H', W')
+        return y.contiguous(memory_format=torch.channels_last) if is_channels_last(x) else y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, attention, weight = ctx.saved_tensors
+        geometry, K = ctx.geometry, attention.shape[1]
+        B, C = x.shape[:2]
+        out = grad.shape[2:]
+        stored = weight.permute(0, 2, 3, 1).view(K, -1, *weight.shape[2:], C)  # (K, C_out, k, k, C_in)
+        padded = pad(x, geometry)  # (B, H+2p, W+2p, C_in)
+        grad_padded = torch.zeros_like(padded, dtype=weight.dtype)
+        grad_stored = torch.empty_like(stored)
+        grad_attention = torch.zeros_like(attention)
+        outer = grad.permute(0, 2, 3, 1).reshape(B, -1, stored.shape[1])  # (B, H'·W', C_out)
+        samples = 32
+        width = max(16, SLICE_BYTES // (min(B, samples) * stored.shape[1] * weight.element_size()))
+        for (i, j), view in taps_of(padded, weight, geometry, out):
+            grad_view = grad_padded[tap_slices(i, j, geometry, out)]
+            for start in range(0, C, width):
+                part = slice(start, start + width)
+                kernels = stored[:, :, i, j, part].reshape(K, -1).to(x.dtype)  # (K, C_out·n)
+                inputs = view[..., part].reshape(B, outer.shape[1], -1)  # (B, H'·W', n)
+                total = torch.zeros_like(kernels, dtype=weight.dtype)
+                for s in range(0, B, samples):
+                    some = slice(s, s + samples)
+                    pi, g = attention[some].to(x.dtype), outer[some]
+                    mixed = (pi @ kernels).view(len(pi), stored.shape[1], -1)  # (b, C_out, n)
+                    grad_view[some, ..., part] += torch.bmm(g, mixed).view(len(pi), *out, -1)
+                    grads = torch.bmm(g.transpose(1, 2), inputs[some]).flatten(1)  # (b, C_out·n)
+                    total += pi.t() @ grads
+                    grad_attention[some] += (kernels @ grads.t()).t()
+                grad_stored[:, :, i, j, part] = total.view(K, stored.shape[1], -1)
+        top, left = geometry.padding
+        grad_x = grad_padded[:, top : top + x.shape[2], left : left + x.shape[3]].permute(0, 3, 1, 2).to(x.dtype)
+        return grad_x, grad_attention, grad_stored.flatten(0, 1).permute(0, 3, 1, 2), None
+
+
+def pad(x: Tensor, geometry: Geometry) -> Tensor:
+    """(B, C, H, W) → (B, H + 2p, W + 2p, C)."""
+    vertical, horizontal = geometry.padding
+    return F.pad(x.permute(0, 2, 3, 1), (0, 0, horizontal, horizontal, vertical, vertical)).contiguous()
+
+
+def tap_slices(i: int, j: int, geometry: Geometry, out: tuple[int, int]) -> tuple[slice, ...]:
+    """Where tap (i, j) of the kernel meets the padded input."""
+    starts = (i * geometry.dilation[0], j * geometry.dilation[1])
+    sides = zip(starts, geometry.stride, out, strict=True)
+    return (slice(None), *[slice(start, start + step * (size - 1) + 1, step) for start, step, size in sides])
+
+
+def taps_of(padded: Tensor, weight: Tensor, geometry: Geometry, out: tuple[int, int]):
+    """Each tap's indices and its view (B, H', W', C) of the padded input."""
+    for i in range(weight.shape[2]):
+        for j in range(weight.shape[3]):
+            yield (i, j), padded[tap_slices(i, j, geometry, out)]
+
+
+def patches(padded: Tensor, weight: Tensor, geometry: Geometry, out: tuple[int, int]) -> Tensor:
+    """The inputs under the kernel at each position, (B, H'·W', k·k·C_in)."""
+    taps = [view for _, view in taps_of(padded, weight, geometry, out)]
+    return torch.stack(taps, dim=3).view(len(padded), out[0] * out[1], -1)
+
+
+def arguments(geometry: Geometry) -> tuple:
+    return geometry.stride, geometry.padding, geometry.dilation, geometry.groups
+
+
+def flatten(weight: Tensor, num_kernels: int) -> Tensor:
+    """The kernels as (K, C_out·C_in/g·k·k) in the order in which they lie in memory: no copy."""
+    stored = weight.permute(0, 2, 3, 1) if is_channels_last(weight) else weight
+    return stored.reshape(num_kernels, -1)
+
+
+def unflatten(kernels: Tensor, weight: Tensor) -> Tensor:
+    """The inverse: (N, C_out·C_in/g·k·k) → (N·C_out, C_in/g, k, k) in ``weight``'s memory format."""
+    if is_channels_last(weight):
+        return kernels.view(-1, *weight.shape[2:], weight.shape[1]).permute(0, 3, 1, 2)
+    return kernels.view(-1, *weight.shape[1:])
+
+
+def in_order_of(kernel: Tensor, weight: Tensor) -> Tensor:
+    return kernel.permute(0, 2, 3, 1) if is_channels_last(weight) else kernel
+
+
+def is_channels_last(weight: Tensor) -> bool:
+    return not weight.is_contiguous() and weight.is_contiguous(memory_format=torch.channels_last)
