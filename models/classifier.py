@@ -1,4 +1,4 @@
-"""What the four networks share: channel filling, their description, saving and loading.
+"""What the networks share: channel filling, their description, saving and loading.
 
 A classifier is called as ``model(x)`` with three channels or ``model(x, channels="RG")`` with
 just those; it fills the missing ones (see ``channels.py``) and hands three to ``classify``.
@@ -72,17 +72,22 @@ class ImageClassifier(
     min_input_size = 8  # pixels; the smallest picture worth training on
     config: ModelConfig | None = None
 
-    def __init__(self, *, num_classes: int, fill: str, **arguments):
+    def __init__(self, *, num_classes: int, fill: str | None, **arguments):
         """``arguments`` are a subclass's further constructor arguments, kept for ``config.json``."""
         super().__init__()
         self.describe(num_classes=num_classes, fill=fill, **arguments)
 
-    def describe(self, *, num_classes: int, fill: str, **arguments) -> None:
-        """Check and keep the constructor's arguments; ``ValueError`` for a bad one."""
+    def describe(self, *, num_classes: int, fill: str | None = None, **arguments) -> None:
+        """Check and keep the constructor's arguments; ``ValueError`` for a bad one.
+
+        ``fill`` is None for a network that takes any channels and fills none.
+        """
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}")
-        self.fill = check_fill(fill)
-        self.arguments = dict(num_classes=num_classes, fill=fill, **arguments)
+        self.fill = fill
+        self.arguments = dict(num_classes=num_classes, **arguments)
+        if fill is not None:
+            self.arguments["fill"] = check_fill(fill)
 
     def forward(self, x: Tensor, channels: str | Iterable[str] = CHANNELS, *, fill: str | None = None, **options):
         """Logits (B, num_classes) of ``x`` (B, len(channels), H, W), normalised by mean and std.

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
+from models.adaptive_conv import ChannelAdaptiveConv2d
 from models.attention import SelfAttention2d
 from models.classifier import ImageClassifier
 from models.dynamic_conv import DynamicConv2d, KernelAttention
@@ -56,6 +57,11 @@ def count_router(router: KernelAttention, x: Tensor, y: Tensor) -> int:
     return x.numel()
 
 
+def count_adaptive_conv(conv: ChannelAdaptiveConv2d, x: Tensor, y: Tensor) -> int:
+    """Squeeze, sorting C channels into K virtual bands, and a convolution over these."""
+    return x.numel() * (1 + conv.num_kernels) + y.numel() * math.prod(conv.weight.shape[1:])
+
+
 def count_linear(linear: nn.Linear, x: Tensor, y: Tensor) -> int:
     return y.numel() * linear.in_features
 
@@ -74,6 +80,7 @@ COUNTS: dict[str, dict[type[nn.Module], Count]] = {
         nn.AdaptiveAvgPool2d: lambda pool, x, y: x.numel(),
         DynamicConv2d: count_dynamic_conv,
         KernelAttention: count_router,
+        ChannelAdaptiveConv2d: count_adaptive_conv,
         SelfAttention2d: count_attention,
     },
     "thop": {

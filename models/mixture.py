@@ -25,6 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models.precision import full_precision
+
 METHODS = ("grouped", "mix", "loop", "matmul")
 CHUNK = 8  # samples whose kernels exist at the same time
 SLICE_BYTES = 8 * 2**20  # mixtures of one slice of the kernel, all samples of a slice together
@@ -56,7 +58,7 @@ def convolve(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor | None, 
         device = x.device.type
         if torch.is_autocast_enabled(device):
             x = x.to(torch.get_autocast_dtype(device))
-        with torch.autocast(device, enabled=False):  # mixtures are made in the weights' own precision
+        with full_precision(x):  # mixtures are made in the weights' own precision
             y = {"loop": LoopConvolution, "matmul": MatmulConvolution}[method].apply(x, attention, weight, geometry)
     return y if bias is None else y + (attention @ bias.view(K, -1)).view(B, -1, 1, 1).to(y.dtype)
 
@@ -64,7 +66,7 @@ def convolve(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor | None, 
 def choose_method(x: Tensor, weight: Tensor, geometry: Geometry) -> str:
     """The cheapest method for ``x`` (B, C_in, H, W), by the positions of the output map.
 
-    On a CPU (crossovers measured by ``benchmarks/dynamic_conv.py --layers``, see ``benchmarks/LOG.md``):
+    On a CPU (crossovers measured by ``python -m benchmarks.dynamic_conv --layers``, see ``benchmarks/LOG.md``):
     one sample is one dense convolution; large maps are convolved one by one; on smaller ones a sample's
     kernel weighs more than its map, so its trips through memory decide; on the smallest, K times the
     arithmetic costs less than any kernel per sample, sooner where matrix products are fast (16 bits).
@@ -79,14 +81,16 @@ def choose_method(x: Tensor, weight: Tensor, geometry: Geometry) -> str:
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return "mix" if positions <= 16 else "grouped"
     half = x.element_size() == 2 or torch.is_autocast_enabled("cpu")
-    if positions <= (64 if half else 16) and geometry.groups == 1:
-        return "mix"
-    return "matmul" if positions <= 256 and geometry.groups == 1 else "loop"
+    mix_up_to, matmul_up_to = (64, 256) if half else (16, 64)  # 8x8 and 16x16, or 4x4 and 8x8 maps
+    if geometry.groups > 1 or positions > matmul_up_to:
+        return "loop"
+    return "mix" if positions <= mix_up_to else "matmul"
 
 
 def grouped(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     B, K = attention.shape
-    kernels = unflatten(attention @ flatten(weight, K), weight)  # (B·C_out, C_in/g, k, k)
+    with full_precision(x):  # casts the mixture, not all K kernels
+        kernels = unflatten(attention @ flatten(weight, K), weight)  # (B·C_out, C_in/g, k, k)
     if B > 1:  # one sample as it is: PyTorch 2.14 gets gradients wrong for a reshaped batch stride, in fp64
         x = x.reshape(1, -1, *x.shape[2:])  # (1, B·C_in, H, W)
     y = F.conv2d(x, kernels, None, geometry.stride, geometry.padding, geometry.dilation, B * geometry.groups)

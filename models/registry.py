@@ -3,9 +3,11 @@
 from models.classifier import ImageClassifier
 from models.compact import Compact
 from models.resnet import ResNet34
-from models.vgg import VGG19, DynamicVGG19
+from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19
 
-MODELS: dict[str, type[ImageClassifier]] = {model.name: model for model in (VGG19, DynamicVGG19, Compact, ResNet34)}
+MODELS: dict[str, type[ImageClassifier]] = {
+    model.name: model for model in (VGG19, DynamicVGG19, AdaptiveVGG19, Compact, ResNet34)
+}
 
 
 def build_model(name: str, **arguments) -> ImageClassifier:

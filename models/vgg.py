@@ -6,12 +6,15 @@ linear layer for a head. Plain convolutions have a bias, dynamic ones have none.
 ``features`` are those of torchvision's ``vgg19_bn``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from models.adaptive_conv import ChannelAdaptiveConv2d
+from models.bands import wavelength_tensor, wavelengths_of
+from models.channels import CHANNELS
 from models.classifier import ImageClassifier
 from models.dynamic_conv import DynamicConv2d
 
@@ -29,7 +32,7 @@ class VGG19(ImageClassifier):
         self,
         *,
         num_classes: int = 50,
-        fill: str = "aligned",
+        fill: str | None = "aligned",
         conv: Callable[..., nn.Module] = nn.Conv2d,
     ):
         """``conv(in_channels, out_channels, 3, padding=1)`` builds each convolution."""
@@ -122,4 +125,52 @@ class DynamicVGG19(VGG19):
 
     def kernel_attention(self, x: Tensor, channels: str = "RGB", **options) -> Tensor:
         """Attention weights over the kernels, (B, 16, K), summing to 1 over K."""
+        return self(x, channels, return_attention=True, **options)[1]
+
+
+class AdaptiveVGG19(VGG19):
+    """VGG19 whose first layer takes any channels: ``ChannelAdaptiveConv2d``; the rest is plain.
+
+    It fills nothing. ``model(x, "RG")``, ``model(x, ("R", "NIR"))``, ``model(x, wavelengths_um=[0.665, 0.842])``.
+    """
+
+    name = "adaptive_vgg19"
+
+    def __init__(self, *, num_classes: int = 50, num_kernels: int = 4):
+        super().__init__(num_classes=num_classes, fill=None)
+        self.describe(num_classes=num_classes, num_kernels=num_kernels)
+        self.features[0] = ChannelAdaptiveConv2d(CONFIGURATION_E[0], 3, padding=1, num_kernels=num_kernels)
+
+    def forward(
+        self,
+        x: Tensor,
+        channels: str | Iterable[str] | None = None,
+        *,
+        wavelengths_um: Sequence[float | None] | Tensor | None = None,
+        fill: str | None = None,
+        **options,
+    ):
+        """Logits (B, num_classes) of ``x`` (B, C, H, W), normalised by mean and std, for any C of at least 1.
+
+        Its channels are named (``bands.py``; ``"?"`` for an unknown one) or given by wavelength in µm (None or
+        NaN for an unknown one); without either they are R, G, B. ``fill`` is taken for the sake of the other
+        networks' calls and has nothing to do. ``options`` go to ``classify``. Raises ``ValueError``.
+        """
+        if channels is None and wavelengths_um is None:
+            channels = CHANNELS
+        return self.classify(x, wavelength_tensor(wavelengths_of(channels, wavelengths_um), x), **options)
+
+    def classify(
+        self, x: Tensor, wavelengths_um: Tensor, *, present: Tensor | None = None, return_attention: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits; with ``return_attention`` also the attention (B, C, K) of each channel over the kernels.
+
+        ``present`` (B, C), boolean, says which channels each sample of a mixed batch has.
+        """
+        x, attention = self.features[0](x, wavelengths_um, present=present, return_attention=True)
+        logits = self.head(self.features[1:](x))
+        return (logits, attention) if return_attention else logits
+
+    def kernel_attention(self, x: Tensor, channels: str | Iterable[str] | None = None, **options) -> Tensor:
+        """Attention of each present channel over the kernels, (B, C, K), summing to 1 over K."""
         return self(x, channels, return_attention=True, **options)[1]

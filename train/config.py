@@ -29,7 +29,8 @@ class TrainConfig:
     batch_size: int = 128
     """Pictures a step, per process."""
     channels: str = "RGB"
-    """Channels to train on: a subset such as RG, or "sample" for a random subset per batch."""
+    """Channels to train on: a subset such as RG, or "sample" for a random subset per batch
+    (adaptive_vgg19: also mixtures of R, G and B as bands of other wavelengths)."""
     fill: Literal["aligned", "appended"] = "aligned"
     """Where the mean of two channels goes, see models/channels.py."""
 
@@ -60,7 +61,7 @@ class TrainConfig:
     """Largest gradient norm; 0 does not clip."""
 
     num_kernels: int = 4
-    """Kernels K of each dynamic convolution (dynamic_vgg19)."""
+    """Kernels K of each dynamic convolution (dynamic_vgg19), or of the first layer (adaptive_vgg19)."""
     temperature_start: float = 30.0
     """Softmax temperature of the routers at the first step (dynamic_vgg19)."""
     temperature_end: float = 1.0
@@ -70,7 +71,7 @@ class TrainConfig:
     blocks: Literal["none", "rrdb", "attention", "both"] = "both"
     """Blocks of the compact network."""
     init_from: Path | None = None
-    """Checkpoint folder to start from: the same network, or vgg19 for dynamic_vgg19."""
+    """Checkpoint folder to start from: the same network, or vgg19 for dynamic_vgg19 and adaptive_vgg19."""
     init_noise: float = 0.1
     """Noise on each kernel when a plain network becomes dynamic, relative to the weights' spread."""
 
@@ -125,7 +126,9 @@ class TrainConfig:
     @property
     def model_arguments(self) -> dict:
         """Constructor arguments that this run decides, without the number of classes."""
-        arguments = {"fill": self.fill}
+        arguments = {} if self.model == "adaptive_vgg19" else {"fill": self.fill}
+        if self.model == "adaptive_vgg19":
+            arguments |= {"num_kernels": self.num_kernels}
         if self.model == "dynamic_vgg19":
             arguments |= {"num_kernels": self.num_kernels, "temperature": self.temperature_at(0)}
         if self.model == "compact":

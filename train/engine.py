@@ -13,6 +13,7 @@ from torchvision.transforms import v2
 
 from models import SUBSETS, ImageClassifier, select_channels
 from models.classifier import normalize
+from train.bands import draw_bands
 from train.config import TrainConfig
 from train.data import mix_seed
 
@@ -89,11 +90,11 @@ def train_epoch(
         if config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         images, targets = mix_batch(images, labels, config.mix, num_classes, generator)
-        channels = draw_channels(config.channels, generator)
+        images, seen = draw_view(images, config.channels, generator, any_channels=plain.fill is None)
 
         optimizer.zero_grad(set_to_none=True)
         with accelerator.autocast():
-            logits = model(select_channels(images, channels), channels)  # (B, num_classes)
+            logits = model(images, **seen)  # (B, num_classes)
         loss = F.cross_entropy(logits.float(), targets, label_smoothing=config.label_smoothing)
         if not torch.isfinite(loss):
             raise NonFiniteLossError(f"loss is {loss.item()} at step {step}, learning rate {lr:.4g}; lower --lr")
@@ -119,6 +120,18 @@ def mix_batch(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator.initial_seed())
         return kinds[mix](images, labels)
+
+
+def draw_view(images: Tensor, channels: str, generator: torch.Generator, *, any_channels: bool) -> tuple[Tensor, dict]:
+    """What a batch (B, 3, H, W) shows the network, and the keywords that tell it so.
+
+    A network that takes any channels also samples their order and pseudo-bands (``bands.py``).
+    """
+    subset = draw_channels(channels, generator)
+    if any_channels and channels == "sample":
+        bands = draw_bands(subset, generator)
+        return bands.of(images), {"wavelengths_um": bands.wavelengths_um.to(images.device)}
+    return select_channels(images, subset), {"channels": subset}
 
 
 def draw_channels(channels: str, generator: torch.Generator) -> str:

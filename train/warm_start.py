@@ -5,13 +5,13 @@ from torch import Tensor
 
 from models import ImageClassifier, load_checkpoint
 from models.checkpoint import CheckpointError
-from models.vgg import VGG19, DynamicVGG19
+from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19
 
 
 def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int) -> None:
     """Copy the weights of checkpoint folder ``source`` into ``model``.
 
-    The same network is copied; a plain ``vgg19`` becomes a dynamic one. Raises
+    The same network is copied; a plain ``vgg19`` becomes a dynamic or an adaptive one. Raises
     ``CheckpointError`` for a missing checkpoint or any other pair.
     """
     loaded = load_checkpoint(source)
@@ -20,8 +20,10 @@ def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int) 
         for key in state:  # annealing starts where this run says, not where the other ended
             if key.endswith(".temperature"):
                 state[key] = model.state_dict()[key]
-    elif isinstance(model, DynamicVGG19) and isinstance(loaded, VGG19):
+    elif isinstance(model, DynamicVGG19) and type(loaded) is VGG19:
         state = plain_to_dynamic(loaded.state_dict(), model.state_dict(), noise=noise, seed=seed)
+    elif isinstance(model, AdaptiveVGG19) and type(loaded) is VGG19:
+        state = plain_to_adaptive(loaded.state_dict(), model.state_dict())
     else:
         raise CheckpointError(f"cannot start {model.name} from {source}, which holds {loaded.name}")
     wanted = model.state_dict()
@@ -56,4 +58,17 @@ def plain_to_dynamic(
         index = int(key.split(".")[1])
         mean = f"features.{index + 1}.running_mean"
         state[mean] = state[mean] - plain[key]
+    return state
+
+
+def plain_to_adaptive(plain: dict[str, Tensor], adaptive: dict[str, Tensor]) -> dict[str, Tensor]:
+    """State of an adaptive VGG19 that starts, for R, G and B, as the plain one.
+
+    The first three kernels are the plain ones of R, G and B, to which they are tuned; the further ones are
+    their mean, which is what the plain network applies to a channel that was copied to all three.
+    """
+    key = "features.0.weight"
+    state = adaptive | {name: tensor.clone() for name, tensor in plain.items()}
+    extra = adaptive[key].shape[1] - plain[key].shape[1]
+    state[key] = torch.cat([plain[key], plain[key].mean(dim=1, keepdim=True).expand(-1, max(extra, 0), -1, -1)], dim=1)
     return state

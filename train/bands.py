@@ -1,0 +1,64 @@
+"""Views of RGB pictures as other sensors' channels, for a network that takes any.
+
+A pseudo-band is a convex mixture of R, G and B together with the equally mixed wavelength; real
+multi-band pictures with 50 everyday classes do not exist, so more than three channels are trained for
+and measured on these.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models import BANDS_UM, CHANNELS
+
+MOST_BANDS = 6
+PSEUDO_SHARE = 1 / 3  # of the training batches; the others see real channels
+UNKNOWN_SHARE = 0.1  # of the training batches: nobody knows what the channels are
+CONCENTRATION = 0.5  # of the Dirichlet distribution of the mixtures: rather pure ones
+
+
+@dataclass(frozen=True)
+class Bands:
+    """C channels as mixtures of R, G and B: ``weights`` (C, 3), ``wavelengths_um`` (C,), NaN for unknown."""
+
+    weights: Tensor
+    wavelengths_um: Tensor
+
+    def of(self, rgb: Tensor) -> Tensor:
+        """(B, 3, H, W) → (B, C, H, W)."""
+        return torch.einsum("cr,brhw->bchw", self.weights.to(rgb), rgb)
+
+    def blind(self) -> "Bands":
+        """The same channels with their wavelengths unknown."""
+        return Bands(self.weights, torch.full_like(self.wavelengths_um, torch.nan))
+
+
+def real_bands(channels: str) -> Bands:
+    """Named channels as they are, e.g. ``"GR"``."""
+    weights = torch.eye(3)[[CHANNELS.index(name) for name in channels]]
+    return Bands(weights, weights @ rgb_wavelengths())
+
+
+def pseudo_bands(count: int, generator: torch.Generator) -> Bands:
+    """``count`` random mixtures with their wavelengths."""
+    concentration = torch.full((count, 3), CONCENTRATION)
+    weights = torch._standard_gamma(concentration, generator=generator)
+    weights = weights / weights.sum(dim=1, keepdim=True).clamp_min(1e-12)
+    return Bands(weights, weights @ rgb_wavelengths())
+
+
+def draw_bands(subset: str, generator: torch.Generator) -> Bands:
+    """What one training batch sees: ``subset`` in random order, or pseudo-bands; sometimes unnamed."""
+    share, unknown = torch.rand(2, generator=generator).tolist()
+    if share < PSEUDO_SHARE:
+        count = torch.randint(1, MOST_BANDS + 1, (), generator=generator).item()
+        bands = pseudo_bands(count, generator)
+    else:
+        order = torch.randperm(len(subset), generator=generator).tolist()
+        bands = real_bands("".join(subset[index] for index in order))
+    return bands.blind() if unknown < UNKNOWN_SHARE else bands
+
+
+def rgb_wavelengths() -> Tensor:
+    return torch.tensor([BANDS_UM[name] for name in CHANNELS])
