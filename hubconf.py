@@ -19,6 +19,11 @@ def dynamic_vgg19(pretrained: bool = False, *, device=None, **arguments):
     return _load("dynamic_vgg19", pretrained, device, arguments)
 
 
+def adaptive_vgg19(pretrained: bool = False, *, device=None, **arguments):
+    """VGG19 for any channels: ``num_classes`` and ``num_kernels``."""
+    return _load("adaptive_vgg19", pretrained, device, arguments)
+
+
 def compact(pretrained: bool = False, *, device=None, **arguments):
     """The compact network; arguments as for ``vgg19``, also ``blocks``."""
     return _load("compact", pretrained, device, arguments)

@@ -111,10 +111,10 @@ class ChannelAdaptiveConv2d(nn.Module):
         """Attention weights (B, C, K): over K they sum to one, or are zero for an absent channel."""
         with full_precision(x):
             B, C = x.shape[:2]
-            x = x.float().flatten(2)  # (B, C, H·W)
+            x = x.to(torch.promote_types(x.dtype, torch.float32)).flatten(2)  # (B, C, H·W)
             here = torch.ones(B, C, dtype=torch.bool, device=x.device) if present is None else present
             varies = here & (x.amax(dim=2) > x.amin(dim=2))
-            here = torch.where(varies.any(dim=1, keepdim=True), varies, here)[..., None].float()  # (B, C, 1)
+            here = torch.where(varies.any(dim=1, keepdim=True), varies, here)[..., None].to(x.dtype)  # (B, C, 1)
             statistics = torch.stack([x.mean(dim=2), x.std(dim=2, correction=0)], dim=2)  # (B, C, 2)
             curves = self.tuning_curves(wavelengths_um).expand(B, C, -1)  # (B, C, K)
             own = torch.cat([statistics, curves.softmax(dim=2)], dim=2)  # (B, C, 2 + K)

@@ -20,6 +20,7 @@ from models.registry import MODELS, build_model
 TITLES = {
     "vgg19": "VGG19",
     "dynamic_vgg19": "VGG19 with dynamic convolution",
+    "adaptive_vgg19": "VGG19 for any channels",
     "compact": "A compact network: RRDB beside self-attention",
     "resnet34": "ResNet34",
 }
@@ -27,6 +28,10 @@ SUMMARIES = {
     "vgg19": "VGG19 with batch normalisation and one linear layer for a head: the plain one beside `dynamic_vgg19`.",
     "dynamic_vgg19": "VGG19 in which each of the 16 convolutions mixes K kernels per picture, by an attention that "
     "looks at the picture's channels: π(x) = softmax(FC₂(ReLU(FC₁(GAP(x)))) / temperature), W(x) = Σ_k π_k(x) · W_k.",
+    "adaptive_vgg19": "VGG19 whose first convolution takes any number of channels in any order: an attention gives "
+    "each present channel its own mixture of K shared kernels, from its wavelength, its statistics and the "
+    "other channels: y = 3/C · Σ_c (Σ_k π_ck W_k) * x_c. Nothing is filled. More than three channels, and wavelengths "
+    "other than those of R, G and B, were trained for on mixtures of R, G and B alone.",
     "compact": "Two convolutions with a residual-in-residual dense block and a self-attention block in parallel "
     "between them, their outputs added.",
     "resnet34": "torchvision's ResNet34 with a head for these classes, the yardstick of `compact`.",
@@ -35,6 +40,12 @@ REFERENCES = {
     "vgg19": ("Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015",),
     "dynamic_vgg19": (
         "Chen et al., Dynamic Convolution: Attention over Convolution Kernels, CVPR 2020",
+        "Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015",
+    ),
+    "adaptive_vgg19": (
+        "Chen et al., Dynamic Convolution: Attention over Convolution Kernels, CVPR 2020",
+        "Xiong et al., Neural Plasticity-Inspired Multimodal Foundation Model for Earth Observation (DOFA), 2024",
+        "Bao et al., Channel Vision Transformers: An Image Is Worth 1 x 16 x 16 Words (ChannelViT), ICLR 2024",
         "Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015",
     ),
     "compact": (
@@ -50,7 +61,13 @@ RECIPE = (  # the settings of a run that decide its result, in the order of a re
 )  # fmt: skip
 
 FUNCTIONAL = "import torch\nimport torch.nn.functional as F\n"
-BEFORE = {"vgg19": "import torch\n", "dynamic_vgg19": FUNCTIONAL, "compact": FUNCTIONAL, "resnet34": ""}
+BEFORE = {
+    "vgg19": "import torch\n",
+    "dynamic_vgg19": FUNCTIONAL,
+    "adaptive_vgg19": FUNCTIONAL,
+    "compact": FUNCTIONAL,
+    "resnet34": "",
+}
 AFTER = {"vgg19": "from torchvision.models import vgg19_bn\n", "resnet34": "from torchvision.models import resnet34\n"}
 LOAD = """\
 from huggingface_hub import hf_hub_download
@@ -75,6 +92,19 @@ BATCH_NORM = """\
 def batch_norm(x, key):
     return F.batch_norm(x, *(state[f"{key}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")))
 """
+VGG = """\
+def model(x{arguments}):
+    index = 0
+    for convolutions in (2, 2, 4, 4, 4):  # before each halving
+        for _ in range(convolutions):
+            x = {convolution}
+            x = F.relu(batch_norm(x, f"features.{{index + 1}}"))
+            index += 3  # convolution, batch norm, ReLU
+        x = F.max_pool2d(x, 2)
+        index += 1
+    x = F.adaptive_avg_pool2d(x, 7).flatten(1)
+    return F.linear(x, state["classifier.weight"], state["classifier.bias"])
+"""
 NETWORKS = {
     "vgg19": """\
 
@@ -97,17 +127,37 @@ def dynamic_conv(x, key):  # each sample is convolved with its own mixture of K 
 
 {BATCH_NORM}
 
-def model(x):
-    index = 0
-    for convolutions in (2, 2, 4, 4, 4):  # before each halving
-        for _ in range(convolutions):
-            x = F.relu(batch_norm(dynamic_conv(x, f"features.{{index}}"), f"features.{{index + 1}}"))
-            index += 3  # convolution, batch norm, ReLU
-        x = F.max_pool2d(x, 2)
-        index += 1
-    x = F.adaptive_avg_pool2d(x, 7).flatten(1)
-    return F.linear(x, state["classifier.weight"], state["classifier.bias"])
-""",
+{VGG.format(arguments="", convolution='dynamic_conv(x, f"features.{index}")')}""",
+    "adaptive_vgg19": f"""\
+
+
+def first_conv(x, wavelengths_um):  # each channel is convolved with its own mixture of K kernels
+    part = {{key.removeprefix("features.0."): value for key, value in state.items() if key.startswith("features.0.")}}
+    distance = torch.tensor(wavelengths_um).log()[:, None] - part["center"]  # (C, K)
+    curves = part["level"] - distance**2 / (2 * part["log_width"].exp() ** 2)
+    curves = curves.expand(len(x), -1, -1)  # (B, C, K)
+    statistics = torch.stack([x.mean((2, 3)), x.std((2, 3), correction=0)], dim=2)
+    own = torch.cat([statistics, curves.softmax(2)], dim=2)
+    others = own.mean(1, keepdim=True).expand_as(own)
+    view = torch.cat([own, others, torch.full_like(own[..., :1], 1 / x.shape[1])], dim=2)
+    hidden = F.relu(F.linear(view, part["router.0.weight"], part["router.0.bias"]))
+    attention = (curves + F.linear(hidden, part["router.2.weight"], part["router.2.bias"])).softmax(2)
+    bands = 3 / x.shape[1] * torch.einsum("bck,bchw->bkhw", attention, x)
+    return F.conv2d(bands, part["weight"], part["bias"], padding=1)
+
+
+def conv(x, key):
+    return F.conv2d(x, state[f"{{key}}.weight"], state[f"{{key}}.bias"], padding=1)
+
+
+{BATCH_NORM}
+
+{
+        VGG.format(
+            arguments=", wavelengths_um=(0.665, 0.560, 0.490)",
+            convolution='conv(x, f"features.{index}") if index else first_conv(x, wavelengths_um)',
+        )
+    }""",
     "compact": f"""\
 
 
@@ -215,7 +265,7 @@ def metadata(config: ModelConfig, repo_id: str, evaluations: Sequence[dict]) -> 
         EvalResult(
             task_type="image-classification",
             dataset_type=evaluation["data"],
-            dataset_name=f"{evaluation['data']} ({row['channels']} channels, {evaluation['fill']} fill)",
+            dataset_name=f"{evaluation['data']} ({row['channels']} channels, {filling(evaluation)})",
             dataset_split=evaluation["split"],
             metric_type=metric,
             metric_value=round(row[metric], 4),
@@ -231,6 +281,8 @@ def metadata(config: ModelConfig, repo_id: str, evaluations: Sequence[dict]) -> 
 def loading(config: ModelConfig, repo_id: str) -> str:
     size, mean, std = config.input_size, numbers(config.mean), numbers(config.std)
     dynamic = ", temperature=30" if config.model == "dynamic_vgg19" else ""
+    wavelengths = "logits = model(x, wavelengths_um=[0.665, 0.842])  # any channels: (B, 2, H, W) of red and infrared\n"
+    others = wavelengths if config.model == "adaptive_vgg19" else ""
     load = LOAD.replace("{repo_id}", repo_id).replace("{after}", AFTER.get(config.model, ""))
     example = BEFORE[config.model] + load + UNPACK[config.storage] + NETWORKS[config.model]
     return f"""\
@@ -245,7 +297,7 @@ model = load_model("{repo_id}")  # a revision="v1" pins it
 images = model.config.preprocess(picture)[None]  # a PIL picture → (1, 3, {size}, {size})
 logits = model(images)
 logits = model(images[:, :2], channels="RG"{dynamic})  # any subset of the channels
-```
+{others}```
 
 Without it:
 
@@ -264,8 +316,8 @@ def results(config: ModelConfig, evaluations: Sequence[dict]) -> str:
         stored = evaluation["storage"]
         other = f"; measured with the weights stored as {stored}, this file is {config.storage}"
         text.append(
-            f"{evaluation['data']}, {evaluation['split']}, {evaluation['n']:,} pictures, missing channels filled "
-            f"`{evaluation['fill']}`; macro averages in %, Wilson 95 % intervals"
+            f"{evaluation['data']}, {evaluation['split']}, {evaluation['n']:,} pictures, {filling(evaluation)}; "
+            "macro averages in %, Wilson 95 % intervals"
             f"{other if stored != config.storage else ''}."
         )
         text.append(
@@ -280,6 +332,10 @@ def results(config: ModelConfig, evaluations: Sequence[dict]) -> str:
     if len(text) == 1:
         text.append("Not evaluated: treat the predictions as meaningless until `train.evaluate` has been run.")
     return "\n\n".join(text)
+
+
+def filling(evaluation: dict) -> str:
+    return f"missing channels filled `{evaluation['fill']}`" if evaluation["fill"] else "missing channels left out"
 
 
 def cells(row: dict) -> tuple[str, ...]:

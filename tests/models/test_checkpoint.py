@@ -265,7 +265,7 @@ def test_a_newer_format_is_refused(folder):
 
 def test_an_unknown_model_is_refused(folder):
     edit_config(folder, model="vgg16")
-    refused(folder, "config.json", "'vgg16'", "vgg19, dynamic_vgg19, compact, resnet34")
+    refused(folder, "config.json", "'vgg16'", "vgg19, dynamic_vgg19, adaptive_vgg19, compact, resnet34")
 
 
 @pytest.mark.parametrize(

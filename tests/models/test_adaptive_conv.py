@@ -1,0 +1,131 @@
+"""ChannelAdaptiveConv2d: any channels, any order, mixed batches."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from models import ChannelAdaptiveConv2d
+
+RGB = torch.tensor([0.665, 0.560, 0.490])
+
+
+def make_layer(num_kernels: int = 4, **options) -> ChannelAdaptiveConv2d:
+    """A layer whose router has learned something."""
+    torch.manual_seed(0)
+    layer = ChannelAdaptiveConv2d(6, 3, padding=1, num_kernels=num_kernels, **options)
+    torch.nn.init.normal_(layer.router[-1].weight)
+    return layer.double()
+
+
+def pixels(batch: int, channels: int, height: int = 7, width: int = 9) -> torch.Tensor:
+    return torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(1)).double()
+
+
+def wavelengths(channels: int) -> torch.Tensor:
+    return torch.linspace(0.45, 2.0, channels).double()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 5, 16])
+def test_the_output_is_the_sum_over_channels_of_each_ones_own_mixture(channels):
+    layer = make_layer()
+    x = pixels(2, channels)
+    y, attention = layer(x, wavelengths(channels), return_attention=True)
+    expected = torch.zeros_like(y)
+    for sample in range(2):
+        for channel in range(channels):
+            kernel = torch.einsum("k,okhw->ohw", attention[sample, channel], layer.weight)[:, None]
+            one = x[sample : sample + 1, channel : channel + 1]
+            expected[sample] += 3 / channels * F.conv2d(one, kernel, padding=1)[0]
+    expected += layer.bias.view(1, -1, 1, 1)
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(attention.sum(2), torch.ones(2, channels).double())
+
+
+def test_the_order_of_the_channels_does_not_matter():
+    layer = make_layer()
+    x, order = pixels(3, 5), torch.tensor([3, 0, 4, 2, 1])
+    torch.testing.assert_close(layer(x[:, order], wavelengths(5)[order]), layer(x, wavelengths(5)))
+
+
+def test_a_sample_does_not_depend_on_its_neighbours():
+    layer = make_layer()
+    x = pixels(4, 3)
+    torch.testing.assert_close(layer(x, RGB.double())[2:3], layer(x[2:3], RGB.double()))
+
+
+def test_a_masked_batch_of_mixed_subsets_equals_each_subset_alone():
+    layer = make_layer()
+    x = pixels(4, 3)
+    present = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 1, 1]]).bool()
+    y, attention = layer(x, RGB.double(), present=present, return_attention=True)
+    for sample, here in enumerate(present):
+        alone = layer(x[sample : sample + 1, here], RGB.double()[here])
+        torch.testing.assert_close(y[sample : sample + 1], alone)
+        assert (attention[sample, ~here] == 0).all()
+
+
+def test_absent_channels_may_hold_anything_finite():
+    layer = make_layer()
+    x, present = pixels(1, 3), torch.tensor([[True, False, True]])
+    other = x.clone()
+    other[:, 1] = 1e3
+    torch.testing.assert_close(layer(x, RGB.double(), present=present), layer(other, RGB.double(), present=present))
+
+
+def test_a_constant_channel_counts_as_absent_without_being_told():
+    layer = make_layer()
+    x = pixels(2, 3)
+    x[:, 1] = -1.0
+    torch.testing.assert_close(layer(x, RGB.double()), layer(x[:, [0, 2]], RGB.double()[[0, 2]]))
+
+
+def test_a_picture_of_constant_channels_alone_keeps_them_all():
+    attention = make_layer().attend(torch.full((1, 3, 4, 4), 0.5).double(), RGB.double())
+    torch.testing.assert_close(attention.sum(2), torch.ones(1, 3).double())
+
+
+def test_tuned_kernels_answer_to_their_own_colours_at_first():
+    attention = ChannelAdaptiveConv2d(6, 3).attend(torch.randn(1, 3, 5, 5), RGB)
+    assert attention[0].argmax(1).tolist() == [0, 1, 2]
+    assert attention[0].amax(1).min() > 0.85
+
+
+def test_wavelengths_far_from_every_tuned_kernel_go_to_the_broad_one():
+    attention = ChannelAdaptiveConv2d(6, 3).attend(torch.randn(1, 2, 5, 5), torch.tensor([1.61, 10.0]))
+    assert attention[0, :, 3].min() > 0.99
+
+
+def test_an_unknown_wavelength_has_finite_attention_and_gradients():
+    layer = make_layer()
+    y = layer(pixels(2, 3), torch.tensor([0.665, math.nan, math.nan]).double())
+    y.square().sum().backward()
+    assert y.isfinite().all()
+    assert all(p.grad.isfinite().all() and p.grad.abs().sum() > 0 for p in layer.parameters())
+
+
+def test_gradients_pass_gradcheck():
+    layer = make_layer(2, tuning_um=(0.6,))
+    x = pixels(2, 3, 3, 4).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: layer(x, RGB.double()), (x,), fast_mode=True)
+
+
+def test_bf16_autocast_keeps_the_attention_in_full_precision():
+    layer = ChannelAdaptiveConv2d(6, 3, padding=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, attention = layer(torch.randn(2, 3, 8, 8), RGB, return_attention=True)
+    assert (y.dtype, attention.dtype) == (torch.bfloat16, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_kernels": 0}, "must be at least 1"),
+        ({"stride": 0}, "must be at least 1"),
+        ({"num_kernels": 2}, "3 wavelengths to tune to need as many kernels, got 2"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ChannelAdaptiveConv2d(6, 3, **arguments)

@@ -1,0 +1,99 @@
+"""Names and wavelengths of channels."""
+
+import math
+
+import pytest
+import torch
+
+from models import build_model
+from models.bands import BANDS_UM, check_wavelengths, parse_bands, wavelength_tensor, wavelengths_of
+
+
+@pytest.mark.parametrize(
+    ("channels", "names"),
+    [
+        ("RG", ("R", "G")),
+        ("gr", ("G", "R")),
+        ("NIR", ("NIR",)),
+        ("R, nir", ("R", "NIR")),
+        (["B", "SWIR1"], ("B", "SWIR1")),
+        (("?", "R", "?"), ("?", "R", "?")),
+    ],
+)
+def test_names_are_read_in_every_form(channels, names):
+    assert parse_bands(channels) == names
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        ("", "channels is empty"),
+        ([], "channels is empty"),
+        ("RX", "unknown channel 'X'; known are R, G, B"),
+        ("R,G,R", "channel R is repeated in R, G, R"),
+    ],
+)
+def test_bad_names_are_refused(channels, message):
+    with pytest.raises(ValueError, match=message):
+        parse_bands(channels)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([665], r"wavelength 665 µm looks like nanometres; give micrometres: 0\.665"),
+        ([0.6, -0.5], r"wavelength -0\.5 µm is not between"),
+        ([0], "is not between"),
+        ([math.inf], "looks like nanometres"),
+        ([], "wavelengths_um is empty"),
+    ],
+)
+def test_bad_wavelengths_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        check_wavelengths(values)
+
+
+def test_unknown_wavelengths_may_be_none_or_nan():
+    values = check_wavelengths([0.6, None, math.nan])
+    assert values[0] == 0.6
+    assert all(math.isnan(value) for value in values[1:])
+
+
+def test_names_and_wavelengths_exclude_each_other():
+    assert wavelengths_of("RG") == (BANDS_UM["R"], BANDS_UM["G"])
+    for arguments in ((None, None), ("RG", [0.6, 0.5])):
+        with pytest.raises(ValueError, match="give either channels"):
+            wavelengths_of(*arguments)
+
+
+def test_a_wrong_count_is_refused():
+    with pytest.raises(ValueError, match=r"expected x of shape \(B, 2, H, W\) for 2 channels, got \(1, 3, 8, 8\)"):
+        wavelength_tensor((0.6, 0.5), torch.zeros(1, 3, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return build_model("adaptive_vgg19", num_classes=5).eval()
+
+
+@torch.no_grad()
+def test_the_network_takes_names_or_wavelengths_in_any_order(network):
+    x = torch.randn(2, 3, 32, 32)
+    expected = network(x)
+    torch.testing.assert_close(network(x[:, [2, 0, 1]], "BRG"), expected)
+    torch.testing.assert_close(network(x, wavelengths_um=[0.665, 0.560, 0.490]), expected)
+    assert network(torch.randn(2, 13, 40, 33), wavelengths_um=[0.5 + 0.1 * i for i in range(13)]).shape == (2, 5)
+
+
+@torch.no_grad()
+def test_the_networks_attention_is_one_row_per_present_channel(network):
+    attention = network.kernel_attention(torch.randn(2, 2, 32, 32), ("R", "NIR"))
+    assert attention.shape == (2, 2, 4)
+    torch.testing.assert_close(attention.sum(2), torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("arguments", [{"channels": "RX"}, {"wavelengths_um": [665, 560, 490]}, {"channels": "RG"}])
+def test_the_network_refuses_what_does_not_fit(network, arguments):
+    with pytest.raises(ValueError, match=r"unknown channel|nanometres|expected x of shape"):
+        network(torch.randn(1, 3, 32, 32), **arguments)
