@@ -9,4 +9,6 @@ from torch import Tensor
 def full_precision(x: Tensor) -> AbstractContextManager:
     """A context in which arithmetic beside ``x`` keeps the precision of its operands."""
     device = x.device.type
-    return nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
+    if device == "meta" or not torch.is_autocast_enabled(device):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)

@@ -13,9 +13,11 @@ from torchvision.transforms import v2
 
 from models import SUBSETS, ImageClassifier, select_channels
 from models.classifier import normalize
-from train.bands import draw_bands
+from train.bands import Bands, draw_bands
 from train.config import TrainConfig
 from train.data import mix_seed
+
+View = Callable[[Tensor], tuple[Tensor, dict]]  # RGB pictures → what the network sees, and the keywords that say so
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def train_epoch(
         if config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         images, targets = mix_batch(images, labels, config.mix, num_classes, generator)
-        images, seen = draw_view(images, config.channels, generator, any_channels=plain.fill is None)
+        images, seen = draw_view(config.channels, generator, any_channels=plain.fill is None)(images)
 
         optimizer.zero_grad(set_to_none=True)
         with accelerator.autocast():
@@ -122,16 +124,23 @@ def mix_batch(
         return kinds[mix](images, labels)
 
 
-def draw_view(images: Tensor, channels: str, generator: torch.Generator, *, any_channels: bool) -> tuple[Tensor, dict]:
-    """What a batch (B, 3, H, W) shows the network, and the keywords that tell it so.
+def named_view(channels: str) -> View:
+    """The named channels of RGB pictures."""
+    return lambda images: (select_channels(images, channels), {"channels": channels})
 
-    A network that takes any channels also samples their order and pseudo-bands (``bands.py``).
+
+def band_view(bands: Bands) -> View:
+    """RGB pictures as the channels of another sensor."""
+    return lambda images: (bands.of(images), {"wavelengths_um": bands.wavelengths_um.to(images.device)})
+
+
+def draw_view(channels: str, generator: torch.Generator, *, any_channels: bool) -> View:
+    """What a training batch sees: the named subset, or a random one for "sample".
+
+    A network that takes any channels then also samples their order and pseudo-bands (``bands.py``).
     """
     subset = draw_channels(channels, generator)
-    if any_channels and channels == "sample":
-        bands = draw_bands(subset, generator)
-        return bands.of(images), {"wavelengths_um": bands.wavelengths_um.to(images.device)}
-    return select_channels(images, subset), {"channels": subset}
+    return band_view(draw_bands(subset, generator)) if any_channels and channels == "sample" else named_view(subset)
 
 
 def draw_channels(channels: str, generator: torch.Generator) -> str:
@@ -155,21 +164,24 @@ def predict(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     channels: str = "RGB",
+    view: View | None = None,
     on_batch: Callable[[int], None] = lambda images: None,
     **options,
 ) -> tuple[Tensor, Tensor]:
     """Logits (N, num_classes) in fp32 and labels (N,), on the CPU, of a pass in eval mode.
 
-    ``options`` (``fill``, ``temperature``) go to the model. The model's mode is restored.
+    The model sees ``channels``, or what ``view`` makes of the normalised pictures. ``options`` (``fill``,
+    ``temperature``) go to the model. The model's mode is restored.
     """
+    view = view or named_view(channels)
     training = model.training
     model.eval()
     try:
         all_logits, all_labels = [], []
         for pixels, labels in batches:
-            images = normalize(pixels, mean, std)
+            images, seen = view(normalize(pixels, mean, std))
             with accelerator.autocast():
-                logits = model(select_channels(images, channels), channels, **options)
+                logits = model(images, **seen, **options)
             logits, labels = accelerator.gather_for_metrics((logits.float(), labels))
             all_logits.append(logits.cpu())
             all_labels.append(labels.cpu())

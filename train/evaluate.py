@@ -25,7 +25,7 @@ from models import FILLS, SUBSETS, CheckpointError, ImageClassifier, load_model
 from models.channels import parse_channels
 from models.memory import keep_large_blocks
 from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader
-from train.engine import predict
+from train.engine import View, named_view, predict
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,16 @@ def compare(channels: str, first: Tensor, second: Tensor, labels: Tensor) -> Pai
 
 
 def predict_subsets(
-    model: ImageClassifier, split: Split, subsets: list[str], *, fill: str | None = None, batch_size: int = 64
+    model: ImageClassifier, split: Split, subsets: list[str], *, fill: str | None = None
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Logits of every subset, and the labels. Pictures are read once. Raises ``DataError``."""
+    """Logits of every subset, and the labels. Raises ``DataError``."""
+    return predict_views(model, split, {channels: named_view(channels) for channels in subsets}, fill=fill)
+
+
+def predict_views(
+    model: ImageClassifier, split: Split, views: dict[str, View], *, fill: str | None = None, batch_size: int = 64
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Logits of every named view of the pictures, and the labels. Pictures are read once. Raises ``DataError``."""
     if model.config.synsets and model.config.synsets != split.synsets:
         raise DataError(
             f"the checkpoint knows {len(model.config.synsets)} classes ({', '.join(model.config.synsets[:3])}, …), the "
@@ -91,11 +98,11 @@ def predict_subsets(
     batches = list(make_loader(Pictures(split, size=model.config.input_size), batch_size=batch_size, workers=0))
     batches = [(pixels.to(accelerator.device), labels) for pixels, labels in batches]
     results = {}
-    with tqdm(total=len(subsets) * len(split), desc=model.name, unit="img", leave=False) as bar:
-        for channels in subsets:
-            results[channels], labels = predict(
+    with tqdm(total=len(views) * len(split), desc=model.name, unit="img", leave=False) as bar:
+        for name, view in views.items():
+            results[name], labels = predict(
                 accelerator, model, batches, mean=model.config.mean, std=model.config.std,
-                channels=channels, fill=fill, on_batch=bar.update,
+                view=view, fill=fill, on_batch=bar.update,
             )  # fmt: skip
     return results, labels
 
@@ -111,7 +118,7 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
         "split": about["split"],
         "data": about["data"],
         "n": len(labels),
-        "fill": fill or model.fill,
+        "fill": model.fill and (fill or model.fill),
         "input_size": model.config.input_size,
         "storage": model.config.storage,
         "trained_on": model.config.training.get("channels", "unknown"),
@@ -123,7 +130,8 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
 def print_evaluation(evaluation: dict) -> None:
     print(
         f"\n{evaluation['model']} ({evaluation['checkpoint']}), {evaluation['split']} of {evaluation['data']}, "
-        f"n = {evaluation['n']}, {evaluation['input_size']} px, fill {evaluation['fill']}"
+        f"n = {evaluation['n']}, {evaluation['input_size']} px, "
+        f"{'fill ' + evaluation['fill'] if evaluation['fill'] else 'nothing filled'}"
     )
     print(f"  {'input':<6}{'accuracy':>9}   {'95 % interval':<16}{'precision':>9}{'recall':>9}{'F1':>9}")
     for row in evaluation["rows"]:

@@ -16,22 +16,28 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from models import MODELS, SUBSETS
 from models.costs import cost_of, cost_tables
 from models.model_card import percent, table
 from train import RESULTS, ROOT
+from train.ablate import ABLATIONS, Variant, variants_of
+from train.bootstrap import paired_counts, ratio_interval
 
 DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md")
 PAIRS = (("vgg19", "dynamic_vgg19"), ("compact", "resnet34"))
 COLORS = {"vgg19": "#8a8f98", "dynamic_vgg19": "#2f7ed8", "compact": "#d9822b", "resnet34": "#3a9a6b"}
 
+STUDY_ABLATIONS = {"kernels": "ablation_num_kernels", "blocks": "ablation_blocks"}  # keys in results/study.json
+
 Table = dict  # {"id", "title", "caption", "columns", "rows"}
 
 
 def read_results(folder: Path = RESULTS) -> list[dict]:
-    """Every result in ``results/*.json`` except the summary made here, in the order of their names."""
+    """Every result in ``results/`` and ``results/ablations/`` except the summary made here, by name."""
     paths = sorted(path for path in folder.glob("*.json") if path.name != "summary.json")
+    paths += sorted((folder / "ablations").glob("*.json"))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
@@ -43,6 +49,12 @@ def comparison(results: list[dict], pair: tuple[str, str], fill: str = "aligned"
         if (result["first"]["model"], result["second"]["model"]) == pair and result["first"]["fill"] == fill:
             return result
     return None
+
+
+def bundled_evaluations(results: list[dict]) -> list[dict]:
+    """The test evaluation of every compared network."""
+    compared = [found for pair in PAIRS if (found := comparison(results, pair))]
+    return [found[side] for found in compared for side in ("first", "second")]
 
 
 def of_kind(results: list[dict], kind: str) -> list[dict]:
@@ -66,27 +78,24 @@ def accuracy_table(results: list[dict]) -> Table:
     """Test accuracy on RGB of the bundled weights, with size, cost and training."""
     trainings = {record["checkpoint"]: record for record in of_kind(results, "training")}
     rows, caption = [], "not measured yet"
-    for pair in PAIRS:
-        compared = comparison(results, pair)
-        for side in ("first", "second") if compared else ():
-            evaluation = compared[side]
-            name, size = evaluation["model"], evaluation["input_size"]
-            cost = cost_of(name, size)
-            training = trainings.get(name)
-            rows.append(
-                [
-                    name,
-                    f"{size} px",
-                    with_interval(rgb_row(evaluation)),
-                    f"{cost.parameters / 1e6:.2f} M",
-                    f"{cost.macs / 1e6:,.0f} M",
-                    training_line(training, trainings) if training else "?",
-                ]
-            )
-            caption = (
-                f"Bundled 8-bit weights; {data_line(evaluation)}; accuracy in % with 95 % Wilson interval; "
-                "one seed each; chance is 2 %. Multiply-accumulates per picture at that input size."
-            )
+    for evaluation in bundled_evaluations(results):
+        name, size = evaluation["model"], evaluation["input_size"]
+        cost = cost_of(name, size)
+        training = trainings.get(name)
+        rows.append(
+            [
+                name,
+                f"{size} px",
+                with_interval(rgb_row(evaluation)),
+                f"{cost.parameters / 1e6:.2f} M",
+                f"{cost.macs / 1e6:,.0f} M",
+                training_line(training, trainings) if training else "?",
+            ]
+        )
+        caption = (
+            f"Bundled 8-bit weights; {data_line(evaluation)}; accuracy in % with 95 % Wilson interval; "
+            "one seed each; chance is 2 %. Multiply-accumulates per picture at that input size."
+        )
     columns = ["model", "input", "accuracy", "parameters", "multiply-accumulates", "training"]
     return {"id": "accuracy", "title": "Test accuracy", "caption": caption, "columns": columns, "rows": rows}
 
@@ -144,18 +153,74 @@ def task2_table(results: list[dict], study: dict) -> Table:
                     percent(theirs[0]),
                 ]
             )
-        ratio = rgb_row(compared["first"])["accuracy"] / rgb_row(compared["second"])["accuracy"]
         caption = (
             f"{data_line(compared['first'])}; in %, accuracy with 95 % Wilson interval. compact has "
-            f"{percent(ratio)} % of ResNet34's accuracy, {percent(study_ratio(study))} % in the study (other data)."
+            f"{ratio_line(compared)}, {percent(study_ratio(study))} % in the study (other data)."
         )
     columns = ["model", "accuracy", "precision", "recall", "F1", "study: accuracy"]
     title = "Task 2: compact against ResNet34"
     return {"id": "task2", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
+def ratio_line(compared: dict) -> str:
+    """``83.6 % of ResNet34's accuracy (…)``: the ratio with its paired bootstrap interval."""
+    counts = paired_counts(compared)
+    low, high = ratio_interval(counts)
+    interval = f"95 % interval {percent(low)}–{percent(high)}, paired bootstrap over the test pictures"
+    return f"{percent(counts.ratio)} % of ResNet34's accuracy ({interval})"
+
+
 def study_ratio(study: dict) -> float:
     return study["task2"]["compact"]["RGB"][0] / study["task2"]["resnet34"]["RGB"][0]
+
+
+def ablation_table(results: list[dict], study: dict, ablation: str) -> Table:
+    """Validation accuracy of each variant over seeds, the evenness of its routers, and the study's figure."""
+    variants = variants_of(of_kind(results, "ablation"), ablation)
+    columns = {
+        ablation: lambda variant: variant.name,
+        "seeds": lambda variant: str(len(variant.accuracies)),
+        "validation accuracy": str,
+    }
+    if any(variant.entropy is not None for variant in variants):
+        columns["attention entropy"] = lambda variant: "–" if variant.entropy is None else f"{variant.entropy:.3f}"
+    if theirs := study.get(STUDY_ABLATIONS.get(ablation), {}):
+        columns["study"] = lambda variant: percent(theirs[variant.name]) if variant.name in theirs else "–"
+    rows = [[value(variant) for value in columns.values()] for variant in variants]
+    title = f"Ablation: {ABLATIONS[ablation].title}"
+    caption = ablation_caption(results, study, ablation, list(columns)) if rows else "not measured yet"
+    return {"id": f"ablation-{ablation}", "title": title, "caption": caption, "columns": list(columns), "rows": rows}
+
+
+def ablation_caption(results: list[dict], study: dict, ablation: str, columns: list[str]) -> str:
+    """Under which conditions the runs of an ablation, equal in all but variant and seed, were made."""
+    records = [record for record in of_kind(results, "ablation") if record["ablation"] == ablation]
+    about, settings = records[0], records[0]["settings"]
+    seeds = sorted({record["seed"] for record in records})
+    sentences = [
+        f"{about['model']}, {ABLATIONS[ablation].title}; {about['data']}, val, n = {about['val_images']:,}; "
+        f"{about['images']:,} training pictures, {epochs_line(about)}, {start_line(settings)}; accuracy after the last "
+        f"epoch in %, mean ± sample standard deviation over seeds ({', '.join(map(str, seeds))})."
+    ]
+    if "attention entropy" in columns:
+        sentences.append(
+            "Attention entropy: of the kernel weights over ln K, mean over validation pictures, layers and seeds; "
+            "1 is an even mix, 0 a single kernel."
+        )
+    if "study" in columns:
+        sentences.append(f"The study's column is on other data: {study['data']}.")
+    return " ".join(sentences)
+
+
+def epochs_line(record: dict) -> str:
+    """``5 epochs at 32 px``, or with a schedule of sizes ``5 epochs (32:4,48:1 px)``."""
+    epochs, size = record["epochs"], record["settings"]["image_size"]
+    count = f"{epochs} epoch" + ("s" if epochs > 1 else "")
+    return f"{count} ({size} px)" if ":" in size else f"{count} at {size} px"
+
+
+def start_line(settings: dict) -> str:
+    return f"each started from {settings['init_from']}" if settings["init_from"] else "from scratch"
 
 
 def cost_table() -> Table:
@@ -229,15 +294,76 @@ def curves_figure(results: list[dict], path: Path) -> dict | None:
     return finish(axes, path, alt, "Validation accuracy by epoch, at each epoch's own image size.")
 
 
+def ablations_figure(results: list[dict], path: Path) -> dict | None:
+    """Validation accuracy of every ablation run, one panel per ablation, with the mean of each variant."""
+    records = of_kind(results, "ablation")
+    measured = {name: variants for name in ABLATIONS if (variants := variants_of(records, name))}
+    if not measured:
+        return None
+    panels = start_panels(len(measured))
+    for axes, (name, variants) in zip(panels, measured.items(), strict=True):
+        plot_variants(axes, variants, COLORS[ABLATIONS[name].model])
+        axes.set(title=f"{name} ({ABLATIONS[name].model})", xlabel=name)
+    panels[0].set(ylabel="validation accuracy, %")
+    alt = "Dot plots of validation accuracy by variant, one panel each for " + ", ".join(measured)
+    caption = (
+        "Ablations: validation accuracy after the last epoch; a dot is a seed, a bar the mean of a variant. "
+        "Each panel has its own scale, network and training."
+    )
+    return finish(panels[0], path, alt, caption)
+
+
+def plot_variants(axes: plt.Axes, variants: list[Variant], color: str) -> None:
+    """A dot for each seed, side by side, and a bar for the mean."""
+    for index, variant in enumerate(variants):
+        values = [100 * value for value in variant.accuracies.values()]
+        positions = [index + 0.12 * (number - (len(values) - 1) / 2) for number in range(len(values))]
+        axes.scatter(positions, values, color=color, alpha=0.7, zorder=2)
+        axes.hlines(100 * variant.mean, index - 0.3, index + 0.3, color="#222", zorder=3)
+    axes.set_xticks(range(len(variants)), [variant.name for variant in variants])
+    axes.set_xlim(-0.6, len(variants) - 0.4)
+    axes.grid(axis="y", alpha=0.3)
+
+
+def cost_figure(results: list[dict], path: Path) -> dict | None:
+    """Test accuracy of the bundled networks against their multiply-accumulates."""
+    evaluations = bundled_evaluations(results)
+    if not evaluations:
+        return None
+    axes = start()
+    for evaluation in evaluations:
+        name, size, row = evaluation["model"], evaluation["input_size"], rgb_row(evaluation)
+        macs, low, value, high = cost_of(name, size).macs, *(100 * row[k] for k in ("ci_low", "accuracy", "ci_high"))
+        axes.errorbar(macs, value, yerr=[[value - low], [high - value]], fmt="o", capsize=3, color=COLORS[name])
+        axes.annotate(f"{name}, {size} px", (macs, high), (0, 5), textcoords="offset points", ha="center")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 5, 7)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda macs, _: f"{macs / 1e6:,.0f} M"))
+    axes.xaxis.set_minor_formatter("")
+    axes.margins(x=0.2, y=0.2)
+    axes.set(xlabel="multiply-accumulates per picture (logarithmic)", ylabel="test accuracy, %")
+    axes.grid(alpha=0.3)
+    alt = "Test accuracy against multiply-accumulates of " + ", ".join(e["model"] for e in evaluations)
+    caption = f"Test accuracy on RGB against cost, 95 % intervals; bundled weights, {data_line(evaluations[0])}."
+    return finish(axes, path, alt, caption)
+
+
 def start() -> plt.Axes:
     """Empty axes of a size for the page; a white ground is readable on dark pages, too."""
-    return plt.subplots(figsize=(8, 3.6), layout="constrained", facecolor="white")[1]
+    return start_panels(1)[0]
+
+
+def start_panels(count: int) -> list[plt.Axes]:
+    """So many axes side by side in the same space."""
+    return list(plt.subplots(1, count, figsize=(8, 3.6), layout="constrained", facecolor="white", squeeze=False)[1][0])
 
 
 def finish(axes: plt.Axes, path: Path, alt: str, caption: str) -> dict:
     """Save the figure and return its entry in the summary."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    for panel in axes.figure.axes:
+        panel.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     axes.figure.savefig(path, dpi=120, metadata={"Software": None})
     plt.close(axes.figure)
@@ -247,7 +373,8 @@ def finish(axes: plt.Axes, path: Path, alt: str, caption: str) -> dict:
 def make_tables(results: list[dict]) -> list[Table]:
     study = of_kind(results, "study")[0]
     subsets = [subset_table(results, study, fill) for fill in ("aligned", "appended")]
-    return [accuracy_table(results), *subsets, task2_table(results, study), cost_table()]
+    ablations = [ablation_table(results, study, ablation) for ablation in ABLATIONS]
+    return [accuracy_table(results), *subsets, task2_table(results, study), *ablations, cost_table()]
 
 
 def main() -> None:
@@ -271,6 +398,8 @@ def main() -> None:
     made = [
         subset_figure(results, figures / "accuracy_by_subset.png"),
         curves_figure(results, figures / "training_curves.png"),
+        cost_figure(results, figures / "accuracy_by_cost.png"),
+        ablations_figure(results, figures / "ablations.png"),
     ]
     summary = {"tables": [made for made in tables if made["rows"]], "figures": [figure for figure in made if figure]}
     (RESULTS / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -143,9 +143,9 @@ def test_a_step_reports_what_it_did(config):
 
 def test_the_network_trains_on_just_the_named_channels(config):
     model, given = Tiny(), []
-    model.register_forward_pre_hook(lambda module, arguments: given.append((arguments[0].shape[1], arguments[1])))
+    model.register_forward_pre_hook(lambda module, x, said: given.append((x[0].shape[1], said)), with_kwargs=True)
     run_epoch(model, config(channels="GB"))
-    assert given == [(2, "GB")] * 4
+    assert given == [(2, {"channels": "GB"})] * 4
 
 
 @pytest.mark.parametrize("clip_norm", [0.0, 0.01])

@@ -1,0 +1,116 @@
+"""RGB pictures as other sensors' channels, in training and evaluation."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from models import BANDS_UM, ModelConfig, build_model, save_checkpoint
+from train.bands import MOST_BANDS, draw_bands, pseudo_bands, real_bands
+from train.data import load_split
+from train.engine import band_view, draw_view, named_view
+from train.evaluate_bands import dead_view, evaluate_bands, pseudo_view
+
+RGB = torch.randn(2, 3, 4, 5)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_real_bands_are_the_channels_themselves():
+    bands = real_bands("BR")
+    torch.testing.assert_close(bands.of(RGB), RGB[:, [2, 0]])
+    torch.testing.assert_close(bands.wavelengths_um, torch.tensor([BANDS_UM["B"], BANDS_UM["R"]]))
+
+
+@pytest.mark.parametrize("count", range(1, MOST_BANDS + 1))
+def test_pseudo_bands_are_convex_mixtures_with_the_mixed_wavelength(count):
+    bands = pseudo_bands(count, seeded())
+    assert bands.weights.shape == (count, 3) and (bands.weights >= 0).all()
+    torch.testing.assert_close(bands.weights.sum(1), torch.ones(count))
+    expected = sum(bands.weights[:, index] * BANDS_UM[name] for index, name in enumerate("RGB"))
+    torch.testing.assert_close(bands.wavelengths_um, expected)
+    assert bands.of(RGB).shape == (2, count, 4, 5)
+
+
+def test_draws_cover_subsets_in_every_order_pseudo_bands_and_unknown_ones():
+    generator = seeded()
+    draws = [draw_bands("RGB", generator) for _ in range(600)]
+    unknown = [draw for draw in draws if draw.wavelengths_um.isnan().all()]
+    pure = [draw for draw in draws if ((draw.weights == 0) | (draw.weights == 1)).all()]
+    orders = {tuple(draw.weights.argmax(1).tolist()) for draw in pure}
+    assert len(unknown) / 600 == pytest.approx(0.1, abs=0.04)
+    assert len(pure) / 600 == pytest.approx(2 / 3, abs=0.06)
+    assert len(orders) == 6
+    assert {len(draw.weights) for draw in draws} == set(range(1, MOST_BANDS + 1))
+
+
+def test_draws_depend_on_the_seed_alone():
+    first, second = (draw_bands("RG", seeded(3)) for _ in range(2))
+    assert torch.equal(first.weights, second.weights)
+
+
+def test_only_a_network_for_any_channels_sees_bands():
+    seen = [draw_view("sample", seeded(step), any_channels=True)(RGB)[1].keys() for step in range(20)]
+    assert {name for keys in seen for name in keys} == {"wavelengths_um"}
+    images, said = draw_view("sample", seeded(), any_channels=False)(RGB)
+    assert images.shape[1] == len(said["channels"])
+    assert draw_view("GB", seeded(), any_channels=True)(RGB)[1] == {"channels": "GB"}
+
+
+def test_a_dead_channel_is_zero_and_nobody_says_so():
+    images, said = dead_view("G")(RGB)
+    assert (images[:, 1] == -1).all() and torch.equal(images[:, [0, 2]], RGB[:, [0, 2]])
+    assert said == {"channels": "RGB"}
+    assert not (RGB[:, 1] == -1).any()
+
+
+def test_evaluation_draws_new_bands_for_every_batch_but_the_same_in_every_run():
+    views = [pseudo_view(4, known=known) for known in (True, True, False)]
+    first, again, blind = ([view(RGB)[0] for _ in range(2)] for view in views)
+    assert torch.equal(first[1], again[1]) and torch.equal(first[1], blind[1])
+    assert not torch.equal(first[0], first[1])
+    assert pseudo_view(2, known=False)(RGB)[1]["wavelengths_um"].isnan().all()
+
+
+@pytest.fixture(scope="module")
+def networks():
+    torch.manual_seed(0)
+    made = {name: build_model(name, num_classes=3).eval() for name in ("adaptive_vgg19", "vgg19")}
+    for name, model in made.items():
+        model.config = ModelConfig(model=name, arguments=model.arguments, input_size=32)
+    return made
+
+
+def test_the_evaluation_covers_orders_counts_and_dead_channels(networks, colours):
+    split = load_split(colours, "val")
+    others = {"vgg19": networks["vgg19"]}
+    result = evaluate_bands(networks["adaptive_vgg19"], others, split, {"checkpoint": "adaptive_vgg19"})
+    cases = [row["channels"] for row in result["adaptive"]]
+    assert {"RGB", "BGR", "1 pseudo-bands", "6 pseudo-bands, unknown", "RGB, unknown", "R dead"} <= set(cases)
+    orders = {row["correct"] for row in result["adaptive"] if sorted(row["channels"]) == ["B", "G", "R"]}
+    assert len(orders) == 1 and result["largest_difference_between_orders"] < 1e-4
+    assert [row["channels"] for row in result["others"]["vgg19"]] == ["R dead", "G dead", "B dead"]
+    assert all(0 <= row["p_value"] <= 1 for row in result["others"]["vgg19"])
+
+
+def test_the_command_refuses_a_three_channel_network(networks, colours, tmp_path):
+    save_checkpoint(networks["vgg19"], tmp_path / "plain")
+    command = [sys.executable, "-m", "train.evaluate_bands", "--checkpoint", tmp_path / "plain"]
+    done = subprocess.run([*command, "--data-root", colours], capture_output=True, text=True)
+    assert done.returncode == 1 and "is vgg19, which takes three channels" in done.stderr
+
+
+def test_the_command_writes_its_result(networks, colours, tmp_path):
+    save_checkpoint(networks["adaptive_vgg19"], tmp_path / "adaptive")
+    command = [sys.executable, "-m", "train.evaluate_bands", "--checkpoint", tmp_path / "adaptive", "--split", "val"]
+    subprocess.run([*command, "--data-root", colours, "--json", tmp_path / "bands.json"], check=True)
+    assert json.loads((tmp_path / "bands.json").read_text())["kind"] == "bands"
+
+
+def test_views_say_what_they_show():
+    assert named_view("RG")(RGB)[1] == {"channels": "RG"}
+    assert band_view(real_bands("RG"))(RGB)[1]["wavelengths_um"].shape == (2,)

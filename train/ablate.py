@@ -1,0 +1,319 @@
+"""The study's ablations, repeated over seeds: how many kernels, which temperature, which blocks.
+
+    python -m train.ablate kernels --data-root data/mini-imagenet-50        # K = 3, 4, 5, 6
+    python -m train.ablate temperature --data-root data/mini-imagenet-50    # fixed 34, annealed 30 to 1
+    python -m train.ablate blocks --data-root data/mini-imagenet-50         # none, rrdb, attention, both
+
+Every variant and seed is one ``train.run`` under equal conditions, measured on validation after its
+last epoch, never on test, and written to ``results/ablations/<ablation>-<variant>-seed<k>.json``.
+A run whose file is there is not repeated; one that was interrupted goes on from its last epoch.
+For dynamic networks the file also says how even the routers' mix is on the validation pictures: the
+entropy of the attention weights over ln K, 1 for uniform and 0 for a single kernel.
+
+The defaults suit two CPU cores: 32 px, bfloat16, three seeds. ``kernels`` and ``temperature`` train
+one epoch, each kernel starting as the bundled plain VGG19's (``--init-from``); the temperature falls
+in the first half of the run. ``blocks`` trains five epochs from scratch. On two cores an epoch of the
+dynamic network took 28 minutes and one of compact under 3 (``results/training-*.json``), so expect about
+6 hours for ``kernels``, 1.5 to 3 for ``temperature`` (its annealed runs are those of K = 4 and are taken
+from there) and 3 for ``blocks``. On 2,000 pictures a 95 % interval is about 2 points either way: smaller
+differences between variants mean little. A run needs up to 2 GB of disk, freed when it is measured.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import statistics
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models import CheckpointError, ImageClassifier
+from models.checkpoint import BUNDLED, GOLDEN, WEIGHTS, write_safely
+from models.classifier import normalize
+from models.compact import BLOCKS
+from train import RESULTS
+from train.bundle import PLACES
+from train.config import TrainConfig
+from train.data import Pictures, Split, load_split, make_loader
+from train.engine import NonFiniteLossError
+from train.run import STATE, train
+
+FOLDER = RESULTS / "ablations"
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One question: the network, what each variant sets, and what all of them share by default."""
+
+    model: str
+    title: str
+    variants: dict[str, dict]
+    shared: dict
+
+
+WARM = {"epochs": 1, "batch_size": 128, "lr": 0.02, "init_from": BUNDLED / "vgg19"}  # as recipes/dynamic_vgg19.yaml
+COLD = {"epochs": 5, "batch_size": 64, "lr": 0.1}  # as recipes/compact.yaml
+
+ABLATIONS = {
+    "kernels": Ablation(
+        "dynamic_vgg19",
+        "number of kernels K",
+        {str(kernels): {"num_kernels": kernels} for kernels in (3, 4, 5, 6)},
+        WARM,
+    ),
+    "temperature": Ablation(
+        "dynamic_vgg19",
+        "softmax temperature, fixed at 34 (the study) or annealed 30 → 1",
+        {
+            "fixed": {"temperature_start": 34.0, "temperature_end": 34.0},
+            "annealed": {"temperature_start": 30.0, "temperature_end": 1.0},
+        },
+        WARM,
+    ),
+    "blocks": Ablation("compact", "blocks between the convolutions", {name: {"blocks": name} for name in BLOCKS}, COLD),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One variant with one seed; ``start`` is the checksum of the weights it starts from, None from scratch."""
+
+    ablation: str
+    variant: str
+    config: TrainConfig
+    start: str | None
+
+    @property
+    def name(self) -> str:
+        return self.config.run_dir.name
+
+    @property
+    def settings(self) -> dict:
+        """Everything that decides the outcome but the data, as it is written to the record."""
+        settings = {key: value for key, value in self.config.to_dict().items() if key not in PLACES}
+        source = self.config.init_from
+        return settings | {"init_from": source.resolve().name if source else None, "init_sha256": self.start}
+
+    def differences(self, record: dict) -> set[str]:
+        """The settings in which ``record`` was made otherwise."""
+        differing = {key for key, value in self.settings.items() if record["settings"].get(key) != value}
+        return differing | ({"data"} if record["data"] != self.config.data_root.resolve().name else set())
+
+
+def plan(ablation: str, *, seeds: Iterable[int], runs_dir: Path, **options) -> list[Run]:
+    """All runs, seed by seed, so that a campaign cut short has compared all variants.
+
+    ``options`` are ``TrainConfig`` fields that replace the defaults of all variants. Raises ``ValueError``
+    or ``CheckpointError``.
+    """
+    made = ABLATIONS[ablation]
+    if options.get("init_from") and "init_from" not in made.shared:
+        raise ValueError(
+            f"{ablation} compares different networks of {made.model}, which share no start; no --init-from"
+        )
+    shared = {"image_size": "32", "bf16": True} | made.shared | options
+    start = checksum(shared["init_from"]) if shared.get("init_from") else None
+    runs = []
+    for seed in dict.fromkeys(seeds):
+        for variant, changes in made.variants.items():
+            folder = runs_dir / f"{ablation}-{variant}-seed{seed}"
+            config = TrainConfig(model=made.model, run_dir=folder, seed=seed, resume=True, **shared | changes)
+            config = replace(config, temperature_epochs=len(config.sizes) / 2)
+            runs.append(Run(ablation, variant, config, start))
+    return runs
+
+
+def checksum(checkpoint: Path) -> str:
+    """SHA-256 of a checkpoint's weights, shortened: folders keep their name when their weights are replaced."""
+    if not (checkpoint / WEIGHTS).is_file():
+        raise CheckpointError(f"no {WEIGHTS} in {checkpoint}; --init-from is the checkpoint folder of a plain vgg19")
+    return hashlib.sha256((checkpoint / WEIGHTS).read_bytes()).hexdigest()[:16]
+
+
+def ablate(runs: list[Run], folder: Path, *, keep_weights: bool = False) -> list[dict]:
+    """Train what ``folder`` has no record of and return the records of all ``runs``.
+
+    Raises ``ValueError`` before any training when a record was made under other conditions, and
+    what ``train`` raises.
+    """
+    for run in runs:
+        check_conditions(run, read_records(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    for run in runs:
+        path = folder / f"{run.name}.json"
+        if path.is_file():
+            continue
+        record = same_run(run, read_records(folder)) or measure(run)
+        text = json.dumps(record, indent=2) + "\n"
+        write_safely(path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
+        if not keep_weights:
+            for name in (STATE, WEIGHTS, GOLDEN):
+                (run.config.run_dir / name).unlink(missing_ok=True)
+    names = {run.name for run in runs}
+    return [record for record in read_records(folder) if name_of(record) in names]
+
+
+def read_records(folder: Path = FOLDER) -> list[dict]:
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+
+
+def name_of(record: dict) -> str:
+    return f"{record['ablation']}-{record['variant']}-seed{record['seed']}"
+
+
+def check_conditions(run: Run, records: list[dict]) -> None:
+    """``ValueError`` if a record of the same ablation differs in more than its variant and seed."""
+    varied = {"seed"}.union(*ABLATIONS[run.ablation].variants.values())
+    for record in records:
+        if record["ablation"] == run.ablation and (differing := run.differences(record) - varied):
+            raise ValueError(
+                f"{name_of(record)} was measured with other settings ({', '.join(sorted(differing))}), which does not "
+                "compare; use its settings, or another folder with --results and --runs-dir"
+            )
+
+
+def same_run(run: Run, records: list[dict]) -> dict | None:
+    """The record of a run of another ablation that equals this one in every setting: K = 4, annealed."""
+    for record in records:
+        if not run.differences(record):
+            return record | {"ablation": run.ablation, "variant": run.variant, "same_run_as": name_of(record)}
+    return None
+
+
+def measure(run: Run) -> dict:
+    """Train and return the record. Raises what ``train`` raises."""
+    print(f"{run.name}:", flush=True)
+    model = train(run.config)
+    about = json.loads((run.config.run_dir / "run.json").read_text())
+    rows = [json.loads(line) for line in (run.config.run_dir / "metrics.jsonl").read_text().splitlines()]
+    val = load_split(run.config.data_root, "val", skip_unreadable=run.config.skip_unreadable)
+    record = {
+        "kind": "ablation",
+        "ablation": run.ablation,
+        "variant": run.variant,
+        "model": model.name,
+        "seed": run.config.seed,
+        "settings": run.settings,
+        "epochs": len(rows),
+        "data": run.config.data_root.resolve().name,
+        "images": about["train_images"],
+        "val_accuracy": rows[-1]["val_accuracy"],
+        "val_images": len(val),
+        "minutes": sum(row["train_s"] for row in rows) / 60,
+        **{key: about[key] for key in ("device", "threads", "versions", "git_commit")},
+    }
+    if run.config.model == "dynamic_vgg19":
+        layers = attention_entropy(model, val, rows[-1]["size"])
+        record["attention_entropy"] = {"layers": layers.tolist(), "mean": layers.mean().item()}
+    return record
+
+
+@torch.inference_mode()
+def attention_entropy(model: ImageClassifier, split: Split, size: int, batch_size: int = 64) -> Tensor:
+    """Normalised entropy of each layer's attention weights, mean over the pictures of ``split``: (layers,)."""
+    device, total = next(model.parameters()).device, 0.0
+    model.eval()
+    for pixels, _ in make_loader(Pictures(split, size=size), batch_size=batch_size, workers=0):
+        images = normalize(pixels.to(device), model.config.mean, model.config.std)  # (B, 3, S, S)
+        total += normalized_entropy(model.kernel_attention(images)).sum(0)  # (layers,)
+    return (total / len(split)).cpu()
+
+
+def normalized_entropy(weights: Tensor) -> Tensor:
+    """-Σ π ln π / ln K over the last axis, for K of at least 2: 1 for uniform weights, 0 for a single kernel."""
+    return torch.special.entr(weights.double()).sum(-1) / math.log(weights.shape[-1])
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The records of one variant: accuracies in 0..1 by seed, the mean entropy (None without routers)."""
+
+    name: str
+    accuracies: dict[int, float]
+    entropy: float | None
+
+    @property
+    def mean(self) -> float:
+        return statistics.mean(self.accuracies.values())
+
+    def __str__(self) -> str:
+        """``41.2 ± 0.4``: mean and sample standard deviation over seeds, in %; one seed has no deviation."""
+        values = [100 * value for value in self.accuracies.values()]
+        return f"{100 * self.mean:.1f}" + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def variants_of(records: list[dict], ablation: str) -> list[Variant]:
+    """What was measured of an ablation, in the order of its variants."""
+    variants = []
+    for name in ABLATIONS[ablation].variants:
+        mine = [record for record in records if (record["ablation"], record["variant"]) == (ablation, name)]
+        mine.sort(key=lambda record: record["seed"])
+        entropies = [record["attention_entropy"]["mean"] for record in mine if "attention_entropy" in record]
+        accuracies = {record["seed"]: record["val_accuracy"] for record in mine}
+        if mine:
+            variants.append(Variant(name, accuracies, statistics.mean(entropies) if entropies else None))
+    return variants
+
+
+def print_variants(records: list[dict], ablation: str) -> None:
+    print(f"\n{ABLATIONS[ablation].title}; {records[0]['data']}, val, n = {records[0]['val_images']}")
+    print(f"  {ablation:<14}{'seeds':>6}   {'accuracy, %':<14}{'attention entropy':>18}")
+    for variant in variants_of(records, ablation):
+        entropy = "–" if variant.entropy is None else f"{variant.entropy:.3f}"
+        print(f"  {variant.name:<14}{len(variant.accuracies):>6}   {variant!s:<14}{entropy:>18}")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m train.ablate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("ablation", choices=ABLATIONS)
+    parser.add_argument("--data-root", type=Path, required=True, help="folder with the pictures")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs/ablation"), help="run folders (%(default)s)")
+    parser.add_argument("--results", type=Path, default=FOLDER, help="folder of the records (results/ablations)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run of each variant per seed")
+    parser.add_argument("--epochs", type=int, help="1 for dynamic networks, 5 for compact by default")
+    parser.add_argument("--image-size", help="pixels, or a schedule such as 32:4,48:1 (32)")
+    parser.add_argument("--batch-size", type=int, help="128 for dynamic networks, 64 for compact by default")
+    parser.add_argument("--lr", type=float, help="0.02 for dynamic networks, 0.1 for compact by default")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--init-from", type=Path, help="plain vgg19 for dynamic networks (checkpoints/vgg19)")
+    start.add_argument("--from-scratch", action="store_true", help="dynamic networks start from none")
+    parser.add_argument("--no-bf16", action="store_true", help="full precision")
+    parser.add_argument("--threads", type=int, help="CPU threads; PyTorch's choice by default")
+    parser.add_argument("--workers", type=int, help="processes that load pictures")
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out pictures that cannot be read")
+    parser.add_argument("--keep-weights", action="store_true", help="keep weights and state of finished runs")
+    return parser.parse_args(arguments)
+
+
+def options_of(options: argparse.Namespace) -> dict:
+    """The ``TrainConfig`` fields that the command line sets."""
+    fields = ("epochs", "image_size", "batch_size", "lr", "init_from", "threads", "workers")
+    given = {key: getattr(options, key) for key in fields if getattr(options, key) is not None}
+    if options.from_scratch:
+        given["init_from"] = None
+    return (
+        given
+        | {"data_root": options.data_root, "skip_unreadable": options.skip_unreadable}
+        | ({"bf16": False} if options.no_bf16 else {})
+    )
+
+
+def main() -> None:
+    options = parse()
+    try:
+        runs = plan(options.ablation, seeds=options.seeds, runs_dir=options.runs_dir, **options_of(options))
+        records = ablate(runs, options.results, keep_weights=options.keep_weights)
+    except (CheckpointError, NonFiniteLossError, ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print_variants(records, options.ablation)
+
+
+if __name__ == "__main__":
+    main()

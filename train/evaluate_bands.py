@@ -1,0 +1,128 @@
+"""Channels that a three-channel network never met: more of them, other wavelengths, another order, a dead one.
+
+    python -m train.evaluate_bands --checkpoint adaptive_vgg19 --others vgg19 dynamic_vgg19 \\
+        --data-root data/mini-imagenet-50 --json results/bands.json
+
+The adaptive network is measured on 1 to 6 pseudo-bands (mixtures of R, G and B, new ones for every batch,
+with their mixed wavelengths, then without them), on R, G and B without names, and in all six orders; and,
+beside the others, on RGB pictures of which one channel is zero without anybody saying so. Accuracy with
+95 % Wilson intervals; p is McNemar's exact test against the adaptive network.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models import CHANNELS, CheckpointError, ImageClassifier, load_model
+from models.memory import keep_large_blocks
+from train.bands import MOST_BANDS, pseudo_bands, real_bands
+from train.data import SPLITS, DataError, Split, load_split
+from train.engine import View, band_view, named_view
+from train.evaluate import compare, measure, predict_views
+
+SEED = 0
+
+
+def pseudo_view(count: int, *, known: bool) -> View:
+    """``count`` pseudo-bands, other ones for every batch but the same in every run."""
+    generator = torch.Generator().manual_seed(SEED + count)
+
+    def view(images: Tensor) -> tuple[Tensor, dict]:
+        bands = pseudo_bands(count, generator)
+        return band_view(bands if known else bands.blind())(images)
+
+    return view
+
+
+def dead_view(channel: str) -> View:
+    """RGB with one channel zero, the network being told of three."""
+
+    def view(images: Tensor) -> tuple[Tensor, dict]:
+        images = images.clone()
+        images[:, CHANNELS.index(channel)] = -1.0  # a zero on the scale of the pictures, as normalised
+        return images, {"channels": CHANNELS}
+
+    return view
+
+
+def adaptive_views() -> dict[str, View]:
+    counts = range(1, MOST_BANDS + 1)
+    orders = ("".join(order) for order in itertools.permutations(CHANNELS))
+    return (
+        {order: named_view(order) for order in orders}
+        | {f"{count} pseudo-bands": pseudo_view(count, known=True) for count in counts}
+        | {f"{count} pseudo-bands, unknown": pseudo_view(count, known=False) for count in counts}
+        | {"RGB, unknown": band_view(real_bands(CHANNELS).blind())}
+    )
+
+
+def dead_views() -> dict[str, View]:
+    return {f"{channel} dead": dead_view(channel) for channel in CHANNELS}
+
+
+def evaluate_bands(adaptive: ImageClassifier, others: dict[str, ImageClassifier], split: Split, about: dict) -> dict:
+    """What ``--json`` writes. Raises ``DataError``."""
+    logits, labels = predict_views(adaptive, split, adaptive_views() | dead_views())
+    rgb = logits[CHANNELS]
+    orders = [values for name, values in logits.items() if sorted(name) == sorted(CHANNELS)]
+    rows = {}
+    for name, model in others.items():
+        theirs, _ = predict_views(model, split, dead_views())
+        rows[name] = [
+            asdict(measure(case, values, labels)) | asdict(compare(case, values, logits[case], labels))
+            for case, values in theirs.items()
+        ]
+    return about | {
+        "kind": "bands",
+        "n": len(labels),
+        "input_size": adaptive.config.input_size,
+        "adaptive": [asdict(measure(case, values, labels)) for case, values in logits.items()],
+        "others": rows,
+        "largest_difference_between_orders": max((values - rgb).abs().max().item() for values in orders),
+    }
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m train.evaluate_bands", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", default="adaptive_vgg19", help="name, folder or user/repo")
+    parser.add_argument("--others", nargs="*", default=[], help="checkpoints of three-channel networks")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder with the pictures")
+    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    if not torch.cuda.is_available():
+        keep_large_blocks()
+    try:
+        adaptive = load_model(options.checkpoint)
+        if adaptive.fill is not None:
+            raise ValueError(
+                f"{options.checkpoint} is {adaptive.name}, which takes three channels; give adaptive_vgg19"
+            )
+        others = {Path(source).name: load_model(source) for source in options.others}
+        split = load_split(options.data_root, options.split)
+        about = {"checkpoint": Path(options.checkpoint).name, "split": options.split}
+        result = evaluate_bands(adaptive, others, split, about | {"data": options.data_root.resolve().name})
+    except (DataError, CheckpointError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    for name, rows in {result["checkpoint"]: result["adaptive"], **result["others"]}.items():
+        for row in rows:
+            print(f"{name:<20}{row['channels']:<26}{row['accuracy']:.4f}  {row['ci_low']:.4f}–{row['ci_high']:.4f}")
+    print(f"largest difference of logits between orders: {result['largest_difference_between_orders']:.2g}")
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
