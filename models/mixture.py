@@ -186,14 +186,14 @@ class MatmulConvolution(torch.autograd.Function):
                 part = slice(start, start + width)
                 kernels = stored[:, :, i, j, part].reshape(K, -1).to(x.dtype)  # (K, C_out·n)
                 inputs = view[..., part].reshape(B, outer.shape[1], -1)  # (B, H'·W', n)
-                total = torch.zeros_like(kernels, dtype=weight.dtype)
+                total = None
                 for s in range(0, B, samples):
                     some = slice(s, s + samples)
                     pi, g = attention[some].to(x.dtype), outer[some]
                     mixed = (pi @ kernels).view(len(pi), stored.shape[1], -1)  # (b, C_out, n)
                     grad_view[some, ..., part] += torch.bmm(g, mixed).view(len(pi), *out, -1)
                     grads = torch.bmm(g.transpose(1, 2), inputs[some]).flatten(1)  # (b, C_out·n)
-                    total += pi.t() @ grads
+                    total = pi.t() @ grads if total is None else total + pi.t() @ grads
                     grad_attention[some] += (kernels @ grads.t()).t()
                 grad_stored[:, :, i, j, part] = total.view(K, stored.shape[1], -1)
         top, left = geometry.padding
