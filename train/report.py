@@ -28,7 +28,6 @@ from train.bootstrap import paired_counts, ratio_interval
 DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md")
 PAIRS = (("vgg19", "dynamic_vgg19"), ("compact", "resnet34"))
 COLORS = {"vgg19": "#8a8f98", "dynamic_vgg19": "#2f7ed8", "compact": "#d9822b", "resnet34": "#3a9a6b"}
-
 STUDY_ABLATIONS = {"kernels": "ablation_num_kernels", "blocks": "ablation_blocks"}  # keys in results/study.json
 
 Table = dict  # {"id", "title", "caption", "columns", "rows"}
@@ -208,7 +207,7 @@ def ablation_caption(results: list[dict], study: dict, ablation: str, columns: l
             "1 is an even mix, 0 a single kernel."
         )
     if "study" in columns:
-        sentences.append(f"The study's column is on other data: {study['data']}.")
+        sentences.append(f"The study's column is its validation accuracy on other data: {study['data']}.")
     return " ".join(sentences)
 
 
@@ -300,10 +299,11 @@ def ablations_figure(results: list[dict], path: Path) -> dict | None:
     measured = {name: variants for name in ABLATIONS if (variants := variants_of(records, name))}
     if not measured:
         return None
-    panels = start_panels(len(measured))
+    panels = start_panels([len(variants) for variants in measured.values()])
     for axes, (name, variants) in zip(panels, measured.items(), strict=True):
         plot_variants(axes, variants, COLORS[ABLATIONS[name].model])
-        axes.set(title=f"{name} ({ABLATIONS[name].model})", xlabel=name)
+        axes.set(xlabel=f"{name}\n{ABLATIONS[name].model}")
+        axes.tick_params(axis="x", labelsize=9)
     panels[0].set(ylabel="validation accuracy, %")
     alt = "Dot plots of validation accuracy by variant, one panel each for " + ", ".join(measured)
     caption = (
@@ -350,12 +350,13 @@ def cost_figure(results: list[dict], path: Path) -> dict | None:
 
 def start() -> plt.Axes:
     """Empty axes of a size for the page; a white ground is readable on dark pages, too."""
-    return start_panels(1)[0]
+    return start_panels([1])[0]
 
 
-def start_panels(count: int) -> list[plt.Axes]:
-    """So many axes side by side in the same space."""
-    return list(plt.subplots(1, count, figsize=(8, 3.6), layout="constrained", facecolor="white", squeeze=False)[1][0])
+def start_panels(widths: list[int]) -> list[plt.Axes]:
+    """Axes side by side in the same space, with these widths to each other."""
+    options = {"figsize": (8, 3.6), "layout": "constrained", "facecolor": "white"}
+    return list(plt.subplots(1, len(widths), width_ratios=widths, squeeze=False, **options)[1][0])
 
 
 def finish(axes: plt.Axes, path: Path, alt: str, caption: str) -> dict:

@@ -1,15 +1,38 @@
 """Tables are made from results alone."""
 
+import json
+
 import pytest
+from matplotlib.image import imread
 
-from train.report import accuracy_table, cost_table, fill_markers, markdown, subset_table, task2_table
+from train import report
+from train.report import (
+    ablation_table,
+    ablations_figure,
+    accuracy_table,
+    cost_figure,
+    cost_table,
+    fill_markers,
+    make_tables,
+    markdown,
+    read_results,
+    subset_table,
+    task2_table,
+)
 
-ROW = {"accuracy": 0.5, "precision": 0.4, "recall": 0.5, "f1": 0.45, "ci_low": 0.478, "ci_high": 0.522, "correct": 1000}
+ROW = {"precision": 0.4, "recall": 0.5, "f1": 0.45}
 STUDY = {
+    "kind": "study",
     "data": "other data",
     "task1": {name: {"RGB": [0.3] * 4} for name in ("vgg19", "dynamic_vgg19")},
     "task2": {name: {"RGB": [value] * 4} for name, value in (("compact", 0.4311), ("resnet34", 0.4778))},
+    "ablation_num_kernels": {"3": 0.5632, "4": 0.5644},
 }
+
+
+def row(channels: str, accuracy: float) -> dict:
+    interval = {"ci_low": accuracy - 0.022, "ci_high": accuracy + 0.022}
+    return ROW | interval | {"channels": channels, "accuracy": accuracy, "correct": round(2000 * accuracy)}
 
 
 def evaluation(model: str, subsets: list[str], accuracy: float = 0.5) -> dict:
@@ -22,7 +45,7 @@ def evaluation(model: str, subsets: list[str], accuracy: float = 0.5) -> dict:
         "fill": "aligned",
         "input_size": 32,
         "trained_on": "RGB",
-        "rows": [ROW | {"channels": channels, "accuracy": accuracy} for channels in subsets],
+        "rows": [row(channels, accuracy) for channels in subsets],
     }
 
 
@@ -34,20 +57,47 @@ def results():
     task2 = {"first": evaluation("compact", ["RGB"], 0.45), "second": evaluation("resnet34", ["RGB"], 0.5)}
     return [
         {"kind": "comparison", "first": first, "second": second, "paired": paired},
-        {"kind": "comparison", **task2, "paired": []},
+        {"kind": "comparison", **task2, "paired": [{"channels": "RGB", "only_first": 100, "only_second": 200}]},
     ]
+
+
+def ablation(variant: str, seed: int, accuracy: float, *, name: str = "kernels", **more) -> dict:
+    dynamic = name != "blocks"
+    record = {
+        "kind": "ablation",
+        "ablation": name,
+        "variant": variant,
+        "model": "dynamic_vgg19" if dynamic else "compact",
+        "seed": seed,
+        "settings": {"image_size": "32", "init_from": "vgg19" if dynamic else None},
+        "epochs": 2,
+        "data": "pictures",
+        "images": 23998,
+        "val_accuracy": accuracy,
+        "val_images": 2000,
+    }
+    entropy = {"attention_entropy": {"layers": [0.9] * 16, "mean": 0.9 + seed / 100}} if dynamic else {}
+    return record | entropy | more
+
+
+@pytest.fixture
+def ablations():
+    kernels = [ablation(kernels, seed, 0.4 + seed / 100) for kernels in ("4", "3") for seed in (0, 1, 2)]
+    return [*kernels, ablation("both", 0, 0.3, name="blocks"), ablation("none", 0, 0.25, name="blocks")]
 
 
 def test_subset_rows_show_interval_p_and_the_study(results):
     table = subset_table(results, STUDY, "aligned")
-    assert table["rows"][0] == ["RGB", "50.0 (47.8–52.2)", "60.0 (47.8–52.2)", "0.15", "30.0", "30.0"]
+    assert table["rows"][0] == ["RGB", "50.0 (47.8–52.2)", "60.0 (57.8–62.2)", "0.15", "30.0", "30.0"]
     assert table["rows"][1][-1] == "–"  # the study has no such row here
     assert "n = 2,000" in table["caption"]
     assert "other data" in table["caption"]
 
 
 def test_task2_states_the_ratio_beside_the_studys(results):
-    assert "compact has 90.0 % of ResNet34's accuracy, 90.2 % in the study" in task2_table(results, STUDY)["caption"]
+    caption = task2_table(results, STUDY)["caption"]
+    assert "compact has 90.0 % of ResNet34's accuracy (95 % interval 86.8–93.3, paired bootstrap" in caption
+    assert "), 90.2 % in the study (other data)" in caption
 
 
 def test_accuracy_counts_parameters_and_macs(results):
@@ -74,3 +124,67 @@ def test_costs_are_the_studys():
     figures = {row[0]: row[1:] for row in cost_table()["rows"]}
     assert figures["dynamic_vgg19"] == ["81,885,642", "25,672,863,320"]
     assert figures["compact (as the study counted)"] == ["447,490", "7,319,591,296"]
+
+
+def test_an_ablation_shows_mean_deviation_entropy_and_the_study(ablations):
+    table = ablation_table(ablations, STUDY, "kernels")
+    assert table["id"] == "ablation-kernels"
+    assert table["columns"] == ["kernels", "seeds", "validation accuracy", "attention entropy", "study"]
+    assert table["rows"] == [["3", "3", "41.0 ± 1.0", "0.910", "56.3"], ["4", "3", "41.0 ± 1.0", "0.910", "56.4"]]
+
+
+def test_an_ablation_states_its_conditions(ablations):
+    caption = ablation_table(ablations, STUDY, "kernels")["caption"]
+    for words in (
+        "pictures, val, n = 2,000; 23,998 training pictures, 2 epochs at 32 px, each started from vgg19",
+        "sample standard deviation over seeds (0, 1, 2)",
+        "its validation accuracy on other data: other data",
+    ):
+        assert words in caption
+
+
+def test_networks_without_routers_have_no_entropy_and_one_seed_no_deviation(ablations):
+    table = ablation_table(ablations, STUDY, "blocks")
+    assert table["columns"] == ["blocks", "seeds", "validation accuracy"]
+    assert table["rows"] == [["none", "1", "25.0"], ["both", "1", "30.0"]]  # in the order of the study
+    assert "from scratch" in table["caption"]
+
+
+def test_a_schedule_of_sizes_is_stated_as_it_is(ablations):
+    scheduled = [record | {"settings": record["settings"] | {"image_size": "32:1,48:1"}} for record in ablations]
+    assert "2 epochs (32:1,48:1 px)" in ablation_table(scheduled, STUDY, "kernels")["caption"]
+
+
+def test_ablations_are_read_beside_the_other_results(tmp_path, ablations):
+    (tmp_path / "ablations").mkdir()
+    for path in ("summary.json", "study.json", "ablations/kernels-3-seed0.json"):
+        (tmp_path / path).write_text(json.dumps(STUDY if "study" in path else ablations[3]))
+    assert read_results(tmp_path) == [STUDY, ablations[3]]
+
+
+def test_without_ablations_their_tables_are_empty_and_figures_left_out(tmp_path):
+    tables = {table["id"]: table for table in make_tables([STUDY])}
+    for name in ("kernels", "temperature", "blocks"):
+        assert tables[f"ablation-{name}"]["rows"] == []
+        assert tables[f"ablation-{name}"]["caption"] == "not measured yet"
+    assert ablations_figure([STUDY], tmp_path / "a.png") is None
+    assert cost_figure([STUDY], tmp_path / "b.png") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_figures_are_drawn_on_white_and_described(results, ablations, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    for draw, words in ((ablations_figure, "kernels, blocks"), (cost_figure, "vgg19, dynamic_vgg19, compact")):
+        entry = draw(results + ablations, tmp_path / "figures" / "x.png")
+        assert entry["path"] == "figures/x.png" and words in entry["alt"] and entry["caption"].endswith(".")
+        picture = imread(tmp_path / entry["path"])
+        assert picture.shape[1] == 960 and (picture[0] == 1).all()  # readable on dark pages, too
+
+
+def test_costs_are_drawn_with_each_networks_interval_and_name(results, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(report, "finish", lambda axes, *_: drawn.append(axes))
+    cost_figure(results, tmp_path / "x.png")
+    (axes,) = drawn
+    assert axes.get_xscale() == "log" and len(axes.containers) == 4
+    assert {text.get_text() for text in axes.texts} == {f"{name}, 32 px" for name in report.COLORS}
