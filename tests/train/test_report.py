@@ -5,19 +5,21 @@ import json
 import pytest
 from matplotlib.image import imread
 
-from train import report
-from train.report import (
+from train import figures
+from train.figures import ablations_figure, cost_figure, curves_figure, subset_figure
+from train.findings import RGB_PAIR, SAMPLED_PAIR, read_results
+from train.report import fill_markers, make_tables, markdown
+from train.tables import (
     ablation_table,
-    ablations_figure,
     accuracy_table,
-    cost_figure,
+    adaptive_table,
+    bands_table,
     cost_table,
-    fill_markers,
-    make_tables,
-    markdown,
-    read_results,
+    memory_table,
+    speed_table,
     subset_table,
     task2_table,
+    training_line,
 )
 
 ROW = {"precision": 0.4, "recall": 0.5, "f1": 0.45}
@@ -35,16 +37,17 @@ def row(channels: str, accuracy: float) -> dict:
     return ROW | interval | {"channels": channels, "accuracy": accuracy, "correct": round(2000 * accuracy)}
 
 
-def evaluation(model: str, subsets: list[str], accuracy: float = 0.5) -> dict:
+def evaluation(model: str, subsets: list[str], accuracy: float = 0.5, *, checkpoint: str | None = None) -> dict:
     return {
         "kind": "evaluation",
         "model": model,
+        "checkpoint": checkpoint or model,
         "split": "test",
         "data": "pictures",
         "n": 2000,
         "fill": "aligned",
         "input_size": 32,
-        "trained_on": "RGB",
+        "trained_on": "RGB" if (checkpoint or "").endswith("-rgb") else "sample",
         "rows": [row(channels, accuracy) for channels in subsets],
     }
 
@@ -53,10 +56,21 @@ def evaluation(model: str, subsets: list[str], accuracy: float = 0.5) -> dict:
 def results():
     subsets = ["RGB", "RG", "RB", "GB", "R", "G", "B"]
     paired = [{"channels": channels, "only_first": 3, "only_second": 9, "p_value": 0.146} for channels in subsets]
-    first, second = evaluation("vgg19", subsets), evaluation("dynamic_vgg19", subsets, 0.6)
+    pairs = [
+        {
+            "kind": "comparison",
+            "first": evaluation("vgg19", subsets, checkpoint=f"runs/vgg19{suffix}"),
+            "second": evaluation("dynamic_vgg19", subsets, 0.6, checkpoint=f"runs/dynamic_vgg19{suffix}"),
+            "paired": paired,
+        }
+        for suffix in ("-rgb", "")
+    ]
+    adaptive = evaluation("adaptive_vgg19", subsets, 0.55) | {"fill": None}
+    adaptive["rows"][4] = row("R", 0.5)
+    pairs.append({"kind": "comparison", "first": pairs[1]["first"], "second": adaptive, "paired": paired})
     task2 = {"first": evaluation("compact", ["RGB"], 0.45), "second": evaluation("resnet34", ["RGB"], 0.5)}
     return [
-        {"kind": "comparison", "first": first, "second": second, "paired": paired},
+        *pairs,
         {"kind": "comparison", **task2, "paired": [{"channels": "RGB", "only_first": 100, "only_second": 200}]},
     ]
 
@@ -87,11 +101,91 @@ def ablations():
 
 
 def test_subset_rows_show_interval_p_and_the_study(results):
-    table = subset_table(results, STUDY, "aligned")
+    table = subset_table(results, STUDY, RGB_PAIR, "aligned")
     assert table["rows"][0] == ["RGB", "50.0 (47.8–52.2)", "60.0 (57.8–62.2)", "0.15", "30.0", "30.0"]
     assert table["rows"][1][-1] == "–"  # the study has no such row here
     assert "n = 2,000" in table["caption"]
     assert "other data" in table["caption"]
+
+
+def test_the_pair_of_random_channels_stands_without_the_study(results):
+    table = subset_table(results, STUDY, SAMPLED_PAIR, "aligned")
+    assert table["id"] == "sampled-aligned"
+    assert table["rows"][0] == ["RGB", "50.0 (47.8–52.2)", "60.0 (57.8–62.2)", "0.15"]
+    assert "Trained on random subsets" in table["caption"] and "study" not in table["caption"]
+
+
+def test_the_adaptive_table_shows_every_measured_rival_and_the_worst_channel(results):
+    table = adaptive_table(results)
+    assert table["columns"] == ["input", "adaptive_vgg19", "vgg19 (p)"]
+    assert table["rows"][0] == ["RGB", "55.0 (52.8–57.2)", "50.0 (0.15)"]
+    assert "The worst single channel (R) keeps 90.9 % of RGB's accuracy" in table["caption"]
+
+
+def test_the_bands_table_has_a_dash_where_others_cannot_answer():
+    bands = {
+        "kind": "bands",
+        "data": "pictures",
+        "split": "test",
+        "n": 2000,
+        "adaptive": [row("6 pseudo-bands", 0.5), row("R dead", 0.4)],
+        "others": {"vgg19": [row("R dead", 0.3) | {"p_value": 0.001}]},
+        "largest_difference_between_orders": 2e-6,
+    }
+    table = bands_table([bands])
+    assert table["rows"] == [
+        ["6 pseudo-bands", "50.0 (47.8–52.2)", "–"],
+        ["R dead", "40.0 (37.8–42.2)", "30.0 (0.001)"],
+    ]
+    assert "2e-06" in table["caption"]
+
+
+@pytest.fixture
+def speed():
+    times = {"low_ms": 90.0, "median_ms": 100.0, "high_ms": 110.0, "n": 7}
+    row = {
+        "mode": "training",
+        "batch": 32,
+        "size": 64,
+        "precision": "fp32",
+        "over_plain": 1.5,
+        "grouped_over_ours": 2.0,
+    }
+    row |= {"vgg19": times, "dynamic_vgg19": times | {"median_ms": 150.0}, "grouped": times | {"median_ms": 300.0}}
+    return {
+        "kind": "speed",
+        "device": "a processor",
+        "threads": 2,
+        "torch": "2.14",
+        "rows": [row, row | {"size": 32}],
+        "read_kernels": times,
+        "grouped_default_allocator": times | {"median_ms": 450.0},
+        "peak_memory_mib": {"vgg19": {"32": 800.0, "64": 1400.0}, "dynamic_vgg19": {"32": 1700.0, "64": 2200.0}},
+    }
+
+
+def test_speed_shows_times_ratios_and_the_default_allocator(speed):
+    table = speed_table([speed], sizes=(64,))
+    shown = ["100 (90–110)", "150 (90–110)", "300 (90–110)", "1.50", "2.00"]
+    assert table["rows"] == [["training, batch 32", "64 px", "fp32", *shown]]
+    assert len(speed_table([speed])["rows"]) == 2
+    assert "takes 3.0 times as long as ours" in table["caption"]
+
+
+def test_memory_states_what_parameters_take(speed):
+    assert memory_table([speed])["rows"] == [
+        ["vgg19", "800", "1,400", "244"],
+        ["dynamic_vgg19", "1,700", "2,200", "937"],
+    ]
+
+
+def test_epochs_add_up_over_the_runs_a_checkpoint_came_from():
+    def record(epochs, start=None, channels="RGB"):
+        return {"epochs": epochs, "settings": {"init_from": start}, "channels": channels}
+
+    trainings = {"base": record(7), "large": record(5, "base")}
+    assert training_line(record(2, "large", "sample"), trainings) == "7 + 5 + 2 epochs, from large, random channels"
+    assert training_line(record(10), trainings) == "10 epochs"
 
 
 def test_task2_states_the_ratio_beside_the_studys(results):
@@ -103,12 +197,12 @@ def test_task2_states_the_ratio_beside_the_studys(results):
 def test_accuracy_counts_parameters_and_macs(results):
     rows = {row[0]: row for row in accuracy_table(results)["rows"]}
     assert rows["dynamic_vgg19"][3] == "81.89 M"
-    assert set(rows) == {"vgg19", "dynamic_vgg19", "compact", "resnet34"}
+    assert list(rows) == ["vgg19", "dynamic_vgg19", "adaptive_vgg19", "compact", "resnet34"]
 
 
 def test_missing_results_make_empty_tables_not_invented_ones():
-    assert subset_table([], STUDY, "aligned")["rows"] == []
-    assert accuracy_table([])["rows"] == []
+    for table in make_tables([STUDY]):
+        assert table["id"] == "costs" or (table["rows"] == [] and table["caption"] == "not measured yet")
 
 
 def test_markers_are_filled_and_stay():
@@ -173,8 +267,23 @@ def test_without_ablations_their_tables_are_empty_and_figures_left_out(tmp_path)
 
 
 def test_figures_are_drawn_on_white_and_described(results, ablations, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "ROOT", tmp_path)
-    for draw, words in ((ablations_figure, "kernels, blocks"), (cost_figure, "vgg19, dynamic_vgg19, compact")):
+    monkeypatch.setattr(figures, "ROOT", tmp_path)
+    training = {
+        "kind": "training",
+        "checkpoint": "vgg19",
+        "model": "vgg19",
+        "epochs": 1,
+        "settings": {},
+        "channels": "RGB",
+    }
+    results.append(training | {"rows": [{"epoch": 1, "val_accuracy": 0.3}]})
+    figures_and_words = {
+        ablations_figure: "kernels, blocks",
+        cost_figure: "vgg19, dynamic_vgg19, adaptive_vgg19, compact",
+        subset_figure: "by channel subset",
+        curves_figure: "by epoch",
+    }
+    for draw, words in figures_and_words.items():
         entry = draw(results + ablations, tmp_path / "figures" / "x.png")
         assert entry["path"] == "figures/x.png" and words in entry["alt"] and entry["caption"].endswith(".")
         picture = imread(tmp_path / entry["path"])
@@ -183,8 +292,8 @@ def test_figures_are_drawn_on_white_and_described(results, ablations, tmp_path, 
 
 def test_costs_are_drawn_with_each_networks_interval_and_name(results, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(report, "finish", lambda axes, *_: drawn.append(axes))
+    monkeypatch.setattr(figures, "finish", lambda axes, *_: drawn.append(axes))
     cost_figure(results, tmp_path / "x.png")
     (axes,) = drawn
-    assert axes.get_xscale() == "log" and len(axes.containers) == 4
-    assert {text.get_text() for text in axes.texts} == {f"{name}, 32 px" for name in report.COLORS}
+    assert axes.get_xscale() == "log" and len(axes.containers) == 5
+    assert {text.get_text() for text in axes.texts} == {f"{name}, 32 px" for name in figures.COLORS}

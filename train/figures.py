@@ -1,0 +1,169 @@
+"""Figures made from results, readable on light and dark pages. Each returns its entry in the app's summary."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from models import MODELS, SUBSETS
+from models.costs import cost_of
+from train import ROOT
+from train.ablate import ABLATIONS, Variant, variants_of
+from train.findings import (
+    ADAPTIVE,
+    RGB_PAIR,
+    SAMPLED_PAIR,
+    bundled_evaluations,
+    comparison,
+    data_line,
+    of_kind,
+    rgb_row,
+)
+
+COLORS = {
+    "vgg19": "#8a8f98",
+    "dynamic_vgg19": "#2f7ed8",
+    "adaptive_vgg19": "#8a5cc2",
+    "compact": "#d9822b",
+    "resnet34": "#3a9a6b",
+}
+
+
+def subset_figure(results: list[dict], path: Path) -> dict | None:
+    """Accuracy by channel subset with error bars: VGG19 of each kind, trained on RGB and on random channels."""
+    rgb, sampled = comparison(results, RGB_PAIR), comparison(results, SAMPLED_PAIR)
+    adaptive = comparison(results, (SAMPLED_PAIR[0], ADAPTIVE))
+    shown = [(found[side], found is rgb) for found in (rgb, sampled) if found for side in ("first", "second")]
+    shown += [(adaptive["second"], False)] if adaptive else []
+    if not shown:
+        return None
+    axes = start()
+    width = 0.8 / len(shown)
+    for number, (evaluation, only_rgb) in enumerate(shown):
+        rows = {row["channels"]: row for row in evaluation["rows"]}
+        values = [100 * rows[channels]["accuracy"] for channels in SUBSETS]
+        errors = [
+            [100 * (rows[c]["accuracy"] - rows[c]["ci_low"]) for c in SUBSETS],
+            [100 * (rows[c]["ci_high"] - rows[c]["accuracy"]) for c in SUBSETS],
+        ]
+        name = evaluation["model"]
+        positions = [index + width * (number - (len(shown) - 1) / 2) for index in range(len(SUBSETS))]
+        axes.bar(
+            positions, values, 0.9 * width, yerr=errors, capsize=2, color=COLORS[name], ecolor="#444",
+            label=f"{name}, {'trained on RGB' if only_rgb else 'random channels'}",
+            alpha=0.45 if only_rgb else 1.0, hatch="//" if only_rgb else None,
+        )  # fmt: skip
+    axes.set_xticks(range(len(SUBSETS)), SUBSETS)
+    axes.set(ylabel="test accuracy, %", xlabel="channels the network sees")
+    axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # room for the legend
+    alt = "Bar chart of test accuracy by channel subset with 95 % intervals, for VGG19 trained in each way"
+    return finish(axes, path, alt, f"Test accuracy by channel subset, 95 % intervals; {data_line(shown[0][0])}.")
+
+
+def curves_figure(results: list[dict], path: Path) -> dict | None:
+    """Validation accuracy by epoch of every training record."""
+    trainings = of_kind(results, "training")
+    known = {record["checkpoint"]: record for record in trainings}
+    if not trainings:
+        return None
+    axes = start()
+    for record in sorted(trainings, key=lambda record: list(MODELS).index(record["model"])):
+        rows, source = record["rows"], record["settings"].get("init_from")
+        before = epochs_until(source, known)  # a run that started from another goes on where that one ended
+        epochs, values = [before + row["epoch"] for row in rows], [100 * row["val_accuracy"] for row in rows]
+        sampled = record["channels"] == "sample"
+        label = record["checkpoint"] + (f" (from {source})" if source else "")
+        axes.plot(epochs, values, marker="o" if sampled else ".", label=label, color=COLORS[record["model"]])
+    axes.set(xlabel="epoch", ylabel="validation accuracy, %")
+    axes.grid(alpha=0.3)
+    axes.set_xlim(right=axes.get_xlim()[1] * 1.5)  # room for the legend
+    alt = "Line chart of validation accuracy by epoch for every training run"
+    return finish(axes, path, alt, "Validation accuracy by epoch, at each epoch's own image size.")
+
+
+def epochs_until(source: str | None, known: dict[str, dict]) -> int:
+    """Epochs that a checkpoint and those it started from have had."""
+    if source not in known:
+        return 0
+    return known[source]["epochs"] + epochs_until(known[source]["settings"].get("init_from"), known)
+
+
+def ablations_figure(results: list[dict], path: Path) -> dict | None:
+    """Validation accuracy of every ablation run, one panel per ablation, with the mean of each variant."""
+    records = of_kind(results, "ablation")
+    measured = {name: variants for name in ABLATIONS if (variants := variants_of(records, name))}
+    if not measured:
+        return None
+    panels = start_panels([len(variants) for variants in measured.values()])
+    for axes, (name, variants) in zip(panels, measured.items(), strict=True):
+        plot_variants(axes, variants, COLORS[ABLATIONS[name].model])
+        axes.set(xlabel=f"{name}\n{ABLATIONS[name].model}")
+        axes.tick_params(axis="x", labelsize=9)
+    panels[0].set(ylabel="validation accuracy, %")
+    alt = "Dot plots of validation accuracy by variant, one panel each for " + ", ".join(measured)
+    caption = (
+        "Ablations: validation accuracy after the last epoch; a dot is a seed, a bar the mean of a variant. "
+        "Each panel has its own scale, network and training."
+    )
+    return finish(panels[0], path, alt, caption)
+
+
+def plot_variants(axes: plt.Axes, variants: list[Variant], color: str) -> None:
+    """A dot for each seed, side by side, and a bar for the mean."""
+    for index, variant in enumerate(variants):
+        values = [100 * value for value in variant.accuracies.values()]
+        positions = [index + 0.12 * (number - (len(values) - 1) / 2) for number in range(len(values))]
+        axes.scatter(positions, values, color=color, alpha=0.7, zorder=2)
+        axes.hlines(100 * variant.mean, index - 0.3, index + 0.3, color="#222", zorder=3)
+    axes.set_xticks(range(len(variants)), [variant.name for variant in variants])
+    axes.set_xlim(-0.6, len(variants) - 0.4)
+    axes.grid(axis="y", alpha=0.3)
+
+
+def cost_figure(results: list[dict], path: Path) -> dict | None:
+    """Test accuracy of the bundled networks against their multiply-accumulates."""
+    evaluations = bundled_evaluations(results)
+    if not evaluations:
+        return None
+    axes = start()
+    for evaluation in evaluations:
+        name, size, row = evaluation["model"], evaluation["input_size"], rgb_row(evaluation)
+        macs, low, value, high = cost_of(name, size).macs, *(100 * row[k] for k in ("ci_low", "accuracy", "ci_high"))
+        axes.errorbar(macs, value, yerr=[[value - low], [high - value]], fmt="o", capsize=3, color=COLORS[name])
+        axes.annotate(f"{name}, {size} px", (macs, high), (0, 5), textcoords="offset points", ha="center")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 5, 7)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda macs, _: f"{macs / 1e6:,.0f} M"))
+    axes.xaxis.set_minor_formatter("")
+    axes.margins(x=0.2, y=0.2)
+    axes.set(xlabel="multiply-accumulates per picture (logarithmic)", ylabel="test accuracy, %")
+    axes.grid(alpha=0.3)
+    alt = "Test accuracy against multiply-accumulates of " + ", ".join(e["model"] for e in evaluations)
+    caption = f"Test accuracy on RGB against cost, 95 % intervals; bundled weights, {data_line(evaluations[0])}."
+    return finish(axes, path, alt, caption)
+
+
+def start() -> plt.Axes:
+    """Empty axes of a size for the page; a white ground is readable on dark pages, too."""
+    return start_panels([1])[0]
+
+
+def start_panels(widths: list[int]) -> list[plt.Axes]:
+    """Axes side by side in the same space, with these widths to each other."""
+    options = {"figsize": (8, 3.6), "layout": "constrained", "facecolor": "white"}
+    return list(plt.subplots(1, len(widths), width_ratios=widths, squeeze=False, **options)[1][0])
+
+
+def finish(axes: plt.Axes, path: Path, alt: str, caption: str) -> dict:
+    """Save the figure and return its entry in the summary."""
+    for panel in axes.figure.axes:
+        panel.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    axes.figure.savefig(path, dpi=120, metadata={"Software": None})
+    plt.close(axes.figure)
+    return {"path": path.relative_to(ROOT).as_posix(), "alt": alt, "caption": caption}

@@ -1,0 +1,64 @@
+"""Finding measurements in ``results/*.json`` and writing their numbers as text."""
+
+import json
+from pathlib import Path
+
+from models import MODELS
+from models.model_card import percent
+from train import RESULTS
+
+RGB_PAIR = ("vgg19-rgb", "dynamic_vgg19-rgb")  # checkpoints trained on RGB alone: the study's protocol
+SAMPLED_PAIR = ("vgg19", "dynamic_vgg19")  # the bundled ones, trained on random subsets
+TASK2_PAIR = ("compact", "resnet34")
+ADAPTIVE = "adaptive_vgg19"
+
+
+def read_results(folder: Path = RESULTS) -> list[dict]:
+    """Every result in ``results/`` and ``results/ablations/`` except the summary made here, by name."""
+    paths = sorted(path for path in folder.glob("*.json") if path.name != "summary.json")
+    paths += sorted((folder / "ablations").glob("*.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def comparison(results: list[dict], pair: tuple[str, str], fill: str = "aligned") -> dict | None:
+    """The comparison of two checkpoints on the test split with this fill, if it was made."""
+    for result in results:
+        if result["kind"] != "comparison" or result["first"]["split"] != "test":
+            continue
+        if (checkpoint_of(result["first"]), checkpoint_of(result["second"])) == pair and result["first"][
+            "fill"
+        ] == fill:
+            return result
+    return None
+
+
+def checkpoint_of(evaluation: dict) -> str:
+    """The name of the evaluated checkpoint, without its folder."""
+    return Path(evaluation["checkpoint"]).name
+
+
+def bundled_evaluations(results: list[dict]) -> list[dict]:
+    """A test evaluation of every bundled network that has one, in the order of ``MODELS``."""
+    found = {}
+    for result in of_kind(results, "comparison"):
+        for evaluation in (result["first"], result["second"]):
+            if evaluation["split"] == "test" and evaluation["fill"] in ("aligned", None):
+                found.setdefault(checkpoint_of(evaluation), evaluation)
+    return [found[name] for name in MODELS if name in found]
+
+
+def of_kind(results: list[dict], kind: str) -> list[dict]:
+    return [result for result in results if result["kind"] == kind]
+
+
+def rgb_row(evaluation: dict) -> dict:
+    return next(row for row in evaluation["rows"] if row["channels"] == "RGB")
+
+
+def with_interval(row: dict) -> str:
+    """``43.7 (41.5–45.9)``: accuracy and its 95 % Wilson interval, in %."""
+    return f"{percent(row['accuracy'])} ({percent(row['ci_low'])}–{percent(row['ci_high'])})"
+
+
+def data_line(evaluation: dict) -> str:
+    return f"{evaluation['data']}, {evaluation['split']}, n = {evaluation['n']:,}"

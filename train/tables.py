@@ -1,0 +1,297 @@
+"""Tables made from results: each is ``{"id", "title", "caption", "columns", "rows"}``.
+
+Nothing is measured here. The study's own figures stand beside ours and are marked as on other data.
+"""
+
+from models import SUBSETS
+from models.costs import cost_of, cost_tables
+from models.model_card import percent
+from train.ablate import ABLATIONS, variants_of
+from train.bootstrap import paired_counts, ratio_interval
+from train.findings import (
+    ADAPTIVE,
+    RGB_PAIR,
+    SAMPLED_PAIR,
+    TASK2_PAIR,
+    bundled_evaluations,
+    comparison,
+    data_line,
+    of_kind,
+    rgb_row,
+    with_interval,
+)
+
+STUDY_ABLATIONS = {"kernels": "ablation_num_kernels", "blocks": "ablation_blocks"}  # keys in results/study.json
+NOT_YET = "not measured yet"
+MORE_MIB_PER_PARAMETER = 3 * 4 / 2**20  # a weight, its gradient and its momentum in fp32
+
+Table = dict
+
+
+def accuracy_table(results: list[dict]) -> Table:
+    """Test accuracy on RGB of the bundled weights, with size, cost and training."""
+    trainings = {record["checkpoint"]: record for record in of_kind(results, "training")}
+    rows, caption = [], NOT_YET
+    for evaluation in bundled_evaluations(results):
+        name, size = evaluation["model"], evaluation["input_size"]
+        cost = cost_of(name, size)
+        training = trainings.get(name)
+        rows.append(
+            [
+                name,
+                f"{size} px",
+                with_interval(rgb_row(evaluation)),
+                f"{cost.parameters / 1e6:.2f} M",
+                f"{cost.macs / 1e6:,.0f} M",
+                training_line(training, trainings) if training else "?",
+            ]
+        )
+        caption = (
+            f"Bundled 8-bit weights; {data_line(evaluation)}; accuracy in % with 95 % Wilson interval; "
+            "one seed each; chance is 2 %. Multiply-accumulates per picture at that input size."
+        )
+    columns = ["model", "input", "accuracy", "parameters", "multiply-accumulates", "training"]
+    return {"id": "accuracy", "title": "Test accuracy", "caption": caption, "columns": columns, "rows": rows}
+
+
+def training_line(training: dict, trainings: dict[str, dict]) -> str:
+    """``10 epochs``, or ``7 + 2 epochs, from vgg19-base`` for weights that started from others, and their channels."""
+    start = training["settings"].get("init_from")
+    counts = [training["epochs"]]
+    source = start
+    while source in trainings:
+        counts.insert(0, trainings[source]["epochs"])
+        source = trainings[source]["settings"].get("init_from")
+    line = " + ".join(map(str, counts)) + " epochs" + (f", from {start}" if start else "")
+    return line + (", random channels" if training["channels"] == "sample" else "")
+
+
+def subset_table(results: list[dict], study: dict, pair: tuple[str, str], fill: str) -> Table:
+    """Task 1: both VGG19 on every channel subset, the paired test, and the study's figures beside its protocol."""
+    compared = comparison(results, pair, fill)
+    theirs = study["task1"] if pair == RGB_PAIR else {}
+    rows, caption = [], NOT_YET
+    if compared:
+        first, second = ({row["channels"]: row for row in compared[side]["rows"]} for side in ("first", "second"))
+        paired = {row["channels"]: row for row in compared["paired"]}
+        for channels in [channels for channels in SUBSETS if channels in first]:
+            quoted = [figures.get(channels) for figures in theirs.values()]
+            rows.append(
+                [
+                    channels,
+                    with_interval(first[channels]),
+                    with_interval(second[channels]),
+                    f"{paired[channels]['p_value']:.2g}",
+                    *[percent(values[0]) if values else "–" for values in quoted],
+                ]
+            )
+        trained = compared["first"]["trained_on"]
+        caption = (
+            f"Trained on {'random subsets' if trained == 'sample' else trained}, missing channels filled ({fill}); "
+            f"{data_line(compared['first'])}; accuracy in % with 95 % Wilson interval; p is McNemar's exact test, "
+            f"plain against dynamic, not corrected for {len(rows)} tests."
+        )
+        if theirs:
+            caption += f" The study's columns are on other data: {study['data']}; it does not say which fill it used."
+    columns = ["input", "vgg19", "dynamic_vgg19", "p", *[f"study: {name}" for name in theirs]]
+    kind = "subsets" if pair == RGB_PAIR else "sampled"
+    way = "trained on RGB" if pair == RGB_PAIR else "random channels in training"
+    title = f"Task 1: channel subsets, {way}, fill {fill}"
+    return {"id": f"{kind}-{fill}", "title": title, "caption": caption, "columns": columns, "rows": rows}
+
+
+def adaptive_table(results: list[dict]) -> Table:
+    """The network for any channels beside both VGG19, trained on RGB and on random channels."""
+    names = (*RGB_PAIR, *SAMPLED_PAIR)
+    compared = {name: found for name in names if (found := comparison(results, (name, ADAPTIVE)))}
+    rows, caption = [], NOT_YET
+    if compared:
+        ours = next(iter(compared.values()))["second"]
+        for row in ours["rows"]:
+            channels, cells = row["channels"], []
+            for found in compared.values():
+                theirs = next(item for item in found["first"]["rows"] if item["channels"] == channels)
+                test = next(item for item in found["paired"] if item["channels"] == channels)
+                cells.append(f"{percent(theirs['accuracy'])} ({test['p_value']:.2g})")
+            rows.append([channels, with_interval(row), *cells])
+        accuracies = {row["channels"]: row["accuracy"] for row in ours["rows"]}
+        worst = min((channels for channels in accuracies if len(channels) == 1), key=accuracies.get)
+        caption = (
+            f"{data_line(ours)}; accuracy in % with 95 % Wilson interval; in brackets the p-value of McNemar's exact "
+            f"test against adaptive_vgg19, not corrected for {len(rows) * len(compared)} tests. The others' missing "
+            "channels are filled (aligned); -rgb was trained on RGB alone, the rest on random channels, all from the "
+            f"same VGG19. The worst single channel ({worst}) keeps "
+            f"{percent(accuracies[worst] / accuracies['RGB'])} % of RGB's accuracy in adaptive_vgg19."
+        )
+    columns = ["input", ADAPTIVE, *[f"{name} (p)" for name in compared or names]]
+    title = "Any channels: adaptive VGG19 against filling"
+    return {"id": "adaptive", "title": title, "caption": caption, "columns": columns, "rows": rows}
+
+
+def bands_table(results: list[dict]) -> Table:
+    """Channels that a three-channel network never met."""
+    found = of_kind(results, "bands")
+    rows, columns, caption = [], ["input", ADAPTIVE], NOT_YET
+    if found:
+        bands = found[0]
+        columns += [f"{name} (p)" for name in bands["others"]]
+        others = {name: {row["channels"]: row for row in theirs} for name, theirs in bands["others"].items()}
+        for row in bands["adaptive"]:
+            cells = [theirs.get(row["channels"]) for theirs in others.values()]
+            shown = [f"{percent(cell['accuracy'])} ({cell['p_value']:.2g})" if cell else "–" for cell in cells]
+            rows.append([row["channels"], with_interval(row), *shown])
+        caption = (
+            f"{data_line(bands)}; accuracy in % with 95 % Wilson interval. Pseudo-bands: random mixtures of R, G and "
+            "B, other ones for every batch, with their mixed wavelengths or with none (unknown). Dead: the channel is "
+            "zero and nobody says so; p is McNemar's exact test against adaptive_vgg19. The largest difference of a logit "
+            f"between the six orders of R, G and B is {bands['largest_difference_between_orders']:.1g}."
+        )
+    title = "Any channels: other counts, orders and a dead sensor"
+    return {"id": "bands", "title": title, "caption": caption, "columns": columns, "rows": rows}
+
+
+def speed_table(results: list[dict], sizes: tuple[int, ...] | None = None) -> Table:
+    """Dynamic over plain VGG19 in time, and the usual grouped form beside it; ``sizes`` in pixels, all by default."""
+    found = of_kind(results, "speed")
+    rows, caption = [], NOT_YET
+    if found:
+        speed = found[0]
+        chosen = [row for row in speed["rows"] if sizes is None or row["size"] in sizes]
+        for row in chosen:
+            times = [milliseconds(row[name]) for name in ("vgg19", "dynamic_vgg19", "grouped")]
+            ratios = [f"{row[key]:.2f}" for key in ("over_plain", "grouped_over_ours")]
+            rows.append(
+                [f"{row['mode']}, batch {row['batch']}", f"{row['size']} px", row["precision"], *times, *ratios]
+            )
+        training = next(r for r in speed["rows"] if (r["mode"], r["size"], r["precision"]) == ("training", 64, "fp32"))
+        slowest = speed["grouped_default_allocator"]["median_ms"] / training["dynamic_vgg19"]["median_ms"]
+        caption = (
+            f"Milliseconds, median (quartiles), n = {chosen[0]['vgg19']['n']}, all three in turn in one run; "
+            f"{speed['device']}, {speed['threads']} threads, PyTorch {speed['torch']}. Grouped: one kernel per sample "
+            "and one convolution with the batch as groups, as it is usually written, with the same allocator setting; "
+            f"with the default one a training step (64 px, fp32) takes {slowest:.1f} times as long as ours. "
+            f"Reading the fp32 kernels of dynamic_vgg19 once takes {speed['read_kernels']['median_ms']:.0f} ms here."
+        )
+    columns = ["run", "input", "precision", "vgg19", "dynamic_vgg19", "grouped", "dynamic / plain", "grouped / ours"]
+    kind = "speed" if sizes else "speed-all"
+    return {"id": kind, "title": "What dynamic convolution costs", "caption": caption, "columns": columns, "rows": rows}
+
+
+def milliseconds(times: dict) -> str:
+    digits = 1 if times["median_ms"] < 100 else 0
+    return f"{times['median_ms']:.{digits}f} ({times['low_ms']:.{digits}f}–{times['high_ms']:.{digits}f})"
+
+
+def memory_table(results: list[dict]) -> Table:
+    """Peak memory of a training step, and how much of it is parameters, gradients and momentum."""
+    found = of_kind(results, "speed")
+    rows, caption = [], NOT_YET
+    if found:
+        for name, peaks in found[0]["peak_memory_mib"].items():
+            parameters = cost_of("vgg19" if name == "vgg19" else "dynamic_vgg19", 64).parameters
+            rows.append(
+                [name, *[f"{peaks[b]:,.0f}" for b in ("32", "64")], f"{parameters * MORE_MIB_PER_PARAMETER:,.0f}"]
+            )
+        caption = "MiB that three training steps at 64 px, fp32, add to a fresh process (SGD with momentum)."
+    columns = ["network", "batch 32", "batch 64", "of it weights, gradients, momentum"]
+    return {"id": "memory", "title": "Peak memory of training", "caption": caption, "columns": columns, "rows": rows}
+
+
+def task2_table(results: list[dict], study: dict) -> Table:
+    """Task 2: the compact network beside ResNet34."""
+    compared = comparison(results, TASK2_PAIR)
+    rows, caption = [], NOT_YET
+    if compared:
+        for side in ("first", "second"):
+            evaluation = compared[side]
+            row = rgb_row(evaluation)
+            theirs = study["task2"][evaluation["model"]]["RGB"]
+            rows.append(
+                [
+                    evaluation["model"],
+                    with_interval(row),
+                    *[percent(row[key]) for key in ("precision", "recall", "f1")],
+                    percent(theirs[0]),
+                ]
+            )
+        caption = (
+            f"{data_line(compared['first'])}; in %, accuracy with 95 % Wilson interval. compact has "
+            f"{ratio_line(compared)}, {percent(study_ratio(study))} % in the study (other data)."
+        )
+    columns = ["model", "accuracy", "precision", "recall", "F1", "study: accuracy"]
+    title = "Task 2: compact against ResNet34"
+    return {"id": "task2", "title": title, "caption": caption, "columns": columns, "rows": rows}
+
+
+def ratio_line(compared: dict) -> str:
+    """``83.6 % of ResNet34's accuracy (…)``: the ratio with its paired bootstrap interval."""
+    counts = paired_counts(compared)
+    low, high = ratio_interval(counts)
+    interval = f"95 % interval {percent(low)}–{percent(high)}, paired bootstrap over the test pictures"
+    return f"{percent(counts.ratio)} % of ResNet34's accuracy ({interval})"
+
+
+def study_ratio(study: dict) -> float:
+    return study["task2"]["compact"]["RGB"][0] / study["task2"]["resnet34"]["RGB"][0]
+
+
+def ablation_table(results: list[dict], study: dict, ablation: str) -> Table:
+    """Validation accuracy of each variant over seeds, the evenness of its routers, and the study's figure."""
+    variants = variants_of(of_kind(results, "ablation"), ablation)
+    columns = {
+        ablation: lambda variant: variant.name,
+        "seeds": lambda variant: str(len(variant.accuracies)),
+        "validation accuracy": str,
+    }
+    if any(variant.entropy is not None for variant in variants):
+        columns["attention entropy"] = lambda variant: "–" if variant.entropy is None else f"{variant.entropy:.3f}"
+    if theirs := study.get(STUDY_ABLATIONS.get(ablation), {}):
+        columns["study"] = lambda variant: percent(theirs[variant.name]) if variant.name in theirs else "–"
+    rows = [[value(variant) for value in columns.values()] for variant in variants]
+    title = f"Ablation: {ABLATIONS[ablation].title}"
+    caption = ablation_caption(results, study, ablation, list(columns)) if rows else NOT_YET
+    return {"id": f"ablation-{ablation}", "title": title, "caption": caption, "columns": list(columns), "rows": rows}
+
+
+def ablation_caption(results: list[dict], study: dict, ablation: str, columns: list[str]) -> str:
+    """Under which conditions the runs of an ablation, equal in all but variant and seed, were made."""
+    records = [record for record in of_kind(results, "ablation") if record["ablation"] == ablation]
+    about, settings = records[0], records[0]["settings"]
+    seeds = sorted({record["seed"] for record in records})
+    sentences = [
+        f"{about['model']}, {ABLATIONS[ablation].title}; {about['data']}, val, n = {about['val_images']:,}; "
+        f"{about['images']:,} training pictures, {epochs_line(about)}, {start_line(settings)}; accuracy after the last "
+        f"epoch in %, mean ± sample standard deviation over seeds ({', '.join(map(str, seeds))})."
+    ]
+    if "attention entropy" in columns:
+        sentences.append(
+            "Attention entropy: of the kernel weights over ln K, mean over validation pictures, layers and seeds; "
+            "1 is an even mix, 0 a single kernel."
+        )
+    if "study" in columns:
+        sentences.append(f"The study's column is its validation accuracy on other data: {study['data']}.")
+    return " ".join(sentences)
+
+
+def epochs_line(record: dict) -> str:
+    """``5 epochs at 32 px``, or with a schedule of sizes ``5 epochs (32:4,48:1 px)``."""
+    epochs, size = record["epochs"], record["settings"]["image_size"]
+    count = f"{epochs} epoch" + ("s" if epochs > 1 else "")
+    return f"{count} ({size} px)" if ":" in size else f"{count} at {size} px"
+
+
+def start_line(settings: dict) -> str:
+    return f"each started from {settings['init_from']}" if settings["init_from"] else "from scratch"
+
+
+def cost_table() -> Table:
+    """Both cost tables of the study, counted from the modules."""
+    tables = cost_tables()
+    rows = [
+        [name, f"{cost.parameters:,}", f"{cost.macs:,}"] for costs in tables.values() for name, cost in costs.items()
+    ]
+    caption = (
+        "256 x 256 input, `python -m models.costs`; fvcore's train-mode convention except where the study's differs."
+    )
+    columns = ["model", "parameters", "multiply-accumulates"]
+    return {"id": "costs", "title": "Cost", "caption": caption, "columns": columns, "rows": rows}
