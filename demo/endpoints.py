@@ -1,8 +1,9 @@
-"""The four endpoints for code: typed, documented, returning data and a picture.
+"""The five endpoints for code: typed, documented, returning data and a picture.
 
-Each is an ordinary function of a picture's path; ``add_endpoints`` publishes them on a page.
+Each is an ordinary function of a file's path; ``add_endpoints`` publishes them on a page.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import wraps
@@ -11,7 +12,8 @@ import gradio as gr
 from PIL import Image
 
 from demo import explain, handlers
-from demo.handlers import TASK_1, TASK_2, Handlers, costs, latencies
+from demo.bands import check_count, open_bands, read_names
+from demo.handlers import ADAPTIVE, TASK_1, TASK_2, Handlers, costs, latencies
 from demo.inference import Answer, Prediction, canonical, predict
 from demo.loading import run
 from demo.pictures import open_picture
@@ -34,8 +36,13 @@ def describe(answer: Answer) -> dict:
     }
 
 
+def known(wavelength_um: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(wavelength_um) else wavelength_um
+
+
 class Endpoints:
-    """``predict_channels``, ``sweep_channels``, ``compare_compact`` and ``attention_at``."""
+    """``predict_channels``, ``sweep_channels``, ``predict_bands``, ``compare_compact`` and ``attention_at``."""
 
     def __init__(self, events: Handlers):
         self.events = events
@@ -50,12 +57,13 @@ class Endpoints:
     def predict_channels(
         self, image: str, channels: str = CHANNELS, temperature: float | None = None, fill: str = FILLS[0]
     ) -> tuple[dict, Image.Image]:
-        """Ask VGG19 with dynamic convolution and plain VGG19 about a picture with only some channels left.
+        """Ask the dynamic, the plain and the adaptive VGG19 about a picture with only some channels left.
 
         channels: "RGB", "RG", "RB", "GB", "R", "G" or "B". temperature: of the routers, above 0; null is the
-        model's own. fill: "aligned" (the mean of two goes into the missing slot) or "appended" (last).
+        model's own. fill: "aligned" (the mean of two goes into the missing slot) or "appended" (last);
+        the adaptive network fills nothing and gets just the channels that are left.
         Returns the answers, for the dynamic network also its kernel attention (16 layers x K, rows sum to 1)
-        and the same for all channels, and the picture as the networks see it.
+        and the same for all channels, for the adaptive one its attention per channel, and the filled picture.
         """
         prediction, seen = self.ask(TASK_1, image, channels, fill, temperature)
         dynamic = TASK_1[0]
@@ -66,12 +74,13 @@ class Endpoints:
             "agrees_with_rgb": {n: prediction.answers[n].best == prediction.reference[n].best for n in TASK_1},
             "kernel_attention": prediction.answers[dynamic].attention,
             "kernel_attention_rgb": prediction.reference[dynamic].attention,
+            "channel_attention": dict(zip(prediction.channels, prediction.answers[ADAPTIVE].attention, strict=True)),
         }, seen
 
     def sweep_channels(
         self, image: str, temperature: float | None = None, fill: str = FILLS[0]
     ) -> tuple[list[dict], list[Image.Image]]:
-        """Ask both VGG19s about all seven subsets of the channels, one batch each.
+        """Ask the dynamic, the plain and the adaptive VGG19 about all seven subsets of the channels, one batch each.
 
         Returns one row per network and subset (top 1, confidence, the network's own RGB answer and that
         answer's rank) and the seven pictures as the networks see them, in the order RGB, RG, RB, GB, R, G, B.
@@ -80,6 +89,25 @@ class Endpoints:
         result = run(handlers.sweep, self.events.hub_user, picture, fill, temperature)
         network = self.events.loaded.networks[TASK_1[0]]
         return result.rows(), [explain.seen(network, picture, subset, fill) for subset in SUBSETS]
+
+    def predict_bands(self, file: str, bands: str = CHANNELS) -> tuple[dict, Image.Image]:
+        """Ask the adaptive VGG19 about a file of up to 16 bands: a TIFF or a NumPy array (height x width x bands).
+
+        bands: names or wavelengths in micrometres in the file's order, such as "R, G, B, NIR" or "0.665, 0.842, ?",
+        ? for an unknown one. Returns the answer, for each band its wavelength and its attention over the K kernels
+        (sums to 1, or zeros for a band of one constant value), how the values were scaled to 0..1, and the bands in
+        false colour. Bands beyond R, G and B were only trained for as mixtures of R, G and B.
+        """
+        picture, typed = open_bands(file), read_names(bands)
+        check_count(picture, typed)
+        answer = run(handlers.ask_bands, self.events.hub_user, picture.values, typed.wavelengths_um)
+        rows = zip(typed.names, typed.wavelengths_um, answer.attention, strict=True)
+        return {
+            "answer": describe(answer),
+            "bands": [{"band": n, "wavelength_um": known(um), "attention": row} for n, um, row in rows],
+            "scaling": {"rule": picture.scaling, "divisor": picture.divisor, "dtype": picture.dtype},
+            "channels_first": picture.channels_first,
+        }, explain.false_colour(picture.values, explain.false_colour_bands(typed.wavelengths_um))
 
     def compare_compact(self, image: str, channels: str = CHANNELS, fill: str = FILLS[0]) -> tuple[dict, Image.Image]:
         """Ask the compact network and ResNet34 about a picture.
@@ -122,7 +150,7 @@ def answering(function: Callable) -> Callable:
         try:
             return function(*inputs)
         except FriendlyError as error:
-            raise gr.Error(say("en", error.key), print_exception=False) from error
+            raise gr.Error(str(error), print_exception=False) from error
         except ValueError as error:
             raise gr.Error(say("en", "bad_request", reason=error), print_exception=False) from error
 
@@ -135,6 +163,7 @@ def add_endpoints(events: Handlers, **queueing) -> None:
     with gr.Column(visible=False):
         image, channels = PictureInput(label="image"), gr.Textbox(CHANNELS, label="channels")
         temperature, fill = gr.Number(None, label="temperature"), gr.Radio(FILLS, value=FILLS[0], label="fill")
+        file, bands = gr.File(label="file"), gr.Textbox(CHANNELS, label="bands")
         x, y = gr.Number(0.5, label="x"), gr.Number(0.5, label="y")
         data, picture, pictures = (
             gr.JSON(label="data"),
@@ -145,6 +174,7 @@ def add_endpoints(events: Handlers, **queueing) -> None:
     for function, inputs, outputs in (
         (endpoints.predict_channels, [image, channels, temperature, fill], [data, picture]),
         (endpoints.sweep_channels, [image, temperature, fill], [data, pictures]),
+        (endpoints.predict_bands, [file, bands], [data, picture]),
         (endpoints.compare_compact, [image, channels, fill], [data, picture]),
         (endpoints.attention_at, [image, x, y, channels, fill], [data, picture]),
     ):

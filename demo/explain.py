@@ -3,11 +3,14 @@
 Pure functions on PIL pictures and loaded models. Sizes: S is a network's input size.
 """
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from PIL import Image
 
-from demo.inference import network_input
+from demo.inference import network_input, resize_bands
 from models import CHANNELS, ImageClassifier, fill_channels, select_channels
 from models.classifier import resize
 from models.compact import Compact
@@ -31,6 +34,29 @@ def channel_pictures(network: ImageClassifier, picture: Image.Image) -> dict[str
         alone[index] = pixels[index]
         pictures[name] = Image.fromarray(alone.permute(1, 2, 0).contiguous().numpy())
     return pictures
+
+
+def false_colour_bands(wavelengths_um: Sequence[float]) -> tuple[int, int, int]:
+    """Which bands to show as red, green and blue: the longest, the middle and the shortest known wavelength.
+
+    Bands of unknown wavelength count only where none is known, in the file's order.
+    """
+    known = [index for index, value in enumerate(wavelengths_um) if math.isfinite(value)]
+    order = sorted(known, key=lambda index: -wavelengths_um[index]) or list(range(len(wavelengths_um)))
+    return order[0], order[len(order) // 2], order[-1]
+
+
+def false_colour(values: np.ndarray, bands: tuple[int, int, int], size: int = 256) -> Image.Image:
+    """Three bands of (C, H, W) in 0..1 as an RGB picture with sides of at most ``size``."""
+    picture = Image.fromarray((values[list(bands)] * 255).round().astype(np.uint8).transpose(1, 2, 0).copy())
+    picture.thumbnail((size, size), Image.Resampling.BOX)
+    return picture
+
+
+def band_pictures(network: ImageClassifier, values: np.ndarray) -> list[Image.Image]:
+    """Every band of (C, H, W) in 0..1 in grey, S x S, as the network gets it."""
+    pixels = (resize_bands(values, network.config.input_size) * 255).round().byte().numpy()  # (C, S, S)
+    return [Image.fromarray(band) for band in pixels]
 
 
 @torch.inference_mode()

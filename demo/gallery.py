@@ -14,6 +14,7 @@ from models import CHANNELS, FILLS
 
 FOLDER = Path(__file__).resolve().parent / "examples"
 EXAMPLES = {name: FOLDER / f"{name}.jpg" for name in ("lion", "ladybug", "orange", "spider_web", "cheetah", "tower")}
+BANDS_EXAMPLE, BANDS_TYPED = FOLDER / "lion_bands.npy", "R, G, B, 0.6125, 0.525"
 DEFAULT = "lion"
 MAX_TEMPERATURE = 34.0
 

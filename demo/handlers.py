@@ -12,7 +12,8 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from demo import explain, gallery, heatmap, inference, sweep_view, view
+from demo import bands_view, explain, gallery, heatmap, inference, sweep_view, view
+from demo.bands import check_count, open_bands, read_names
 from demo.loading import Loaded, latency_ms, load_models, run
 from demo.pictures import open_picture
 from demo.text import FriendlyError, language_of, say
@@ -22,7 +23,8 @@ from models.costs import cost_of_loaded
 log = logging.getLogger(__name__)
 Networks = Mapping[str, ImageClassifier]
 Point = tuple[float, float]
-TASK_1, TASK_2 = ("dynamic_vgg19", "vgg19"), ("compact", "resnet34")
+TASK_1, TASK_2 = ("dynamic_vgg19", "vgg19", "adaptive_vgg19"), ("compact", "resnet34")
+ADAPTIVE = "adaptive_vgg19"
 CENTRE = (0.5, 0.5)
 
 # Each toggle asks again about the same upload: a path names its content and never changes it.
@@ -55,9 +57,14 @@ def look(networks: Networks, picture: Image.Image, channels: str, fill: str, poi
 
 
 def sweep(networks: Networks, picture: Image.Image, fill: str, temperature: float) -> inference.Sweep:
-    """All subsets, by the two networks of Task 1."""
+    """All subsets, by the networks of Task 1."""
     chosen = {name: networks[name] for name in TASK_1}
     return inference.sweep(chosen, picture, fill=fill, temperature=temperature)
+
+
+def ask_bands(networks: Networks, values: np.ndarray, wavelengths_um: tuple[float, ...]) -> inference.Answer:
+    """A picture of any bands, by the network that takes them."""
+    return inference.ask_bands(networks[ADAPTIVE], values, wavelengths_um)
 
 
 def language(request: gr.Request) -> str:
@@ -73,11 +80,11 @@ def friendly(outputs: int) -> Callable:
             try:
                 return handler(*inputs)
             except FriendlyError as error:
-                key = error.key
+                sentence = error.in_language(language(inputs[-1]))
             except Exception:
                 log.exception("%s failed", handler.__name__)
-                key = "unexpected"
-            return [view.notice(say(language(inputs[-1]), key), "warning")] + [gr.skip()] * (outputs - 1)
+                sentence = say(language(inputs[-1]), "unexpected")
+            return [view.notice(sentence, "warning")] + [gr.skip()] * (outputs - 1)
 
         return safe
 
@@ -102,9 +109,9 @@ class Handlers:
         prediction, attention, latency = run(answer, self.hub_user, picture, names, point, **known)
         return (
             view.given(prediction, spoken),
-            view.answers(prediction, TASK_1, spoken),
+            view.answers(prediction, TASK_1, spoken, {ADAPTIVE: view.nothing_filled(prediction, spoken)}),
             self.seen(picture, prediction, spoken),
-            heatmap.kernel_attention(prediction, spoken),
+            heatmap.channel_attention(prediction, spoken) + heatmap.kernel_attention(prediction, spoken),
             view.answers(prediction, TASK_2, spoken, self.costs(latency, spoken)),
             self.pick(picture, attention, point, spoken),
         )
@@ -125,6 +132,15 @@ class Handlers:
         network = self.loaded.networks[TASK_1[0]]
         pictures = {subset: explain.seen(network, picture, subset, fill) for subset in SUBSETS}
         return "", sweep_view.page(result, pictures, TASK_1, spoken)
+
+    @friendly(outputs=2)
+    def ask_bands(self, path, typed, request: gr.Request):
+        """A file of bands and what they are called → notice, answer."""
+        picture, bands, spoken = open_bands(path), read_names(typed), language(request)
+        check_count(picture, bands)
+        answer = run(ask_bands, self.hub_user, picture.values, bands.wavelengths_um)
+        pictures = explain.band_pictures(self.loaded.networks[ADAPTIVE], picture.values)
+        return bands_view.notice(picture, spoken), bands_view.page(answer, picture, bands, pictures, spoken)
 
     @friendly(outputs=11)
     def open_page(self, request: gr.Request):
@@ -170,6 +186,11 @@ def chosen(channels: list[str]) -> str:
 def choose_example(event: gr.EventData):
     """An example was chosen → the picture and its name."""
     return str(gallery.EXAMPLES[event.name]), event.name
+
+
+def choose_bands() -> tuple[str, str]:
+    """The example of several bands was chosen → the file and what its bands are."""
+    return str(gallery.BANDS_EXAMPLE), gallery.BANDS_TYPED
 
 
 def share(channels, fill, temperature, example, request: gr.Request) -> str:

@@ -1,4 +1,7 @@
-"""Kernel attention as an accessible heat map: a table of layers x K with its numbers in the cells."""
+"""Attention over K kernels as an accessible heat map: a table with its numbers in its cells.
+
+Its rows are the layers of the dynamic network, or the channels that the adaptive one was given.
+"""
 
 from html import escape
 
@@ -7,10 +10,11 @@ import numpy as np
 from demo.html import card, tag
 from demo.inference import Prediction
 from demo.text import say
+from demo.view import COLOURS
 from models import CHANNELS
 from models.vgg import CONFIGURATION_E
 
-NETWORK = "dynamic_vgg19"
+DYNAMIC, ADAPTIVE = "dynamic_vgg19", "adaptive_vgg19"
 
 
 def layer_names() -> list[str]:
@@ -26,43 +30,67 @@ def layer_names() -> list[str]:
 
 
 def kernel_attention(prediction: Prediction, language: str) -> str:
-    """Two heat maps side by side: the weights now, and their difference from those of all channels."""
-    now = np.array(prediction.answers[NETWORK].attention)  # (16, K)
-    change = now - np.array(prediction.reference[NETWORK].attention)
+    """The dynamic network's weights now, and their difference from those of all channels, side by side."""
+    now = np.array(prediction.answers[DYNAMIC].attention)  # (16, K)
+    change = now - np.array(prediction.reference[DYNAMIC].attention)
     L, K = now.shape
     lead = say(language, "attention_lead", layers=L, kernels=K, even=f"{1 / K:.2f}")
+    tables = side_by_side(prediction, now, change, layer_names(), "layer", language)
+    return card(say(language, "attention"), tag("p", escape(lead), class_="hint"), tables, class_="layers")
+
+
+def channel_attention(prediction: Prediction, language: str) -> str:
+    """The adaptive network's weights of each present channel, and their difference from those in RGB."""
+    now = np.array(prediction.answers[ADAPTIVE].attention)  # (C, K)
+    in_rgb = dict(zip(CHANNELS, prediction.reference[ADAPTIVE].attention, strict=True))
+    change = now - np.array([in_rgb[name] for name in prediction.channels])
+    names = [say(language, COLOURS[name]) for name in prediction.channels]
+    lead = say(language, "channel_attention_lead", network=say(language, ADAPTIVE), kernels=now.shape[1])
     return card(
-        say(language, "attention"),
+        say(language, "channel_attention"),
         tag("p", escape(lead), class_="hint"),
-        tag(
-            "div",
-            heat_table(now, say(language, "attention_now"), language),
-            tag(
-                "div",
-                heat_table(change, say(language, "attention_change"), language, signed=True),
-                tag("p", escape(summary(prediction, change, language)), class_="hint"),
-            ),
-            class_="pair",
-        ),
+        side_by_side(prediction, now, change, names, "channel", language),
+        constant(now, language),
+        class_="channels",
     )
 
 
-def heat_table(values: np.ndarray, caption: str, language: str, *, signed: bool = False) -> str:
-    """One heat map. Strength is a CSS variable, so that each colour scheme paints it legibly."""
+def side_by_side(
+    prediction: Prediction, now: np.ndarray, change: np.ndarray, names: list[str], heading: str, language: str
+) -> str:
+    changed = heat_table(change, names, heading, say(language, "attention_change"), language, signed=True)
+    sentence = tag("p", escape(summary(prediction, change, names, language)), class_="hint")
+    return tag(
+        "div",
+        heat_table(now, names, heading, say(language, "attention_now"), language),
+        tag("div", changed, sentence),
+        class_="pair",
+    )
+
+
+def heat_table(
+    values: np.ndarray, names: list[str], heading: str, caption: str, language: str, *, signed: bool = False
+) -> str:
+    """One heat map with a row per name. Strength is a CSS variable, so that each colour scheme paints it legibly."""
     K = values.shape[1]
     largest = max(float(np.abs(values).max()), 0.05) if signed else 1.0  # noise stays pale
-    head = tag("tr", tag("th", escape(say(language, "layer")), scope="col"), *column_heads(K))
+    head = tag("tr", tag("th", escape(say(language, heading)), scope="col"), *column_heads(K))
     rows = []
-    for name, row in zip(layer_names(), values, strict=True):
+    for name, row in zip(names, values, strict=True):
         cells = [
             cell(value, value / largest, f"{name}, {say(language, 'kernel', number=k + 1)}", signed)
             for k, value in enumerate(row)
         ]
-        rows.append(tag("tr", tag("th", name, scope="row"), *cells))
+        rows.append(tag("tr", tag("th", escape(name), scope="row"), *cells))
     return tag(
         "table", tag("caption", escape(caption)), tag("thead", head), tag("tbody", *rows),
         class_="heat signed" if signed else "heat",
     )  # fmt: skip
+
+
+def constant(attention: np.ndarray, language: str) -> str:
+    """A word on rows of zeros, if there are any."""
+    return "" if attention.any(axis=1).all() else tag("p", escape(say(language, "constant_channel")), class_="hint")
 
 
 def column_heads(count: int) -> list[str]:
@@ -78,12 +106,12 @@ def cell(value: float, strength: float, title: str, signed: bool) -> str:
     return tag("td", text, class_=class_, style=f"--heat:{abs(strength):.2f}", title=f"{title}: {value:+.4f}")
 
 
-def summary(prediction: Prediction, change: np.ndarray, language: str) -> str:
+def summary(prediction: Prediction, change: np.ndarray, names: list[str], language: str) -> str:
     """The largest change in one sentence."""
     if prediction.channels == CHANNELS:
         return say(language, "no_change")
     if not np.abs(change).round(2).any():  # as the table rounds
         return say(language, "small_change")
-    layer, kernel = np.unravel_index(np.abs(change).argmax(), change.shape)
-    value = f"{change[layer, kernel]:+.2f}"
-    return say(language, "biggest_change", value=value, layer=layer_names()[layer], number=kernel + 1)
+    row, kernel = np.unravel_index(np.abs(change).argmax(), change.shape)
+    value = f"{change[row, kernel]:+.2f}"
+    return say(language, "biggest_change", value=value, row=names[row], number=kernel + 1)

@@ -5,17 +5,19 @@
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms import v2
 
 from models import CHANNELS, SUBSETS, ImageClassifier, fill_channels, select_channels
+from models.bands import wavelength_tensor, wavelengths_of
 from models.channels import parse_channels
-from models.vgg import DynamicVGG19
+from models.vgg import AdaptiveVGG19, DynamicVGG19
 
 # Below this confidence, or above this entropy, a picture is probably of none of the classes. Of the bundled
 # networks' right answers on validation pictures, 6 % (resnet34) to 26 % (compact) fall there, 12 % of vgg19's.
@@ -27,8 +29,9 @@ UNSURE_ENTROPY = 0.85
 class Answer:
     """What one network says of one picture.
 
-    ``probabilities`` has one value per class, in 0..1, summing to 1. ``attention`` is the
-    dynamic network's kernel attention, layers x K, each row summing to 1; None for others.
+    ``probabilities`` has one value per class, in 0..1, summing to 1. ``attention`` is over K kernels,
+    each row summing to 1: layers x K of the dynamic network, present channels x K of the adaptive one
+    (zeros for a channel of one constant value); None for others.
     """
 
     class_names: tuple[str, ...]
@@ -161,18 +164,65 @@ def ask(
     """One network's answer per subset of the channels, all in one batch."""
     subsets = list(subsets)
     rgb = network_input(network, picture)  # (1, 3, S, S)
+    if isinstance(network, AdaptiveVGG19):
+        logits, attention = ask_unfilled(network, rgb, subsets)  # (B, 50), B times (C, K)
+        return answers_of(network, subsets, logits, attention)
     x = torch.cat([fill_channels(select_channels(rgb, s), s, fill) for s in subsets])  # (B, 3, S, S)
-    attention: Tensor | None = None
     if isinstance(network, DynamicVGG19):
         logits, attention = network(x, temperature=temperature, return_attention=True)  # (B, 50), (B, 16, K)
-    else:
-        logits = network(x)  # (B, 50)
+        return answers_of(network, subsets, logits, attention)
+    return answers_of(network, subsets, network(x), [None] * len(subsets))
+
+
+def ask_unfilled(network: AdaptiveVGG19, rgb: Tensor, subsets: list[str]) -> tuple[Tensor, list[Tensor]]:
+    """Logits (B, 50) for B subsets of the channels of ``rgb`` (1, 3, S, S) and each one's attention (C, K)."""
+    present = torch.tensor([[name in subset for name in CHANNELS] for subset in subsets], device=rgb.device)
+    x = rgb.expand(len(subsets), -1, -1, -1)  # (B, 3, S, S)
+    wavelengths_um = wavelength_tensor(wavelengths_of(CHANNELS), x)  # (3,)
+    logits, attention = network.classify(x, wavelengths_um, present=present, return_attention=True)
+    return logits, [rows[there] for rows, there in zip(attention, present, strict=True)]
+
+
+def answers_of(
+    network: ImageClassifier, subsets: Sequence[str], logits: Tensor, attention: Iterable[Tensor | None]
+) -> dict[str, Answer]:
     probabilities = logits.float().softmax(-1).tolist()
-    layers = [None] * len(subsets) if attention is None else attention.tolist()
     return {
-        subset: Answer(network.config.class_names, tuple(p), rows and tuple(map(tuple, rows)))
-        for subset, p, rows in zip(subsets, probabilities, layers, strict=True)
+        subset: Answer(network.config.class_names, tuple(p), None if rows is None else to_rows(rows))
+        for subset, p, rows in zip(subsets, probabilities, attention, strict=True)
     }
+
+
+def to_rows(attention: Tensor) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, attention.tolist()))
+
+
+@torch.inference_mode()
+def ask_bands(network: AdaptiveVGG19, values: np.ndarray, wavelengths_um: Sequence[float]) -> Answer:
+    """The adaptive network's answer to a picture of any bands, ``values`` (C, H, W) in 0..1.
+
+    ``wavelengths_um`` has one per band, NaN for an unknown one. Raises ``ValueError`` for other counts.
+    """
+    x = bands_input(network, values)  # (1, C, S, S)
+    logits, attention = network(x, wavelengths_um=wavelengths_um, return_attention=True)  # (1, 50), (1, C, K)
+    probabilities = logits.float().softmax(-1)[0].tolist()
+    return Answer(network.config.class_names, tuple(probabilities), to_rows(attention[0]))
+
+
+def bands_input(network: ImageClassifier, values: np.ndarray) -> Tensor:
+    """(C, H, W) in 0..1 as the normalised batch of one, (1, C, S, S), on the network's device.
+
+    Every band gets the same mean and standard deviation: those of R, G and B, averaged.
+    """
+    mean, std = (sum(numbers) / len(numbers) for numbers in (network.config.mean, network.config.std))
+    x = (resize_bands(values, network.config.input_size) - mean) / std
+    return x.unsqueeze(0).to(next(network.parameters()).device)
+
+
+def resize_bands(values: np.ndarray, size: int) -> Tensor:
+    """(C, H, W) in 0..1 → (C, size, size), averaged where it shrinks, as the networks' RGB pictures are."""
+    pixels = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    return v2.functional.resize(pixels, [size, size], antialias=True).clamp(0, 1)
 
 
 def network_input(network: ImageClassifier, picture: Image.Image) -> Tensor:

@@ -1,4 +1,4 @@
-"""The four models, loaded once for everyone: bundled weights, or a Hub user's with these to fall back on."""
+"""The models, loaded once for everyone: bundled weights, or a Hub user's with these to fall back on."""
 
 import logging
 import threading
@@ -35,7 +35,7 @@ class Loaded:
 
 
 def load_models(hub_user: str | None = None) -> Loaded:
-    """The same four models for every caller; the first one loads, the others wait."""
+    """The same models for every caller; the first one loads, the others wait."""
     with LOCK:
         return load_once(hub_user)
 

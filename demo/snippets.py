@@ -12,6 +12,7 @@ from demo.widgets import code_block
 FOLDER = Path(__file__).resolve().parent / "snippets"
 SNIPPETS = {
     "load_model": "load_model.py",
+    "any_channels": "any_channels.py",
     "torch_hub": "torch_hub.py",
     "client": "client.py",
     "train": "train.sh",

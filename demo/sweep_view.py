@@ -19,14 +19,15 @@ def page(result: Sweep, pictures: Mapping[str, Image.Image], names: tuple[str, .
     head = [escape(say(language, "subset"))]
     for name in names:
         head += [tag("span", escape(say(language, name)), class_="group") + escape(say(language, "top_one"))]
-        head += [escape(say(language, "confidence")), escape(say(language, "rgb_rank"))]
+        head += [escape(say(language, "rgb_rank"))]
     rows = []
     for subset in result.answers[names[0]]:
         thumbnail = picture(pictures[subset], say(language, "subset_alt", channels=subset), class_="thumb")
         row = [thumbnail + dots(subset)]
         for name in names:
             answer, reference = result.answers[name][subset], result.answers[name][CHANNELS].best
-            row += [escape(answer.best), percent(answer.confidence), str(answer.rank_of(reference))]
+            best = escape(answer.best) + tag("span", percent(answer.confidence), class_="value")
+            row += [best, str(answer.rank_of(reference))]
         rows.append(row)
     link = tag(
         "a", escape(say(language, "download_csv")), class_="download", download="channel-sweep.csv",
@@ -54,7 +55,7 @@ def confidence_figure(result: Sweep, names: tuple[str, ...], language: str) -> s
             alt = say(language, "sweep_bar_alt", network=say(language, name), channels=subset, value=percent(p))
             bar = tag("span", class_=f"bar {name}", style=f"--share:{p:.4f}")
             pair.append(tag("span", bar, tag("span", percent(p), class_="value"), role="img", aria_label=alt))
-        rows.append(tag("li", dots(subset), tag("span", *pair, class_="two")))
+        rows.append(tag("li", dots(subset), tag("span", *pair, class_="several")))
     keys = {name: say(language, "sweep_legend", network=say(language, name), name=best[name]) for name in names}
     legend = tag("figcaption", *(tag("span", escape(key), class_=f"key {name}") for name, key in keys.items()))
     return tag("figure", legend, tag("ol", *rows), class_="sweep-figure")

@@ -14,6 +14,7 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "page_channels": ("Channels", "色彩通道"),
     "page_sweep": ("All subsets", "所有組合"),
+    "page_bands": ("Multi-band", "多波段"),
     "page_compact": ("Compact & ResNet34", "Compact 與 ResNet34"),
     "page_results": ("Results", "實驗結果"),
     "page_code": ("Use it from code", "在程式中使用"),
@@ -61,6 +62,8 @@ TEXT: dict[str, tuple[str, str]] = {
     # answers
     "vgg19": ("VGG19", "VGG19"),
     "dynamic_vgg19": ("VGG19 + dynamic convolution", "VGG19 ＋ 動態卷積"),
+    "adaptive_vgg19": ("VGG19 for any channels", "VGG19 ＋ 任意通道"),
+    "nothing_filled": ("Nothing is filled: it gets {channels} alone.", "不填補：只給它 {channels}。"),
     "compact": ("Compact", "Compact"),
     "resnet34": ("ResNet34", "ResNet34"),
     "network_sees": ("What the networks see", "網路看到的圖片"),
@@ -91,25 +94,83 @@ TEXT: dict[str, tuple[str, str]] = {
     "no_change": ("All three channels are there, so nothing differs.", "三個通道都在，所以沒有差異。"),
     "small_change": ("No weight moves by a hundredth.", "沒有任何權重變動達到百分之一。"),
     "biggest_change": (
-        "Largest change: {value} in {layer}, kernel {number}.",
-        "最大變化：{layer} 的卷積核 {number}，{value}。",
+        "Largest change: {value} in {row}, kernel {number}.",
+        "最大變化：{row} 的卷積核 {number}，{value}。",
     ),
+    "channel_attention": ("Attention of each channel", "每個通道的注意力"),
+    "channel_attention_lead": (
+        "The first layer of {network} gives every channel that is there its own mixture of {kernels} kernels. "
+        "Every row sums to 1; it fills nothing, so a missing channel has no row.",
+        "{network} 的第一層為每個存在的通道各自混合 {kernels} 個卷積核。每列總和為 1；它不填補，所以缺少的通道沒有列。",
+    ),
+    "constant_channel": (
+        "A row of zeros: that channel has one constant value, carries nothing and counts as absent.",
+        "全為 0 的列：該通道只有一個固定值，沒有資訊，視為不存在。",
+    ),
+    "channel": ("Channel", "通道"),
     # sweep
     "sweep_lead": (
-        "One click asks both networks about every subset of the channels, in one batch each.",
-        "按一下，兩個網路各以一個批次回答所有通道組合。",
+        "One click asks all three networks about every subset of the channels, in one batch each.",
+        "按一下，三個網路各以一個批次回答所有通道組合。",
     ),
     "sweep_button": ("Ask about all seven subsets", "詢問全部七種組合"),
     "sweep_table": ("Answers for every subset", "每種組合的答案"),
     "sweep_figure": ("How sure each network stays of its own RGB answer", "各網路對自己 RGB 答案的信心"),
     "subset": ("Input", "輸入"),
-    "top_one": ("top 1", "第一名"),
-    "confidence": ("confidence", "信心"),
+    "top_one": ("top 1, confidence", "第一名、信心"),
     "rgb_rank": ("rank of RGB answer", "RGB 答案排名"),
     "subset_alt": ("The picture with channels {channels}", "只有 {channels} 通道的圖片"),
     "download_csv": ("Download CSV", "下載 CSV"),
     "sweep_legend": ("{network}: {name}", "{network}：{name}"),
     "sweep_bar_alt": ("{network}, {channels}: {value}", "{network}，{channels}：{value}"),
+    # several bands
+    "bands_lead": (
+        "A picture of 1 to 16 bands and at most 20 MB, such as a satellite's, goes to the VGG19 that takes any "
+        "channels. The other networks know only red, green and blue.",
+        "把 1 到 16 個波段、最多 20 MB 的影像（例如衛星影像）交給能接受任意通道的 VGG19。其他網路只認得紅、綠、藍。",
+    ),
+    "bands_file": ("Your .tif, .tiff or .npy", "你的 .tif、.tiff 或 .npy"),
+    "bands_names": ("Its bands, in the file's order", "檔案中的波段，依序輸入"),
+    "bands_names_info": (
+        "Names (R, G, B, COASTAL, REDEDGE, NIR, SWIR1, SWIR2) or wavelengths in µm, with commas; ? for an unknown one. "
+        "For example: R, G, B, NIR or 0.665, 0.842, ?",
+        "名稱（R、G、B、COASTAL、REDEDGE、NIR、SWIR1、SWIR2）或以 µm 為單位的波長，用逗號分隔；不知道的寫 ?。"
+        "例如：R, G, B, NIR 或 0.665, 0.842, ?",
+    ),
+    "bands_button": ("Ask about these bands", "詢問這些波段"),
+    "bands_example": ("Try the lion in five bands", "試試五個波段的獅子"),
+    "bands_attention": ("Attention of each band", "每個波段的注意力"),
+    "bands_weights": ("Weights", "權重"),
+    "bands_attention_lead": (
+        "Every row is one band's mixture of the {kernels} kernels of the first layer, and sums to 1.",
+        "每列是一個波段在第一層 {kernels} 個卷積核上的混合權重，總和為 1。",
+    ),
+    "band": ("Band", "波段"),
+    "bands_seen": ("What is in the file", "檔案的內容"),
+    "false_colour": ("{red}, {green}, {blue} shown as red, green, blue", "{red}、{green}、{blue} 顯示為紅、綠、藍"),
+    "false_colour_alt": (
+        "The file in false colour: {red}, {green} and {blue} as red, green and blue",
+        "檔案的假彩色：{red}、{green}、{blue} 作為紅、綠、藍",
+    ),
+    "band_alt": (
+        "Band {name} alone, {size} by {size} pixels, as the network gets it",
+        "網路收到的波段 {name}：{size} × {size} 像素",
+    ),
+    "bands_answered": ("{bands} bands of {width} × {height} pixels.", "{bands} 個波段，{width} × {height} 像素。"),
+    "channels_first": (
+        "The array was taken as bands × height × width, since only its first axis is short enough for bands.",
+        "只有第一軸短到可以是波段，因此陣列視為波段 × 高 × 寬。",
+    ),
+    "scaled_8bit": ("Its 8-bit values were divided by 255.", "8 位元的值已除以 255。"),
+    "scaled_not": ("Its values lie within 0 and 1 and were used as they are.", "值都在 0 與 1 之間，直接使用。"),
+    "scaled_percentile": (
+        "Its values ({dtype}) were divided by {divisor}, their 99.9th percentile over all bands, and cut to 0 and 1.",
+        "值（{dtype}）已除以所有波段的第 99.9 百分位數 {divisor}，並截到 0 與 1 之間。",
+    ),
+    "bands_training": (
+        "Take it with care: bands beyond R, G and B were only trained for as mixtures of R, G and B.",
+        "請謹慎看待：R、G、B 以外的波段在訓練時只是 R、G、B 的混合。",
+    ),
     # compact and resnet34
     "compact_lead": (
         "A network of four layers beside ResNet34, on the picture and channels you chose.",
@@ -151,6 +212,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "這些頁面的一切只要幾行程式。本專案的測試檢查每段程式。",
     ),
     "snippet_load_model": ("Load a model and ask it", "載入模型並提問"),
+    "snippet_any_channels": ("Ask about any channels, filling nothing", "詢問任意通道，不填補"),
     "snippet_torch_hub": ("With torch.hub", "使用 torch.hub"),
     "snippet_client": ("Ask this running app", "詢問這個執行中的應用"),
     "snippet_train": ("Train on your own folder", "用你自己的資料夾訓練"),
@@ -169,6 +231,88 @@ TEXT: dict[str, tuple[str, str]] = {
         "This picture has more than 50 megapixels: please upload a smaller copy.",
         "這張圖片超過 5000 萬像素：請上傳較小的版本。",
     ),
+    "bands_no_file": (
+        "There is no file: upload a .tif, .tiff or .npy, or try the example.",
+        "還沒有檔案：請上傳 .tif、.tiff 或 .npy，或試試範例。",
+    ),
+    "bands_suffix": (
+        "The file's ending is {came}; expected is .tif, .tiff or .npy: please export the picture as one of these.",
+        "檔案的副檔名是 {came}，應為 .tif、.tiff 或 .npy：請將影像匯出成其中一種。",
+    ),
+    "bands_too_large": (
+        "This file has {came} MB; at most {limit} MB are taken: please crop it or store 8 bits per value.",
+        "這個檔案有 {came} MB，最多 {limit} MB：請裁切，或每個值改存 8 位元。",
+    ),
+    "bands_too_many_values": (
+        "This picture has {came} million values (width × height × bands), at most {limit} million are taken: "
+        "please crop or reduce it.",
+        "這張影像有 {came} 百萬個值（寬 × 高 × 波段），最多 {limit} 百萬：請裁切或縮小。",
+    ),
+    "bands_numpy_unreadable": (
+        "This file is not a readable NumPy array: it is damaged, or a pickle, which is refused because it could run "
+        "code. Please save the array with numpy.save.",
+        "無法讀成 NumPy 陣列：檔案損壞，或是可能執行程式碼而不接受的 pickle。請用 numpy.save 儲存陣列。",
+    ),
+    "bands_tiff_unreadable": (
+        "This file cannot be read as a TIFF: it is damaged or of a rare kind. Please save it again as an uncompressed "
+        "TIFF, or as .npy.",
+        "無法讀成 TIFF：檔案損壞或是少見的格式。請重新存成未壓縮的 TIFF，或存成 .npy。",
+    ),
+    "bands_compression": (
+        "This TIFF is compressed with {came}; read are uncompressed, Deflate and PackBits: please save it again with "
+        "one of these.",
+        "這個 TIFF 以 {came} 壓縮；可讀的是未壓縮、Deflate 與 PackBits：請改用其中一種重新儲存。",
+    ),
+    "bands_type": (
+        "The values are of type {came}; expected are real numbers: please save array.astype('float32').",
+        "值的型別是 {came}，應為實數：請儲存 array.astype('float32')。",
+    ),
+    "bands_shape": (
+        "The array is {came}; expected are 2 axes (one band) or 3 (height × width × bands): please save one picture.",
+        "陣列是 {came}，應為 2 軸（單一波段）或 3 軸（高 × 寬 × 波段）：請只存一張影像。",
+    ),
+    "bands_too_many": (
+        "The picture is {came}, which is more than {limit} bands; expected is height × width × bands: please keep "
+        "{limit} bands or fewer.",
+        "影像是 {came}，超過 {limit} 個波段；應為高 × 寬 × 波段：請保留至多 {limit} 個波段。",
+    ),
+    "bands_too_small": (
+        "The picture is {came}; it needs at least {limit} × {limit} pixels and one band: please choose a larger one.",
+        "影像是 {came}，至少要 {limit} × {limit} 像素與一個波段：請選較大的影像。",
+    ),
+    "bands_not_finite": (
+        "{count} values are NaN or infinite; expected are numbers only: please replace them, for example with "
+        "numpy.nan_to_num.",
+        "有 {count} 個值是 NaN 或無限大，應全為數字：請先替換，例如用 numpy.nan_to_num。",
+    ),
+    "bands_dark": (
+        "Next to no value is above 0 (the largest is {came}), so there is nothing to see; expected is 0 for dark and "
+        "more for bright: please check the file.",
+        "幾乎沒有大於 0 的值（最大為 {came}），看不到任何內容；應以 0 為暗、越大越亮：請檢查檔案。",
+    ),
+    "bands_count": (
+        "The file has {found} bands, but {typed} are typed: please type one name or wavelength per band, "
+        "such as {example}",
+        "檔案有 {found} 個波段，但輸入了 {typed} 個：請為每個波段輸入一個名稱或波長，例如 {example}",
+    ),
+    "bands_unknown": (
+        "No band is known by the name {came}; known are {known} (? for one nobody knows). For any other please type "
+        "its wavelength in µm, such as 0.842.",
+        "沒有名為 {came} 的波段；認得的是 {known}（? 表示不知道）。其他波段請輸入以 µm 為單位的波長，例如 0.842。",
+    ),
+    "bands_repeated": (
+        "{came} is typed more than once; each name stands for one band: please type {unknown} or a wavelength for the "
+        "other one.",
+        "{came} 輸入了不只一次；每個名稱代表一個波段：另一個請輸入 {unknown} 或波長。",
+    ),
+    "bands_nanometres": (
+        "{came} looks like nanometres; wavelengths are in µm: please type {remedy}.",
+        "{came} 看起來是奈米；波長以 µm 為單位：請輸入 {remedy}。",
+    ),
+    "bands_wavelength": (
+        "{came} µm is not a wavelength between {low} and {high}; red light is 0.665: please type ? if it is unknown.",
+        "{came} µm 不是介於 {low} 與 {high} 的波長；紅光是 0.665：不知道時請輸入 ?。",
+    ),
     "bad_request": ("This cannot be asked: {reason}.", "無法這樣詢問：{reason}。"),
     "unexpected": (
         "Something went wrong on our side: please try again or choose another picture.",
@@ -178,11 +322,17 @@ TEXT: dict[str, tuple[str, str]] = {
 
 
 class FriendlyError(ValueError):
-    """An expected failure; ``key`` is the sentence that says what happened and what to do next."""
+    """An expected failure; ``key`` is the sentence that says what happened and what to do next.
 
-    def __init__(self, key: str):
-        super().__init__(TEXT[key][0])
-        self.key = key
+    ``values`` fill its braces.
+    """
+
+    def __init__(self, key: str, **values: object):
+        super().__init__(say("en", key, **values))
+        self.key, self.values = key, values
+
+    def in_language(self, language: str) -> str:
+        return say(language, self.key, **self.values)
 
 
 def say(language: str, key: str, **values: object) -> str:

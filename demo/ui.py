@@ -9,7 +9,7 @@ import gradio as gr
 from demo import results, snippets
 from demo.endpoints import add_endpoints
 from demo.gallery import MAX_TEMPERATURE
-from demo.handlers import CENTRE, Handlers, choose_example, share
+from demo.handlers import CENTRE, Handlers, choose_bands, choose_example, share
 from demo.loading import load_models
 from demo.text import translations
 from demo.widgets import PictureInput, example_gallery, log_slider, point_picker
@@ -24,6 +24,9 @@ COPY_LINK = """(query) => {
 
 DAY = 24 * 3600  # seconds after which uploads are deleted
 QUIET = {"api_visibility": "private"}  # events of the page; the endpoints for code are in endpoints.py
+# Everything that runs a model waits in one queue, so answers never compete for the device.
+QUEUED = {"concurrency_id": "models", "concurrency_limit": 1, "show_progress": "minimal", **QUIET}
+EMPTY = "() => ['', '']"
 
 i18n = gr.I18n(**translations())
 theme = gr.themes.Base(
@@ -56,13 +59,18 @@ def create_demo(hub_user: str | None = None) -> gr.Blocks:
                 ask, told = channels_page()
             with gr.Tab(i18n("page_sweep"), id="sweep"):
                 swept = sweep_page()
+            with gr.Tab(i18n("page_bands"), id="bands"):
+                banded = bands_page()
             with gr.Tab(i18n("page_compact"), id="compact"):
                 compared = compact_page()
             with gr.Tab(i18n("page_results"), id="results"):
                 results.page(i18n)
             with gr.Tab(i18n("page_code"), id="code"):
                 client_snippet = snippets.page(i18n)
-        connect(demo, Handlers(hub_user), ask, told, swept, compared, hub_notice)
+        events = Handlers(hub_user)
+        connect(demo, events, ask, told, swept, compared, hub_notice)
+        connect_bands(events, banded)
+        add_endpoints(events, concurrency_id="models", concurrency_limit=1)
         demo.load(snippets.client_for, None, client_snippet, queue=False, **QUIET)
     threading.Thread(target=load_models, args=(hub_user,)).start()  # last: the first page need not wait for it
     return demo.queue(max_size=64)
@@ -101,8 +109,28 @@ def sweep_page() -> Parts:
     return Parts(examples=examples, button=button, notice=gr.HTML(elem_classes="notice-slot"), result=gr.HTML())
 
 
+def bands_page() -> Parts:
+    """Page 3: a file and what its bands are called on the left, the adaptive network's answer on the right."""
+    gr.HTML(i18n("bands_lead"), elem_classes="lead")
+    with gr.Row():
+        with gr.Column(scale=3, min_width=300):
+            file = gr.File(label=i18n("bands_file"), height=150)
+            names = gr.Textbox(
+                ", ".join(CHANNELS),
+                label=i18n("bands_names"),
+                info=i18n("bands_names_info"),
+                max_lines=1,
+                elem_classes="bands-names",
+            )
+            button = gr.Button(i18n("bands_button"), variant="primary")
+            example = gr.Button(i18n("bands_example"), size="sm")
+        with gr.Column(scale=7, min_width=320):
+            notice, result = gr.HTML(elem_classes="notice-slot"), gr.HTML()
+    return Parts(file=file, names=names, button=button, example=example, notice=notice, result=result)
+
+
 def compact_page() -> Parts:
-    """Page 3: self-attention from a point on the left, the two networks on the right."""
+    """Page 4: self-attention from a point on the left, the two networks on the right."""
     gr.HTML(i18n("compact_lead"), elem_classes="lead")
     with gr.Row():
         with gr.Column(scale=5, min_width=300), gr.Column(elem_classes="card"):
@@ -119,8 +147,7 @@ def compact_page() -> Parts:
 def connect(
     demo: gr.Blocks, events: Handlers, ask: Parts, told: Parts, swept: Parts, compared: Parts, hub_notice: gr.HTML
 ) -> None:
-    """Wire the pages. Everything that runs a model waits in one queue, so answers never compete for the device."""
-    queued = {"concurrency_id": "models", "concurrency_limit": 1, "show_progress": "minimal", **QUIET}
+    """Wire the pages about one picture and its channels."""
     galleries = [ask.examples, swept.examples, compared.examples]
     demo.load(
         events.open_page,
@@ -139,7 +166,7 @@ def connect(
         [told.notice, told.answers, told.seen, told.attention, compared.compared, compared.pick],
         trigger_mode="always_last",
         show_progress_on=told.notice,
-        **queued,
+        **QUEUED,
     )
     compared.pick.select(
         events.look_from,
@@ -147,14 +174,14 @@ def connect(
         [compared.notice, compared.pick, ask.point],
         trigger_mode="always_last",
         show_progress_on=compared.notice,
-        **queued,
+        **QUEUED,
     )
     swept.button.click(
         events.sweep,
         [ask.picture, ask.fill, ask.temperature],
         [swept.notice, swept.result],
         show_progress_on=swept.notice,
-        **queued,
+        **QUEUED,
     )
     outdated = [ask.picture.change, ask.fill.input, ask.temperature.input]
     gr.on(outdated, None, None, swept.result, js="() => ''", **QUIET)
@@ -164,4 +191,14 @@ def connect(
     ask.link.click(share, [ask.channels, ask.fill, ask.temperature, ask.example], ask.query, queue=False, **QUIET).then(
         None, ask.query, None, js=COPY_LINK, **QUIET
     )
-    add_endpoints(events, concurrency_id="models", concurrency_limit=1)
+
+
+def connect_bands(events: Handlers, banded: Parts) -> None:
+    """Wire the page for several bands: a new file, Enter or the button asks; an old answer goes at once."""
+    inputs, outputs = [banded.file, banded.names], [banded.notice, banded.result]
+    asking = {"show_progress_on": banded.notice, "trigger_mode": "always_last", **QUEUED}
+    gr.on([banded.file.upload, banded.names.submit, banded.button.click], events.ask_bands, inputs, outputs, **asking)
+    banded.example.click(choose_bands, None, inputs, queue=False, **QUIET).then(
+        events.ask_bands, inputs, outputs, **asking
+    )
+    gr.on([banded.file.clear, banded.file.upload, banded.names.input], None, None, outputs, js=EMPTY, **QUIET)

@@ -50,7 +50,15 @@ def answers(
         )
         for name in names
     ]
-    return tag("div", *cards, class_="pair")
+    return tag("div", *cards, class_="pair" if len(cards) == 2 else "trio")
+
+
+def nothing_filled(prediction: Prediction, language: str) -> str:
+    """What the network that fills nothing gets, if channels are missing."""
+    if prediction.channels == CHANNELS:
+        return ""
+    sentence = say(language, "nothing_filled", channels=" + ".join(prediction.channels))
+    return tag("p", escape(sentence), class_="hint alone")
 
 
 def bars(answer: Answer, count: int = 5) -> str:

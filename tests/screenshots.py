@@ -14,9 +14,10 @@ SHOTS = {  # file → (query, page, visitor)
     "channels-dark": ("?example=orange&channels=G", 0, {"color_scheme": "dark"}),
     "channels-zh": ("?example=ladybug&channels=RG&temperature=4", 0, {"locale": "zh-TW"}),
     "subsets": ("?example=lion", 1, {}),
-    "compact": ("?example=lion", 2, {}),
-    "results": ("?example=lion", 3, {}),
-    "code": ("?example=lion", 4, {}),
+    "bands": ("?example=lion", 2, {}),
+    "compact": ("?example=lion", 3, {}),
+    "results": ("?example=lion", 4, {}),
+    "code": ("?example=lion", 5, {}),
     "phone": ("?example=lion&channels=RG", 0, {"viewport": PHONE, "device_scale_factor": 2}),
 }
 
@@ -38,6 +39,9 @@ def prepare(page: Page, number: int) -> None:
         page.get_by_role("button", name="Ask about all seven subsets").click()
         page.wait_for_selector(".sweep-figure")
     if number == 2:
+        page.get_by_role("button", name="Try the lion in five bands").click()
+        page.wait_for_selector(".preview img")
+    if number == 3:
         box = page.locator(".canvas").bounding_box()
         page.locator(".canvas").click(position={"x": box["width"] * 0.45, "y": box["height"] * 0.3})
         page.wait_for_selector('.canvas img[alt*="45 %"]')

@@ -143,8 +143,8 @@ def bands_table(results: list[dict]) -> Table:
         caption = (
             f"{data_line(bands)}; accuracy in % with 95 % Wilson interval. Pseudo-bands: random mixtures of R, G and "
             "B, other ones for every batch, with their mixed wavelengths or with none (unknown). Dead: the channel is "
-            "zero and nobody says so; p is McNemar's exact test against adaptive_vgg19. The largest difference of a logit "
-            f"between the six orders of R, G and B is {bands['largest_difference_between_orders']:.1g}."
+            "zero and nobody says so; p is McNemar's exact test against adaptive_vgg19. The largest difference of a "
+            f"logit between the six orders of R, G and B is {bands['largest_difference_between_orders']:.1g}."
         )
     title = "Any channels: other counts, orders and a dead sensor"
     return {"id": "bands", "title": title, "caption": caption, "columns": columns, "rows": rows}

@@ -11,3 +11,10 @@ answers, seen = client.predict(
 for model, answer in answers["answers"].items():
     print(model, answer["top"][0])
 print(seen)  # a file: the picture as the networks saw it
+
+data, preview = client.predict(
+    file=handle_file("demo/examples/lion_bands.npy"),
+    bands="R, G, B, 0.6125, 0.525",  # names or wavelengths in µm, ? for unknown
+    api_name="/predict_bands",
+)
+print("adaptive_vgg19", data["answer"]["top"][0])
