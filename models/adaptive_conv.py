@@ -1,26 +1,28 @@
-"""A first layer for any number of channels: attention over K kernels, one mixture per channel.
+"""A first layer for any number of channels: K kernels attend to the channels that are there.
 
-K kernels of one channel each are shared by all. Every present channel c gets its own mixture, and the
-output sums over the channels that are there:
+K kernels of one channel each are shared by all. Every kernel draws what it sees from the C present channels
+by attention, and the output sums over kernels; so each channel gets its own mixture of the K kernels:
 
-    W_c = Σ_k π_ck W_k,        y = 3/C · Σ_c W_c * x_c = 3/C · Σ_k W_k * (Σ_c π_ck x_c)
+    y = Σ_k g_k W_k * (Σ_c π_ck x_c),        W_c = Σ_k g_k π_ck W_k,        Σ_c π_ck = 1
 
-The second form is how it is computed: the attention sorts the C channels into K virtual bands, then one
-dense convolution. Its cost hardly depends on C, and the order of the channels does not matter.
+The attention sorts C channels into K virtual bands, then comes one dense convolution. Its cost hardly
+depends on C, the order of the channels does not matter, and nothing grows with their number.
 
-π_c is a softmax over K of two terms:
+π is a softmax over the channels of two terms:
 
-- a tuning curve b_k − (ln λ_c − μ_k)² / 2σ_k², since a kernel responds to wavelengths near its own, as a
-  cone of the eye does; a channel of unknown wavelength has one learned term per kernel instead;
-- a small router of the channel's statistics and of its company: how many channels are present, their
-  mean statistics and which kernels their tuning curves already cover. A lone channel can thus be spread
-  over all kernels, which is what the study's filling does by copying it.
+- a fixed tuning curve −(ln λ_c − μ_k)² / 2σ_k², since a kernel responds to wavelengths near its own, as a cone of
+  the eye does; a channel of unknown wavelength has a constant instead. Alone, this term interpolates the
+  spectrum at the kernels' wavelengths: R, G and B go to their own kernels, one channel is copied to all,
+  and a missing one is taken from its neighbour. The study's filling is a special case;
+- a small learned router of the channel's statistics, its tuning and its company: how many channels are
+  there, and their mean statistics and tuning. It also gives the gates g_k, so that the kernels can be weighed
+  differently for a lone channel, where every π is 1.
 
 A channel of one constant value carries nothing (a dead sensor), so it counts as absent unless all are.
 
 Sources: attention over kernels, Chen et al., CVPR 2020; conditioning on the wavelength, DOFA (Xiong et al.,
-2024); normalising by the number of channels and sampling them in training, ChannelViT (Bao et al., ICLR
-2024). The tuning curve and the router's view of the other channels are this project's.
+2024); sampling channels in training, ChannelViT (Bao et al., ICLR 2024). Tuning curves and a softmax over the
+channels instead of the kernels are this project's.
 
 Sizes in this file: B batch, C channels, K kernels, H and W height and width.
 """
@@ -31,14 +33,14 @@ from torch import Tensor, nn
 
 from models.precision import full_precision
 
-REFERENCE = 3  # channels at which the sum is not rescaled: the layer then takes over an RGB kernel as it is
+UNKNOWN_SCORE = -2.0  # of a channel of unknown wavelength: after those near a kernel, before those far from it
 
 
 class ChannelAdaptiveConv2d(nn.Module):
     """(B, C, H, W) and C wavelengths → (B, C_out, H', W') for any C of at least 1, in any order.
 
-    ``tuning_um`` are the wavelengths, in µm, that the first kernels are tuned to at the start; the further
-    ones respond to all alike. Raises ``ValueError`` for non-positive sizes, or more of them than kernels.
+    ``tuning_um`` are the wavelengths, in µm, that the first kernels are tuned to; the further ones respond to
+    all alike. Raises ``ValueError`` for non-positive sizes, or more of them than kernels.
     """
 
     def __init__(
@@ -64,26 +66,20 @@ class ChannelAdaptiveConv2d(nn.Module):
         self.stride, self.padding, self.tuning_um = stride, padding, tuning_um
         self.weight = nn.Parameter(torch.empty(out_channels, num_kernels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
-        self.center = nn.Parameter(torch.empty(num_kernels))  # μ, of the logarithm of µm
-        self.log_width = nn.Parameter(torch.empty(num_kernels))  # ln σ
-        self.level = nn.Parameter(torch.empty(num_kernels))  # b
-        self.unknown = nn.Parameter(torch.empty(num_kernels))
-        self.router = nn.Sequential(nn.Linear(5 + 2 * num_kernels, 32), nn.ReLU(), nn.Linear(32, num_kernels))
+        self.register_buffer("center", torch.empty(num_kernels))  # μ, of the logarithm of µm
+        self.register_buffer("width", torch.empty(num_kernels))  # σ
+        self.router = nn.Sequential(nn.Linear(5 + 2 * num_kernels, 32), nn.ReLU(), nn.Linear(32, 2 * num_kernels))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """He initialisation of the kernels; the tuning curves alone decide at first: the router gives zero."""
+        """He initialisation of the kernels; the tuning curves alone decide at first, for the router gives zero."""
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
         if self.bias is not None:
             nn.init.zeros_(self.bias)
         tuned = len(self.tuning_um)
-        with torch.no_grad():
-            self.center[:tuned] = torch.tensor(self.tuning_um).log()
-            self.center[tuned:] = self.center[:tuned].mean() if tuned else 0.0
-            self.log_width[:tuned] = torch.tensor(0.06).log()  # neighbours among R, G, B overlap a little
-            self.log_width[tuned:] = torch.tensor(2.0).log()
-            self.level[:tuned], self.level[tuned:] = 0.0, -4.0  # the broad kernels take over far from the others
-            self.unknown[:tuned], self.unknown[tuned:] = -1.0, 0.0
+        self.center[:tuned] = torch.tensor(self.tuning_um).log()
+        self.center[tuned:] = self.center[:tuned].mean() if tuned else 0.0
+        self.width[:tuned], self.width[tuned:] = 0.06, 100.0  # neighbours among R, G and B overlap a little
         nn.init.zeros_(self.router[-1].weight)
         nn.init.zeros_(self.router[-1].bias)
 
@@ -100,35 +96,36 @@ class ChannelAdaptiveConv2d(nn.Module):
         ``present`` (B, C), boolean, leaves channels of single samples out, whatever they hold. With
         ``return_attention`` also gives π (B, C, K), zero for absent channels.
         """
-        attention = self.attend(x, wavelengths_um, present)  # (B, C, K)
-        counted = (attention.sum(dim=2) > 0).sum(dim=1).clamp_min(1)  # (B,)
-        shares = attention * (REFERENCE / counted).view(-1, 1, 1)
+        attention, gates = self.attend(x, wavelengths_um, present)  # (B, C, K), (B, K)
+        shares = attention * gates[:, None]
         bands = torch.einsum("bck,bchw->bkhw", shares.to(x.dtype), x)  # (B, K, H, W)
         y = F.conv2d(bands, self.weight, self.bias, self.stride, self.padding)  # (B, C_out, H', W')
         return (y, attention) if return_attention else y
 
-    def attend(self, x: Tensor, wavelengths_um: Tensor, present: Tensor | None = None) -> Tensor:
-        """Attention weights (B, C, K): over K they sum to one, or are zero for an absent channel."""
+    def attend(self, x: Tensor, wavelengths_um: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Attention (B, C, K), summing to one over the present channels, and gates (B, K) in 0..2."""
         with full_precision(x):
             B, C = x.shape[:2]
             x = x.to(torch.promote_types(x.dtype, torch.float32)).flatten(2)  # (B, C, H·W)
             here = torch.ones(B, C, dtype=torch.bool, device=x.device) if present is None else present
             varies = here & (x.amax(dim=2) > x.amin(dim=2))
-            here = torch.where(varies.any(dim=1, keepdim=True), varies, here)[..., None].to(x.dtype)  # (B, C, 1)
+            here = torch.where(varies.any(dim=1, keepdim=True), varies, here)[..., None]  # (B, C, 1)
             statistics = torch.stack([x.mean(dim=2), x.std(dim=2, correction=0)], dim=2)  # (B, C, 2)
             curves = self.tuning_curves(wavelengths_um).expand(B, C, -1)  # (B, C, K)
-            own = torch.cat([statistics, curves.softmax(dim=2)], dim=2)  # (B, C, 2 + K)
-            count = here.sum(dim=1, keepdim=True).clamp_min(1)  # (B, 1, 1)
-            company = (own * here).sum(dim=1, keepdim=True) / count  # (B, 1, 2 + K)
+            own = torch.cat([statistics, curves.exp()], dim=2).where(here, 0)  # (B, C, 2 + K)
+            count = here.sum(dim=1, keepdim=True).clamp_min(1).to(x.dtype)  # (B, 1, 1)
+            company = own.sum(dim=1, keepdim=True) / count  # (B, 1, 2 + K)
             view = torch.cat([own, company.expand(-1, C, -1), (1 / count).expand(-1, C, -1)], dim=2)
-            return (curves + self.router(view)).softmax(dim=2) * here
+            scores, gates = self.router(view).chunk(2, dim=2)  # (B, C, K) each
+            attention = (curves + scores).masked_fill(~here, -torch.inf).softmax(dim=1).where(here, 0)
+            return attention, 2 * torch.sigmoid((gates * here).sum(dim=1) / count[:, 0])
 
     def tuning_curves(self, wavelengths_um: Tensor) -> Tensor:
         """Log-response of every kernel to the wavelengths (…, C), in µm or NaN: (…, C, K)."""
         known = wavelengths_um.isfinite()
-        position = wavelengths_um.where(known, torch.ones_like(wavelengths_um)).log()[..., None]  # (…, C, 1)
-        curves = self.level - (position - self.center) ** 2 / (2 * self.log_width.exp() ** 2)
-        return curves.where(known[..., None], self.unknown)
+        position = wavelengths_um.where(known, 1).log()[..., None]  # (…, C, 1)
+        curves = -((position - self.center) ** 2) / (2 * self.width**2)
+        return curves.where(known[..., None], UNKNOWN_SCORE)
 
     def extra_repr(self) -> str:
         return (

@@ -28,10 +28,10 @@ SUMMARIES = {
     "vgg19": "VGG19 with batch normalisation and one linear layer for a head: the plain one beside `dynamic_vgg19`.",
     "dynamic_vgg19": "VGG19 in which each of the 16 convolutions mixes K kernels per picture, by an attention that "
     "looks at the picture's channels: π(x) = softmax(FC₂(ReLU(FC₁(GAP(x)))) / temperature), W(x) = Σ_k π_k(x) · W_k.",
-    "adaptive_vgg19": "VGG19 whose first convolution takes any number of channels in any order: an attention gives "
-    "each present channel its own mixture of K shared kernels, from its wavelength, its statistics and the "
-    "other channels: y = 3/C · Σ_c (Σ_k π_ck W_k) * x_c. Nothing is filled. More than three channels, and wavelengths "
-    "other than those of R, G and B, were trained for on mixtures of R, G and B alone.",
+    "adaptive_vgg19": "VGG19 whose first convolution takes any number of channels in any order: each of its K kernels "
+    "attends to the channels that are there, by their wavelength, their statistics and their company: "
+    "y = Σ_k g_k W_k * (Σ_c π_ck x_c). Nothing is filled. More than three channels, and wavelengths other than those "
+    "of R, G and B, were trained for on mixtures of R, G and B alone.",
     "compact": "Two convolutions with a residual-in-residual dense block and a self-attention block in parallel "
     "between them, their outputs added.",
     "resnet34": "torchvision's ResNet34 with a head for these classes, the yardstick of `compact`.",
@@ -131,18 +131,19 @@ def dynamic_conv(x, key):  # each sample is convolved with its own mixture of K 
     "adaptive_vgg19": f"""\
 
 
-def first_conv(x, wavelengths_um):  # each channel is convolved with its own mixture of K kernels
+def first_conv(x, wavelengths_um):  # each of the K kernels takes its own share of every channel
     part = {{key.removeprefix("features.0."): value for key, value in state.items() if key.startswith("features.0.")}}
     distance = torch.tensor(wavelengths_um).log()[:, None] - part["center"]  # (C, K)
-    curves = part["level"] - distance**2 / (2 * part["log_width"].exp() ** 2)
-    curves = curves.expand(len(x), -1, -1)  # (B, C, K)
+    curves = (-(distance**2) / (2 * part["width"] ** 2)).expand(len(x), -1, -1)  # (B, C, K)
     statistics = torch.stack([x.mean((2, 3)), x.std((2, 3), correction=0)], dim=2)
-    own = torch.cat([statistics, curves.softmax(2)], dim=2)
+    own = torch.cat([statistics, curves.exp()], dim=2)
     others = own.mean(1, keepdim=True).expand_as(own)
     view = torch.cat([own, others, torch.full_like(own[..., :1], 1 / x.shape[1])], dim=2)
     hidden = F.relu(F.linear(view, part["router.0.weight"], part["router.0.bias"]))
-    attention = (curves + F.linear(hidden, part["router.2.weight"], part["router.2.bias"])).softmax(2)
-    bands = 3 / x.shape[1] * torch.einsum("bck,bchw->bkhw", attention, x)
+    scores, gates = F.linear(hidden, part["router.2.weight"], part["router.2.bias"]).chunk(2, dim=2)
+    attention = (curves + scores).softmax(1)  # over the channels
+    gates = 2 * torch.sigmoid(gates.mean(1, keepdim=True))
+    bands = torch.einsum("bck,bchw->bkhw", attention * gates, x)
     return F.conv2d(bands, part["weight"], part["bias"], padding=1)
 
 

@@ -163,7 +163,7 @@ class AdaptiveVGG19(VGG19):
     def classify(
         self, x: Tensor, wavelengths_um: Tensor, *, present: Tensor | None = None, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Logits; with ``return_attention`` also the attention (B, C, K) of each channel over the kernels.
+        """Logits; with ``return_attention`` also the attention (B, C, K) of the K kernels over the channels.
 
         ``present`` (B, C), boolean, says which channels each sample of a mixed batch has.
         """
@@ -172,5 +172,5 @@ class AdaptiveVGG19(VGG19):
         return (logits, attention) if return_attention else logits
 
     def kernel_attention(self, x: Tensor, channels: str | Iterable[str] | None = None, **options) -> Tensor:
-        """Attention of each present channel over the kernels, (B, C, K), summing to 1 over K."""
+        """What each kernel takes from each channel, (B, C, K), summing to 1 over the present channels."""
         return self(x, channels, return_attention=True, **options)[1]

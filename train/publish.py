@@ -20,7 +20,7 @@ from models.model_card import find_evaluations, model_card, percent, table
 from train import RESULTS
 from train.upload import UploadError, list_files, upload
 
-COLLECTION = "dynconv-lab"  # the repository whose README links the four
+COLLECTION = "dynconv-lab"  # the repository whose README links the others
 
 
 def stage(folder: Path, staging: Path, repo_id: str, *, storage: str, results: Path) -> ModelConfig:
@@ -93,7 +93,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m train.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--checkpoint", type=Path, help="folder to publish; with --all the folder that holds the four")
+    parser.add_argument("--checkpoint", type=Path, help="folder to publish; with --all the folder that holds them all")
     parser.add_argument("--all", action="store_true", help=f"publish {', '.join(MODELS)} and a README that links them")
     parser.add_argument("--repo-id", required=True, help=f"USER/NAME; with --all USER, or USER/NAME ({COLLECTION})")
     parser.add_argument("--private", action="store_true", help="create the repository as a private one")

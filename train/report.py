@@ -41,7 +41,7 @@ def make_tables(results: list[dict]) -> list[Table]:
         bands_table(results),
         task2_table(results, study),
         *[ablation_table(results, study, ablation) for ablation in ABLATIONS],
-        speed_table(results, sizes=(64,)),
+        speed_table(results, brief=True),
         speed_table(results),
         memory_table(results),
         cost_table(),

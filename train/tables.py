@@ -150,13 +150,13 @@ def bands_table(results: list[dict]) -> Table:
     return {"id": "bands", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
-def speed_table(results: list[dict], sizes: tuple[int, ...] | None = None) -> Table:
-    """Dynamic over plain VGG19 in time, and the usual grouped form beside it; ``sizes`` in pixels, all by default."""
+def speed_table(results: list[dict], *, brief: bool = False) -> Table:
+    """Dynamic over plain VGG19 in time, and the usual grouped form beside it; ``brief``: at 64 px in fp32 alone."""
     found = of_kind(results, "speed")
     rows, caption = [], NOT_YET
     if found:
         speed = found[0]
-        chosen = [row for row in speed["rows"] if sizes is None or row["size"] in sizes]
+        chosen = [row for row in speed["rows"] if not brief or (row["size"], row["precision"]) == (64, "fp32")]
         for row in chosen:
             times = [milliseconds(row[name]) for name in ("vgg19", "dynamic_vgg19", "grouped")]
             ratios = [f"{row[key]:.2f}" for key in ("over_plain", "grouped_over_ours")]
@@ -173,7 +173,7 @@ def speed_table(results: list[dict], sizes: tuple[int, ...] | None = None) -> Ta
             f"Reading the fp32 kernels of dynamic_vgg19 once takes {speed['read_kernels']['median_ms']:.0f} ms here."
         )
     columns = ["run", "input", "precision", "vgg19", "dynamic_vgg19", "grouped", "dynamic / plain", "grouped / ours"]
-    kind = "speed" if sizes else "speed-all"
+    kind = "speed" if brief else "speed-all"
     return {"id": kind, "title": "What dynamic convolution costs", "caption": caption, "columns": columns, "rows": rows}
 
 

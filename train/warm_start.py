@@ -62,13 +62,14 @@ def plain_to_dynamic(
 
 
 def plain_to_adaptive(plain: dict[str, Tensor], adaptive: dict[str, Tensor]) -> dict[str, Tensor]:
-    """State of an adaptive VGG19 that starts, for R, G and B, as the plain one.
+    """State of an adaptive VGG19 that starts as the plain one with missing channels filled.
 
-    The first three kernels are the plain ones of R, G and B, to which they are tuned; the further ones are
-    their mean, which is what the plain network applies to a channel that was copied to all three.
+    The first three kernels are the plain ones of R, G and B, to which they are tuned; the further ones are zero.
     """
     key = "features.0.weight"
     state = adaptive | {name: tensor.clone() for name, tensor in plain.items()}
-    extra = adaptive[key].shape[1] - plain[key].shape[1]
-    state[key] = torch.cat([plain[key], plain[key].mean(dim=1, keepdim=True).expand(-1, max(extra, 0), -1, -1)], dim=1)
+    kernels = torch.zeros_like(adaptive[key])
+    known = min(kernels.shape[1], plain[key].shape[1])
+    kernels[:, :known] = plain[key][:, :known]
+    state[key] = kernels
     return state

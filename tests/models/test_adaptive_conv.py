@@ -32,15 +32,16 @@ def test_the_output_is_the_sum_over_channels_of_each_ones_own_mixture(channels):
     layer = make_layer()
     x = pixels(2, channels)
     y, attention = layer(x, wavelengths(channels), return_attention=True)
+    _, gates = layer.attend(x, wavelengths(channels))
     expected = torch.zeros_like(y)
     for sample in range(2):
         for channel in range(channels):
-            kernel = torch.einsum("k,okhw->ohw", attention[sample, channel], layer.weight)[:, None]
+            kernel = torch.einsum("k,okhw->ohw", gates[sample] * attention[sample, channel], layer.weight)[:, None]
             one = x[sample : sample + 1, channel : channel + 1]
-            expected[sample] += 3 / channels * F.conv2d(one, kernel, padding=1)[0]
+            expected[sample] += F.conv2d(one, kernel, padding=1)[0]
     expected += layer.bias.view(1, -1, 1, 1)
     torch.testing.assert_close(y, expected)
-    torch.testing.assert_close(attention.sum(2), torch.ones(2, channels).double())
+    torch.testing.assert_close(attention.sum(1), torch.ones(2, 4).double())
 
 
 def test_the_order_of_the_channels_does_not_matter():
@@ -82,19 +83,26 @@ def test_a_constant_channel_counts_as_absent_without_being_told():
 
 
 def test_a_picture_of_constant_channels_alone_keeps_them_all():
-    attention = make_layer().attend(torch.full((1, 3, 4, 4), 0.5).double(), RGB.double())
-    torch.testing.assert_close(attention.sum(2), torch.ones(1, 3).double())
+    attention, _ = make_layer().attend(torch.full((1, 3, 4, 4), 0.5).double(), RGB.double())
+    assert (attention > 0).all()
 
 
-def test_tuned_kernels_answer_to_their_own_colours_at_first():
-    attention = ChannelAdaptiveConv2d(6, 3).attend(torch.randn(1, 3, 5, 5), RGB)
-    assert attention[0].argmax(1).tolist() == [0, 1, 2]
-    assert attention[0].amax(1).min() > 0.85
+def test_untrained_it_fills_as_the_study_does():
+    """RGB goes to the kernels of R, G and B, one channel to all of them, a missing one is its neighbours'."""
+    layer = ChannelAdaptiveConv2d(6, 3)
+    x = torch.randn(1, 3, 5, 5)
+    rgb = layer.attend(x, RGB)[0][0, :, :3]  # (channels, kernels of R, G, B)
+    assert (rgb.diagonal() > 0.9).all()
+    alone = layer.attend(x[:, :1], RGB[:1])[0]
+    torch.testing.assert_close(alone, torch.ones(1, 1, 4))
+    blue_missing = layer.attend(x[:, :2], RGB[:2])[0][0, :, 2]
+    assert blue_missing[1] > 0.99  # green is nearer to blue than red is
+    assert (layer.attend(x, RGB)[1] == 1).all()  # every gate
 
 
-def test_wavelengths_far_from_every_tuned_kernel_go_to_the_broad_one():
-    attention = ChannelAdaptiveConv2d(6, 3).attend(torch.randn(1, 2, 5, 5), torch.tensor([1.61, 10.0]))
-    assert attention[0, :, 3].min() > 0.99
+def test_the_broad_kernel_sees_the_mean_at_first():
+    attention, _ = ChannelAdaptiveConv2d(6, 3).attend(torch.randn(1, 4, 5, 5), torch.tensor([0.5, 0.6, 0.842, 1.61]))
+    torch.testing.assert_close(attention[0, :, 3], torch.full((4,), 0.25), atol=1e-3, rtol=0)
 
 
 def test_an_unknown_wavelength_has_finite_attention_and_gradients():

@@ -87,10 +87,10 @@ def test_the_network_takes_names_or_wavelengths_in_any_order(network):
 
 
 @torch.no_grad()
-def test_the_networks_attention_is_one_row_per_present_channel(network):
+def test_the_networks_attention_has_a_row_per_present_channel(network):
     attention = network.kernel_attention(torch.randn(2, 2, 32, 32), ("R", "NIR"))
     assert attention.shape == (2, 2, 4)
-    torch.testing.assert_close(attention.sum(2), torch.ones(2, 2))
+    torch.testing.assert_close(attention.sum(1), torch.ones(2, 4))
 
 
 @pytest.mark.parametrize("arguments", [{"channels": "RX"}, {"wavelengths_um": [665, 560, 490]}, {"channels": "RG"}])
