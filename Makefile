@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format report screenshots bench space
+.PHONY: help demo test lint format report screenshots bench speed space
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 22
@@ -40,6 +40,9 @@ screenshots: $(VENV)/dev.stamp ## the README's pictures of the app (needs Chromi
 
 bench: $(VENV)/dev.stamp ## latency of the running app
 	$(BIN)/python benchmarks/app_latency.py
+
+speed: $(VENV)/dev.stamp ## what dynamic convolution costs over plain convolution
+	$(BIN)/python -m benchmarks.dynamic_conv
 
 space: $(VENV)/dev.stamp ## create or update a Hugging Face Space: make space SPACE=USER/NAME [FROM_HUB=USER]
 	@test -n "$(SPACE)" || { echo "usage: make space SPACE=USER/NAME [FROM_HUB=USER]"; exit 2; }

@@ -29,7 +29,8 @@ from models.precision import full_precision
 
 METHODS = ("grouped", "mix", "loop", "matmul")
 CHUNK = 8  # samples whose kernels exist at the same time
-SLICE_BYTES = 8 * 2**20  # mixtures of one slice of the kernel, all samples of a slice together
+SLICE_SAMPLES = 32  # samples that a slice of the kernel is mixed for at once
+SLICE_BYTES = 8 * 2**20  # of these mixtures
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,14 @@ class LoopConvolution(torch.autograd.Function):
             for index, (one, kernel, g) in enumerate(zip(inputs.split(1), kernels, outer.split(1), strict=True)):
                 dx, dw, _ = torch.ops.aten.convolution_backward(
                     g, one, kernel, None, ctx.geometry.stride, ctx.geometry.padding, ctx.geometry.dilation,
-                    False, (0, 0), ctx.geometry.groups, (True, True, False),
+                    False, (0, 0), ctx.geometry.groups, (ctx.needs_input_grad[0], True, False),
                 )  # fmt: skip
                 grad_x.append(dx)
                 grads[index] = in_order_of(dw, weight).flatten()
             grad_stored.addmm_(pi.t(), grads)
             grad_attention.append(grads @ stored.t())
-        return torch.cat(grad_x), torch.cat(grad_attention), unflatten(grad_stored, weight), None
+        grad_x = torch.cat(grad_x) if ctx.needs_input_grad[0] else None  # pixels need none
+        return grad_x, torch.cat(grad_attention), unflatten(grad_stored, weight), None
 
 
 class MatmulConvolution(torch.autograd.Function):
@@ -178,8 +180,7 @@ class MatmulConvolution(torch.autograd.Function):
         grad_stored = torch.empty_like(stored)
         grad_attention = torch.zeros_like(attention)
         outer = grad.permute(0, 2, 3, 1).reshape(B, -1, stored.shape[1])  # (B, H'·W', C_out)
-        samples = 32
-        width = max(16, SLICE_BYTES // (min(B, samples) * stored.shape[1] * weight.element_size()))
+        width = max(16, SLICE_BYTES // (min(B, SLICE_SAMPLES) * stored.shape[1] * weight.element_size()))
         for (i, j), view in taps_of(padded, weight, geometry, out):
             grad_view = grad_padded[tap_slices(i, j, geometry, out)]
             for start in range(0, C, width):
@@ -187,8 +188,8 @@ class MatmulConvolution(torch.autograd.Function):
                 kernels = stored[:, :, i, j, part].reshape(K, -1).to(x.dtype)  # (K, C_out·n)
                 inputs = view[..., part].reshape(B, outer.shape[1], -1)  # (B, H'·W', n)
                 total = None
-                for s in range(0, B, samples):
-                    some = slice(s, s + samples)
+                for first in range(0, B, SLICE_SAMPLES):
+                    some = slice(first, first + SLICE_SAMPLES)
                     pi, g = attention[some].to(x.dtype), outer[some]
                     mixed = (pi @ kernels).view(len(pi), stored.shape[1], -1)  # (b, C_out, n)
                     grad_view[some, ..., part] += torch.bmm(g, mixed).view(len(pi), *out, -1)

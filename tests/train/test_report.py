@@ -165,7 +165,7 @@ def speed():
 
 
 def test_speed_shows_times_ratios_and_the_default_allocator(speed):
-    table = speed_table([speed], sizes=(64,))
+    table = speed_table([speed], brief=True)
     shown = ["100 (90–110)", "150 (90–110)", "300 (90–110)", "1.50", "2.00"]
     assert table["rows"] == [["training, batch 32", "64 px", "fp32", *shown]]
     assert len(speed_table([speed])["rows"]) == 2

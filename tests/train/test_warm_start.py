@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models import CheckpointError, build_model, save_checkpoint
+from models import CheckpointError, build_model, save_checkpoint, select_channels
 from train.warm_start import plain_to_dynamic, warm_start
 
 
@@ -74,6 +74,23 @@ def test_the_temperature_and_the_routers_stay_those_of_the_new_network(folder):
     warm_start(dynamic, str(folder), noise=0.1, seed=0)
     assert dynamic.temperature == 12.0
     assert torch.equal(dynamic.dynamic_layers[3].attention.fc1.weight, router)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("channels", ["R", "G", "B"])
+def test_the_adaptive_network_starts_as_the_plain_one_with_one_channel_copied(plain, folder, images, channels):
+    adaptive = build_model("adaptive_vgg19", num_classes=3).eval()
+    warm_start(adaptive, str(folder), noise=0.0, seed=0)
+    one = select_channels(images, channels)
+    torch.testing.assert_close(adaptive(one, channels), plain(one, channels), rtol=1e-3, atol=1e-3)
+
+
+@torch.no_grad()
+def test_the_adaptive_network_starts_close_to_the_plain_one_on_rgb(plain, folder, images):
+    adaptive = build_model("adaptive_vgg19", num_classes=3).eval()
+    warm_start(adaptive, str(folder), noise=0.0, seed=0)
+    difference = (adaptive(images) - plain(images)).norm() / plain(images).norm()
+    assert difference < 0.3  # neighbouring tuning curves overlap
 
 
 def test_the_same_network_is_copied(tmp_path):
