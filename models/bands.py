@@ -65,20 +65,27 @@ def check_wavelengths(wavelengths_um: Sequence[float | None] | Tensor) -> tuple[
 
 def wavelengths_of(
     channels: str | Iterable[str] | None = None, wavelengths_um: Sequence[float | None] | Tensor | None = None
-) -> tuple[float, ...]:
-    """Wavelengths of named channels or as given, NaN for unknown; ``ValueError`` for both or neither."""
+) -> Tensor:
+    """Wavelengths of named channels or as given, (C,), or (B, C) if each picture has its own; NaN for unknown.
+
+    Raises ``ValueError`` for both or neither, and for what cannot be micrometres.
+    """
     if (channels is None) == (wavelengths_um is None):
         raise ValueError("give either channels, such as ('R', 'NIR'), or wavelengths_um, such as [0.665, 0.842]")
     if channels is not None:
-        return tuple(BANDS_UM[name] for name in parse_bands(channels))
-    return check_wavelengths(wavelengths_um)
+        return torch.tensor([BANDS_UM[name] for name in parse_bands(channels)])
+    if isinstance(wavelengths_um, Tensor) and wavelengths_um.ndim == 2:
+        check_wavelengths(wavelengths_um.flatten().tolist())
+        return wavelengths_um.float()
+    return torch.tensor(check_wavelengths(wavelengths_um))
 
 
-def wavelength_tensor(values: tuple[float, ...], x: Tensor) -> Tensor:
-    """(C,) beside ``x`` (B, C, H, W); ``ValueError`` when the counts differ."""
-    if x.ndim != 4 or x.shape[1] != len(values):
+def check_count(wavelengths_um: Tensor, x: Tensor) -> Tensor:
+    """The wavelengths beside ``x`` (B, C, H, W), on its device; ``ValueError`` when the counts differ."""
+    count = wavelengths_um.shape[-1]
+    if x.ndim != 4 or x.shape[1] != count or wavelengths_um.shape[:-1] not in ((), x.shape[:1]):
         raise ValueError(
-            f"expected x of shape (B, {len(values)}, H, W) for {len(values)} channels, got {tuple(x.shape)}; "
+            f"expected x of shape (B, {count}, H, W) for {count} channels, got {tuple(x.shape)}; "
             "give one name or wavelength per channel of x"
         )
-    return torch.tensor(values, device=x.device)
+    return wavelengths_um.to(x.device)

@@ -29,7 +29,7 @@ class TrainConfig:
     batch_size: int = 128
     """Pictures a step, per process."""
     channels: str = "RGB"
-    """Channels to train on: a subset such as RG, or "sample" for a random subset per batch
+    """Channels to train on: a subset such as RG, or "sample" for a random subset per picture
     (adaptive_vgg19: also mixtures of R, G and B as bands of other wavelengths)."""
     fill: Literal["aligned", "appended"] = "aligned"
     """Where the mean of two channels goes, see models/channels.py."""

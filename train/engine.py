@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torchvision.transforms import v2
 
-from models import SUBSETS, ImageClassifier, select_channels
+from models import CHANNELS, SUBSETS, ImageClassifier, select_channels
 from models.classifier import normalize
-from train.bands import Bands, draw_bands
 from train.config import TrainConfig
 from train.data import mix_seed
+from train.pseudo_bands import Bands, draw_bands, filled_bands, stack_bands
 
 View = Callable[[Tensor], tuple[Tensor, dict]]  # RGB pictures → what the network sees, and the keywords that say so
 
@@ -89,10 +89,12 @@ def train_epoch(
             plain.set_temperature(config.temperature_at(step / steps))
         generator = torch.Generator().manual_seed(mix_seed(config.seed, step))
         images = normalize(pixels, mean, std)  # (B, 3, S, S)
+        images, targets = mix_batch(images, labels, config.mix, num_classes, generator)
+        sampling = config.channels == "sample"
+        view = sampled_view(plain.fill, generator) if sampling else named_view(config.channels)
+        images, seen = view(images)  # (B, C, S, S)
         if config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        images, targets = mix_batch(images, labels, config.mix, num_classes, generator)
-        images, seen = draw_view(config.channels, generator, any_channels=plain.fill is None)(images)
 
         optimizer.zero_grad(set_to_none=True)
         with accelerator.autocast():
@@ -134,22 +136,31 @@ def band_view(bands: Bands) -> View:
     return lambda images: (bands.of(images), {"wavelengths_um": bands.wavelengths_um.to(images.device)})
 
 
-def draw_view(channels: str, generator: torch.Generator, *, any_channels: bool) -> View:
-    """What a training batch sees: the named subset, or a random one for "sample".
+def sampled_view(fill: str | None, generator: torch.Generator) -> View:
+    """Random channels for every picture: filled with ``fill``, or as they are for a network that takes any.
 
-    A network that takes any channels then also samples their order and pseudo-bands (``bands.py``).
+    Within a batch the pictures' subsets differ. With one subset for all, batch normalisation would see the
+    statistics of one subset at a time in training, but those of their mixture ever after.
+    The network for any channels also samples their order and pseudo-bands (``pseudo_bands.py``).
     """
-    subset = draw_channels(channels, generator)
-    return band_view(draw_bands(subset, generator)) if any_channels and channels == "sample" else named_view(subset)
+
+    def view(images: Tensor) -> tuple[Tensor, dict]:
+        subsets = [draw_channels(generator) for _ in images]
+        if fill is not None:
+            bands = stack_bands([filled_bands(subset, fill) for subset in subsets])
+            return bands.of(images), {"channels": CHANNELS}
+        bands = stack_bands([draw_bands(subset, generator) for subset in subsets])
+        wavelengths, present = (part.to(images.device) for part in (bands.wavelengths_um, bands.present))
+        return bands.of(images), {"wavelengths_um": wavelengths, "present": present}
+
+    return view
 
 
-def draw_channels(channels: str, generator: torch.Generator) -> str:
-    """The named subset, or for "sample" a random one: how many first, then which.
+def draw_channels(generator: torch.Generator) -> str:
+    """A random subset: how many channels first, then which.
 
     Hierarchical channel sampling of ChannelViT (Bao et al., ICLR 2024, section 3.3).
     """
-    if channels != "sample":
-        return channels
     count = torch.randint(1, 4, (), generator=generator).item()
     choices = [subset for subset in SUBSETS if len(subset) == count]
     return choices[torch.randint(len(choices), (), generator=generator)]

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from models import CHANNELS, CheckpointError, ImageClassifier, load_model
 from models.memory import keep_large_blocks
-from train.bands import MOST_BANDS, pseudo_bands, real_bands
 from train.data import SPLITS, DataError, Split, load_split
 from train.engine import View, band_view, named_view
 from train.evaluate import compare, measure, predict_views
+from train.pseudo_bands import MOST_BANDS, pseudo_bands, real_bands
 
 SEED = 0
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models import build_model
-from models.bands import BANDS_UM, check_wavelengths, parse_bands, wavelength_tensor, wavelengths_of
+from models.bands import BANDS_UM, check_count, check_wavelengths, parse_bands, wavelengths_of
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_unknown_wavelengths_may_be_none_or_nan():
 
 
 def test_names_and_wavelengths_exclude_each_other():
-    assert wavelengths_of("RG") == (BANDS_UM["R"], BANDS_UM["G"])
+    assert wavelengths_of("RG").tolist() == pytest.approx([BANDS_UM["R"], BANDS_UM["G"]])
     for arguments in ((None, None), ("RG", [0.6, 0.5])):
         with pytest.raises(ValueError, match="give either channels"):
             wavelengths_of(*arguments)
@@ -68,7 +68,7 @@ def test_names_and_wavelengths_exclude_each_other():
 
 def test_a_wrong_count_is_refused():
     with pytest.raises(ValueError, match=r"expected x of shape \(B, 2, H, W\) for 2 channels, got \(1, 3, 8, 8\)"):
-        wavelength_tensor((0.6, 0.5), torch.zeros(1, 3, 8, 8))
+        check_count(torch.tensor([0.6, 0.5]), torch.zeros(1, 3, 8, 8))
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,14 @@ def test_the_network_takes_names_or_wavelengths_in_any_order(network):
     torch.testing.assert_close(network(x[:, [2, 0, 1]], "BRG"), expected)
     torch.testing.assert_close(network(x, wavelengths_um=[0.665, 0.560, 0.490]), expected)
     assert network(torch.randn(2, 13, 40, 33), wavelengths_um=[0.5 + 0.1 * i for i in range(13)]).shape == (2, 5)
+
+
+@torch.no_grad()
+def test_each_picture_may_have_its_own_wavelengths(network):
+    x, wavelengths = torch.randn(2, 2, 32, 32), torch.tensor([[0.665, 0.560], [0.490, torch.nan]])
+    together = network(x, wavelengths_um=wavelengths)
+    alone = [network(x[i : i + 1], wavelengths_um=wavelengths[i]) for i in range(2)]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

@@ -230,15 +230,20 @@ def test_no_mixing_leaves_the_batch_as_it_is():
 
 def test_sampling_draws_every_subset_and_the_number_of_channels_first():
     generator = torch.Generator().manual_seed(0)
-    draws = [draw_channels("sample", generator) for _ in range(3000)]
+    draws = [draw_channels(generator) for _ in range(3000)]
     assert set(draws) == set(SUBSETS)
     shares = [sum(len(draw) == count for draw in draws) / 3000 for count in (1, 2, 3)]
     assert shares == pytest.approx([1 / 3] * 3, abs=0.04)
     assert draws.count("RG") / 3000 == pytest.approx(1 / 9, abs=0.03)
 
 
-def test_named_channels_are_not_drawn():
-    assert {draw_channels("GB", torch.Generator()) for _ in range(5)} == {"GB"}
+def test_sampled_channels_differ_within_a_batch_and_between_steps(config):
+    model, given = Tiny(), []
+    model.register_forward_pre_hook(lambda module, x, said: given.append((x[0], said)), with_kwargs=True)
+    run_epoch(model, config(channels="sample"))
+    assert all(said == {"channels": "RGB"} for _, said in given)
+    copied = [(images[:, 0] == images[:, 2]).flatten(1).all(1).tolist() for images, _ in given]
+    assert any(True in step and False in step for step in copied) and copied[0] != copied[1]
 
 
 # Evaluation

@@ -7,11 +7,11 @@ import sys
 import pytest
 import torch
 
-from models import BANDS_UM, ModelConfig, build_model, save_checkpoint
-from train.bands import MOST_BANDS, draw_bands, pseudo_bands, real_bands
+from models import BANDS_UM, FILLS, SUBSETS, ModelConfig, build_model, fill_channels, save_checkpoint, select_channels
 from train.data import load_split
-from train.engine import band_view, draw_view, named_view
+from train.engine import band_view, named_view, sampled_view
 from train.evaluate_bands import dead_view, evaluate_bands, pseudo_view
+from train.pseudo_bands import MOST_BANDS, draw_bands, filled_bands, pseudo_bands, real_bands, stack_bands
 
 RGB = torch.randn(2, 3, 4, 5)
 
@@ -53,12 +53,40 @@ def test_draws_depend_on_the_seed_alone():
     assert torch.equal(first.weights, second.weights)
 
 
-def test_only_a_network_for_any_channels_sees_bands():
-    seen = [draw_view("sample", seeded(step), any_channels=True)(RGB)[1].keys() for step in range(20)]
-    assert {name for keys in seen for name in keys} == {"wavelengths_um"}
-    images, said = draw_view("sample", seeded(), any_channels=False)(RGB)
-    assert images.shape[1] == len(said["channels"])
-    assert draw_view("GB", seeded(), any_channels=True)(RGB)[1] == {"channels": "GB"}
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_filled_bands_are_what_a_network_of_three_channels_fills(subset, fill):
+    expected = fill_channels(select_channels(RGB, subset), subset, fill)
+    torch.testing.assert_close(filled_bands(subset, fill).of(RGB), expected)
+
+
+def test_a_batch_of_different_counts_is_filled_up_with_absent_channels():
+    bands = stack_bands([real_bands("B"), real_bands("RG")])
+    assert bands.present.tolist() == [[True, False], [True, True]]
+    images = bands.of(RGB)
+    torch.testing.assert_close(images[0, 0], RGB[0, 2])
+    torch.testing.assert_close(images[1], RGB[1, :2])
+    assert bands.wavelengths_um.isnan().tolist() == [[False, True], [False, False]]
+
+
+def test_every_picture_of_a_batch_gets_its_own_channels():
+    images, said = sampled_view("aligned", seeded())(RGB.expand(2, -1, -1, -1).repeat(16, 1, 1, 1))
+    assert said == {"channels": "RGB"}
+    copied = (images[:, 0] == images[:, 1]).flatten(1).all(1)  # one channel copied to all
+    assert 0 < copied.sum() < len(images)
+    _, said = sampled_view(None, seeded())(RGB.repeat(16, 1, 1, 1))
+    counts = said["present"].sum(1)
+    assert said["wavelengths_um"].shape == said["present"].shape and len(counts.unique()) > 2
+
+
+def test_a_mixed_batch_answers_as_each_picture_alone(networks):
+    network, rgb = networks["adaptive_vgg19"], torch.randn(4, 3, 32, 32)
+    images, said = sampled_view(None, seeded(1))(rgb)
+    together = network(images, **said)
+    for index, here in enumerate(said["present"]):
+        wavelengths = said["wavelengths_um"][index, here]
+        alone = network(images[index : index + 1, here], wavelengths_um=wavelengths)
+        torch.testing.assert_close(together[index : index + 1], alone, rtol=1e-3, atol=1e-4)
 
 
 def test_a_dead_channel_is_zero_and_nobody_says_so():

@@ -6,32 +6,38 @@ and measured on these.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from models import BANDS_UM, CHANNELS
+from models import BANDS_UM, CHANNELS, fill_channels, select_channels
 
 MOST_BANDS = 6
-PSEUDO_SHARE = 1 / 3  # of the training batches; the others see real channels
-UNKNOWN_SHARE = 0.1  # of the training batches: nobody knows what the channels are
+PSEUDO_SHARE = 1 / 3  # of the training pictures; the others show real channels
+UNKNOWN_SHARE = 0.1  # of the training pictures: nobody knows what the channels are
 CONCENTRATION = 0.5  # of the Dirichlet distribution of the mixtures: rather pure ones
 
 
 @dataclass(frozen=True)
 class Bands:
-    """C channels as mixtures of R, G and B: ``weights`` (C, 3), ``wavelengths_um`` (C,), NaN for unknown."""
+    """Channels as mixtures of R, G and B: ``weights`` (C, 3) and ``wavelengths_um`` (C,), NaN for unknown.
+
+    With a leading batch axis each picture has its own, and ``present`` (B, C) says how many of the C.
+    """
 
     weights: Tensor
     wavelengths_um: Tensor
+    present: Tensor | None = None
 
     def of(self, rgb: Tensor) -> Tensor:
         """(B, 3, H, W) → (B, C, H, W)."""
-        return torch.einsum("cr,brhw->bchw", self.weights.to(rgb), rgb)
+        return torch.einsum("...cr,...rhw->...chw", self.weights.to(rgb), rgb)
 
     def blind(self) -> "Bands":
         """The same channels with their wavelengths unknown."""
-        return Bands(self.weights, torch.full_like(self.wavelengths_um, torch.nan))
+        return Bands(self.weights, torch.full_like(self.wavelengths_um, torch.nan), self.present)
 
 
 def real_bands(channels: str) -> Bands:
@@ -48,8 +54,16 @@ def pseudo_bands(count: int, generator: torch.Generator) -> Bands:
     return Bands(weights, weights @ rgb_wavelengths())
 
 
+@cache
+def filled_bands(channels: str, fill: str) -> Bands:
+    """What a three-channel network is given in place of R, G and B when it has only ``channels``."""
+    rgb = torch.eye(3).view(1, 3, 3, 1)  # pixels of pure red, green and blue
+    weights = fill_channels(select_channels(rgb, channels), channels, fill).view(3, 3)
+    return Bands(weights, rgb_wavelengths())
+
+
 def draw_bands(subset: str, generator: torch.Generator) -> Bands:
-    """What one training batch sees: ``subset`` in random order, or pseudo-bands; sometimes unnamed."""
+    """What one training picture shows: ``subset`` in random order, or pseudo-bands; sometimes unnamed."""
     share, unknown = torch.rand(2, generator=generator).tolist()
     if share < PSEUDO_SHARE:
         count = torch.randint(1, MOST_BANDS + 1, (), generator=generator).item()
@@ -58,6 +72,16 @@ def draw_bands(subset: str, generator: torch.Generator) -> Bands:
         order = torch.randperm(len(subset), generator=generator).tolist()
         bands = real_bands("".join(subset[index] for index in order))
     return bands.blind() if unknown < UNKNOWN_SHARE else bands
+
+
+def stack_bands(drawn: list[Bands]) -> Bands:
+    """One set of channels per picture, filled up to the largest with absent ones."""
+    counts = torch.tensor([len(bands.wavelengths_um) for bands in drawn])
+    return Bands(
+        pad_sequence([bands.weights for bands in drawn], batch_first=True),
+        pad_sequence([bands.wavelengths_um for bands in drawn], batch_first=True, padding_value=torch.nan),
+        torch.arange(counts.max()) < counts[:, None],
+    )
 
 
 def rgb_wavelengths() -> Tensor:
