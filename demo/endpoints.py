@@ -12,10 +12,10 @@ import gradio as gr
 from PIL import Image
 
 from demo import explain, handlers
-from demo.bands import check_count, open_bands, read_names
 from demo.handlers import ADAPTIVE, TASK_1, TASK_2, Handlers, costs, latencies
 from demo.inference import Answer, Prediction, canonical, predict
 from demo.loading import run
+from demo.multiband import check_count, open_bands, read_names
 from demo.pictures import open_picture
 from demo.text import FriendlyError, say
 from demo.widgets import PictureInput
@@ -63,7 +63,8 @@ class Endpoints:
         model's own. fill: "aligned" (the mean of two goes into the missing slot) or "appended" (last);
         the adaptive network fills nothing and gets just the channels that are left.
         Returns the answers, for the dynamic network also its kernel attention (16 layers x K, rows sum to 1)
-        and the same for all channels, for the adaptive one its attention per channel, and the filled picture.
+        and the same for all channels, for the adaptive one what each kernel takes from each channel (summing to 1
+        over the channels), and the filled picture.
         """
         prediction, seen = self.ask(TASK_1, image, channels, fill, temperature)
         dynamic = TASK_1[0]
@@ -94,9 +95,9 @@ class Endpoints:
         """Ask the adaptive VGG19 about a file of up to 16 bands: a TIFF or a NumPy array (height x width x bands).
 
         bands: names or wavelengths in micrometres in the file's order, such as "R, G, B, NIR" or "0.665, 0.842, ?",
-        ? for an unknown one. Returns the answer, for each band its wavelength and its attention over the K kernels
-        (sums to 1, or zeros for a band of one constant value), how the values were scaled to 0..1, and the bands in
-        false colour. Bands beyond R, G and B were only trained for as mixtures of R, G and B.
+        ? for an unknown one. Returns the answer, for each band its wavelength and what each of the K kernels
+        takes from it (summing to 1 over the bands; zeros for a band of one constant value), how the values were scaled
+        to 0..1, and the bands in false colour. Bands beyond R, G and B were only trained for as mixtures of R, G and B.
         """
         picture, typed = open_bands(file), read_names(bands)
         check_count(picture, typed)

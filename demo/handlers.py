@@ -1,7 +1,7 @@
 """What happens on an event: raw values of components in, HTML out.
 
 The first output of every handler is a notice. A failure is one friendly sentence in it, and the
-other outputs keep what they show.
+other outputs keep what they show, or become empty where that would belong to another file.
 """
 
 import logging
@@ -12,9 +12,9 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from demo import bands_view, explain, gallery, heatmap, inference, sweep_view, view
-from demo.bands import check_count, open_bands, read_names
+from demo import explain, gallery, heatmap, inference, multiband_view, sweep_view, view
 from demo.loading import Loaded, latency_ms, load_models, run
+from demo.multiband import check_count, open_bands, read_names
 from demo.pictures import open_picture
 from demo.text import FriendlyError, language_of, say
 from models import SUBSETS, ImageClassifier
@@ -71,8 +71,11 @@ def language(request: gr.Request) -> str:
     return language_of(request.headers.get("accept-language"))
 
 
-def friendly(outputs: int) -> Callable:
-    """Turn a failure of a handler, whose last input is the request, into its notice."""
+def friendly(outputs: int, keep: bool = True) -> Callable:
+    """Turn a failure of a handler, whose last input is the request, into its notice.
+
+    The other outputs keep what they show, or become empty.
+    """
 
     def decorate(handler: Callable) -> Callable:
         @wraps(handler)
@@ -84,7 +87,7 @@ def friendly(outputs: int) -> Callable:
             except Exception:
                 log.exception("%s failed", handler.__name__)
                 sentence = say(language(inputs[-1]), "unexpected")
-            return [view.notice(sentence, "warning")] + [gr.skip()] * (outputs - 1)
+            return [view.notice(sentence, "warning")] + [gr.skip() if keep else ""] * (outputs - 1)
 
         return safe
 
@@ -133,14 +136,14 @@ class Handlers:
         pictures = {subset: explain.seen(network, picture, subset, fill) for subset in SUBSETS}
         return "", sweep_view.page(result, pictures, TASK_1, spoken)
 
-    @friendly(outputs=2)
+    @friendly(outputs=2, keep=False)
     def ask_bands(self, path, typed, request: gr.Request):
         """A file of bands and what they are called → notice, answer."""
         picture, bands, spoken = open_bands(path), read_names(typed), language(request)
         check_count(picture, bands)
         answer = run(ask_bands, self.hub_user, picture.values, bands.wavelengths_um)
         pictures = explain.band_pictures(self.loaded.networks[ADAPTIVE], picture.values)
-        return bands_view.notice(picture, spoken), bands_view.page(answer, picture, bands, pictures, spoken)
+        return multiband_view.notice(picture, spoken), multiband_view.page(answer, picture, bands, pictures, spoken)
 
     @friendly(outputs=11)
     def open_page(self, request: gr.Request):

@@ -1,4 +1,4 @@
-"""Attention over K kernels as an accessible heat map: a table with its numbers in its cells.
+"""Attention of K kernels as an accessible heat map: a table with its numbers in its cells.
 
 Its rows are the layers of the dynamic network, or the channels that the adaptive one was given.
 """
@@ -40,7 +40,7 @@ def kernel_attention(prediction: Prediction, language: str) -> str:
 
 
 def channel_attention(prediction: Prediction, language: str) -> str:
-    """The adaptive network's weights of each present channel, and their difference from those in RGB."""
+    """What each kernel of the adaptive network takes from each present channel, and the difference from RGB."""
     now = np.array(prediction.answers[ADAPTIVE].attention)  # (C, K)
     in_rgb = dict(zip(CHANNELS, prediction.reference[ADAPTIVE].attention, strict=True))
     change = now - np.array([in_rgb[name] for name in prediction.channels])

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from models import CHANNELS, SUBSETS, ImageClassifier, fill_channels, select_channels
-from models.bands import wavelength_tensor, wavelengths_of
+from models.bands import check_count, wavelengths_of
 from models.channels import parse_channels
 from models.vgg import AdaptiveVGG19, DynamicVGG19
 
@@ -29,9 +29,9 @@ UNSURE_ENTROPY = 0.85
 class Answer:
     """What one network says of one picture.
 
-    ``probabilities`` has one value per class, in 0..1, summing to 1. ``attention`` is over K kernels,
-    each row summing to 1: layers x K of the dynamic network, present channels x K of the adaptive one
-    (zeros for a channel of one constant value); None for others.
+    ``probabilities`` has one value per class, in 0..1, summing to 1. ``attention`` is layers x K of the
+    dynamic network, each row summing to 1, present channels x K of the adaptive one, each column summing
+    to 1 (a row of zeros is a channel of one constant value), and None of the others.
     """
 
     class_names: tuple[str, ...]
@@ -178,7 +178,7 @@ def ask_unfilled(network: AdaptiveVGG19, rgb: Tensor, subsets: list[str]) -> tup
     """Logits (B, 50) for B subsets of the channels of ``rgb`` (1, 3, S, S) and each one's attention (C, K)."""
     present = torch.tensor([[name in subset for name in CHANNELS] for subset in subsets], device=rgb.device)
     x = rgb.expand(len(subsets), -1, -1, -1)  # (B, 3, S, S)
-    wavelengths_um = wavelength_tensor(wavelengths_of(CHANNELS), x)  # (3,)
+    wavelengths_um = check_count(wavelengths_of(CHANNELS), x)  # (3,)
     logits, attention = network.classify(x, wavelengths_um, present=present, return_attention=True)
     return logits, [rows[there] for rows, there in zip(attention, present, strict=True)]
 
@@ -222,7 +222,9 @@ def bands_input(network: ImageClassifier, values: np.ndarray) -> Tensor:
 def resize_bands(values: np.ndarray, size: int) -> Tensor:
     """(C, H, W) in 0..1 → (C, size, size), averaged where it shrinks, as the networks' RGB pictures are."""
     pixels = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-    return v2.functional.resize(pixels, [size, size], antialias=True).clamp(0, 1)
+    lowest, highest = pixels.amin(dim=(1, 2), keepdim=True), pixels.amax(dim=(1, 2), keepdim=True)
+    resized = v2.functional.resize(pixels, [size, size], antialias=True)
+    return resized.clamp(lowest, highest)  # without rounding errors: a band of one value keeps it, and counts as absent
 
 
 def network_input(network: ImageClassifier, picture: Image.Image) -> Tensor:

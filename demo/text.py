@@ -97,11 +97,11 @@ TEXT: dict[str, tuple[str, str]] = {
         "Largest change: {value} in {row}, kernel {number}.",
         "最大變化：{row} 的卷積核 {number}，{value}。",
     ),
-    "channel_attention": ("Attention of each channel", "每個通道的注意力"),
+    "channel_attention": ("Attention to each channel", "對每個通道的注意力"),
     "channel_attention_lead": (
-        "The first layer of {network} gives every channel that is there its own mixture of {kernels} kernels. "
-        "Every row sums to 1; it fills nothing, so a missing channel has no row.",
-        "{network} 的第一層為每個存在的通道各自混合 {kernels} 個卷積核。每列總和為 1；它不填補，所以缺少的通道沒有列。",
+        "{network} has {kernels} kernels in its first layer, and each draws what it sees from the channels that are "
+        "there. Every column sums to 1; nothing is filled, so a missing channel has no row.",
+        "{network} 的第一層有 {kernels} 個卷積核，各從存在的通道取得所見。每欄總和為 1；不填補，所以缺少的通道沒有列。",
     ),
     "constant_channel": (
         "A row of zeros: that channel has one constant value, carries nothing and counts as absent.",
@@ -139,11 +139,11 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "bands_button": ("Ask about these bands", "詢問這些波段"),
     "bands_example": ("Try the lion in five bands", "試試五個波段的獅子"),
-    "bands_attention": ("Attention of each band", "每個波段的注意力"),
+    "bands_attention": ("Attention to each band", "對每個波段的注意力"),
     "bands_weights": ("Weights", "權重"),
     "bands_attention_lead": (
-        "Every row is one band's mixture of the {kernels} kernels of the first layer, and sums to 1.",
-        "每列是一個波段在第一層 {kernels} 個卷積核上的混合權重，總和為 1。",
+        "Each of the {kernels} kernels of the first layer draws what it sees from the bands. Every column sums to 1.",
+        "第一層的 {kernels} 個卷積核各從這些波段取得所見。每欄總和為 1。",
     ),
     "band": ("Band", "波段"),
     "bands_seen": ("What is in the file", "檔案的內容"),

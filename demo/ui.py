@@ -194,11 +194,11 @@ def connect(
 
 
 def connect_bands(events: Handlers, banded: Parts) -> None:
-    """Wire the page for several bands: a new file, Enter or the button asks; an old answer goes at once."""
+    """Wire the page for several bands: a new file, Enter or the button asks; an outdated answer goes."""
     inputs, outputs = [banded.file, banded.names], [banded.notice, banded.result]
     asking = {"show_progress_on": banded.notice, "trigger_mode": "always_last", **QUEUED}
     gr.on([banded.file.upload, banded.names.submit, banded.button.click], events.ask_bands, inputs, outputs, **asking)
     banded.example.click(choose_bands, None, inputs, queue=False, **QUIET).then(
         events.ask_bands, inputs, outputs, **asking
     )
-    gr.on([banded.file.clear, banded.file.upload, banded.names.input], None, None, outputs, js=EMPTY, **QUIET)
+    gr.on([banded.file.clear, banded.names.input], None, None, outputs, js=EMPTY, **QUIET)

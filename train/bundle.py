@@ -24,7 +24,7 @@ from train.evaluate import measure, predict_subsets
 PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # where and how fast, not what
 
 
-def bundle(run_dir: Path, target: Path, data_root: Path, storage: str) -> dict:
+def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: bool = False) -> dict:
     """Write ``target`` and return the training record. Raises ``CheckpointError`` or ``DataError``."""
     model = load_checkpoint(run_dir)
     about = json.loads((run_dir / "run.json").read_text())
@@ -36,7 +36,7 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str) -> dict:
         if key not in PLACES and value is not None and (value != defaults[key] or key == "seed")
     }
     val = load_split(data_root, "val")
-    full = accuracy(model, val)
+    full = accuracy(model, val, bf16)
     training = {
         "data": Path(about["config"]["data_root"]).name,
         "images": about["train_images"],
@@ -46,7 +46,7 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str) -> dict:
     }
     model.load_state_dict(unpack(pack(model.state_dict(), storage)), strict=True)  # as the stored copy will be
     metrics = {
-        "val_accuracy": accuracy(model, val),
+        "val_accuracy": accuracy(model, val, bf16),
         "val_accuracy_full_precision": full,
         "val_images": len(val),
         "epoch": model.config.metrics["epoch"],
@@ -67,8 +67,8 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str) -> dict:
     }
 
 
-def accuracy(model, split) -> float:
-    logits, labels = predict_subsets(model, split, ["RGB"])
+def accuracy(model, split, bf16: bool) -> float:
+    logits, labels = predict_subsets(model, split, ["RGB"], bf16=bf16)
     return measure("RGB", logits["RGB"], labels).accuracy
 
 
@@ -80,11 +80,12 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True, help="checkpoint folder to write")
     parser.add_argument("--data-root", type=Path, required=True, help="folder with the validation pictures")
     parser.add_argument("--storage", choices=STORAGES, default="int8")
+    parser.add_argument("--bf16", action="store_true", help="measure under bfloat16 autocast")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the training record")
     options = parser.parse_args()
     keep_large_blocks()
     try:
-        record = bundle(options.run_dir, options.to, options.data_root, options.storage)
+        record = bundle(options.run_dir, options.to, options.data_root, options.storage, bf16=options.bf16)
     except (CheckpointError, DataError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     options.results.mkdir(parents=True, exist_ok=True)

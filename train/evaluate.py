@@ -78,14 +78,20 @@ def compare(channels: str, first: Tensor, second: Tensor, labels: Tensor) -> Pai
 
 
 def predict_subsets(
-    model: ImageClassifier, split: Split, subsets: list[str], *, fill: str | None = None
+    model: ImageClassifier, split: Split, subsets: list[str], *, fill: str | None = None, bf16: bool = False
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Logits of every subset, and the labels. Raises ``DataError``."""
-    return predict_views(model, split, {channels: named_view(channels) for channels in subsets}, fill=fill)
+    return predict_views(model, split, {channels: named_view(channels) for channels in subsets}, fill=fill, bf16=bf16)
 
 
 def predict_views(
-    model: ImageClassifier, split: Split, views: dict[str, View], *, fill: str | None = None, batch_size: int = 64
+    model: ImageClassifier,
+    split: Split,
+    views: dict[str, View],
+    *,
+    fill: str | None = None,
+    bf16: bool = False,
+    batch_size: int = 64,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Logits of every named view of the pictures, and the labels. Pictures are read once. Raises ``DataError``."""
     if model.config.synsets and model.config.synsets != split.synsets:
@@ -93,8 +99,8 @@ def predict_views(
             f"the checkpoint knows {len(model.config.synsets)} classes ({', '.join(model.config.synsets[:3])}, …), the "
             f"data {len(split.synsets)} ({', '.join(split.synsets[:3])}, …); evaluate on the data it was trained for"
         )
-    accelerator = Accelerator()
-    model = model.to(accelerator.device)
+    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
+    model = model.to(accelerator.device, memory_format=torch.channels_last)
     batches = list(make_loader(Pictures(split, size=model.config.input_size), batch_size=batch_size, workers=0))
     batches = [(pixels.to(accelerator.device), labels) for pixels, labels in batches]
     results = {}
@@ -109,7 +115,7 @@ def predict_views(
 
 def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fill: str | None) -> tuple[dict, dict]:
     """One checkpoint's evaluation as it is written to JSON, and its logits by subset."""
-    logits, labels = predict_subsets(model, split, about["subsets"], fill=fill)
+    logits, labels = predict_subsets(model, split, about["subsets"], fill=fill, bf16=about["bf16"])
     rows = [measure(channels, values, labels) for channels, values in logits.items()]
     evaluation = {
         "kind": "evaluation",
@@ -121,6 +127,7 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
         "fill": model.fill and (fill or model.fill),
         "input_size": model.config.input_size,
         "storage": model.config.storage,
+        "bf16": about["bf16"],
         "trained_on": model.config.training.get("channels", "unknown"),
         "rows": [asdict(row) for row in rows],
     }
@@ -162,6 +169,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--channels", default="RGB", help="all, or subsets such as RGB,RG,R (default %(default)s)")
     parser.add_argument("--fill", choices=FILLS, help="by default the checkpoint's own")
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, several times faster on recent CPUs")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out pictures that cannot be read")
     options = parser.parse_args()
@@ -176,7 +184,12 @@ def run(options: argparse.Namespace) -> dict:
     if split.skipped:
         print(f"left out {split.skipped} unreadable pictures, {len(split)} remain")
     subsets = parse_subsets(options.channels)
-    about = {"subsets": subsets, "split": options.split, "data": options.data_root.resolve().name}
+    about = {
+        "subsets": subsets,
+        "split": options.split,
+        "data": options.data_root.resolve().name,
+        "bf16": options.bf16,
+    }
     results = [evaluate(load_model(source), source, split, about, options.fill) for source in options.checkpoint]
     for evaluation, _ in results:
         print_evaluation(evaluation)

@@ -68,12 +68,13 @@ def dead_views() -> dict[str, View]:
 
 def evaluate_bands(adaptive: ImageClassifier, others: dict[str, ImageClassifier], split: Split, about: dict) -> dict:
     """What ``--json`` writes. Raises ``DataError``."""
-    logits, labels = predict_views(adaptive, split, adaptive_views() | dead_views())
+    bf16 = about["bf16"]
+    logits, labels = predict_views(adaptive, split, adaptive_views() | dead_views(), bf16=bf16)
     rgb = logits[CHANNELS]
     orders = [values for name, values in logits.items() if sorted(name) == sorted(CHANNELS)]
     rows = {}
     for name, model in others.items():
-        theirs, _ = predict_views(model, split, dead_views())
+        theirs, _ = predict_views(model, split, dead_views(), bf16=bf16)
         rows[name] = [
             asdict(measure(case, values, labels)) | asdict(compare(case, values, logits[case], labels))
             for case, values in theirs.items()
@@ -96,6 +97,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--others", nargs="*", default=[], help="checkpoints of three-channel networks")
     parser.add_argument("--data-root", type=Path, required=True, help="folder with the pictures")
     parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, several times faster on recent CPUs")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     return parser.parse_args()
 
@@ -112,7 +114,7 @@ def main() -> None:
             )
         others = {Path(source).name: load_model(source) for source in options.others}
         split = load_split(options.data_root, options.split)
-        about = {"checkpoint": Path(options.checkpoint).name, "split": options.split}
+        about = {"checkpoint": Path(options.checkpoint).name, "split": options.split, "bf16": options.bf16}
         result = evaluate_bands(adaptive, others, split, about | {"data": options.data_root.resolve().name})
     except (DataError, CheckpointError, ValueError) as error:
         sys.exit(f"error: {error}")

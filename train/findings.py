@@ -7,7 +7,8 @@ from models import MODELS
 from models.model_card import percent
 from train import RESULTS
 
-RGB_PAIR = ("vgg19-rgb", "dynamic_vgg19-rgb")  # checkpoints trained on RGB alone: the study's protocol
+RGB_PAIR = ("vgg19-32", "dynamic_vgg19-32")  # checkpoints trained on RGB alone: the study's protocol
+RGB_PLAIN = "vgg19-rgb"  # the same at the size of the bundled ones
 SAMPLED_PAIR = ("vgg19", "dynamic_vgg19")  # the bundled ones, trained on random subsets
 TASK2_PAIR = ("compact", "resnet34")
 ADAPTIVE = "adaptive_vgg19"

@@ -11,6 +11,7 @@ from train.bootstrap import paired_counts, ratio_interval
 from train.findings import (
     ADAPTIVE,
     RGB_PAIR,
+    RGB_PLAIN,
     SAMPLED_PAIR,
     TASK2_PAIR,
     bundled_evaluations,
@@ -69,7 +70,7 @@ def training_line(training: dict, trainings: dict[str, dict]) -> str:
 def subset_table(results: list[dict], study: dict, pair: tuple[str, str], fill: str) -> Table:
     """Task 1: both VGG19 on every channel subset, the paired test, and the study's figures beside its protocol."""
     compared = comparison(results, pair, fill)
-    theirs = study["task1"] if pair == RGB_PAIR else {}
+    theirs = {name: study["task1"][name] for name in SAMPLED_PAIR} if pair == RGB_PAIR else {}
     rows, caption = [], NOT_YET
     if compared:
         first, second = ({row["channels"]: row for row in compared[side]["rows"]} for side in ("first", "second"))
@@ -88,7 +89,8 @@ def subset_table(results: list[dict], study: dict, pair: tuple[str, str], fill: 
         trained = compared["first"]["trained_on"]
         caption = (
             f"Trained on {'random subsets' if trained == 'sample' else trained}, missing channels filled ({fill}); "
-            f"{data_line(compared['first'])}; accuracy in % with 95 % Wilson interval; p is McNemar's exact test, "
+            f"{data_line(compared['first'])}, {compared['first']['input_size']} px; accuracy in % with 95 % Wilson "
+            "interval; p is McNemar's exact test, "
             f"plain against dynamic, not corrected for {len(rows)} tests."
         )
         if theirs:
@@ -102,7 +104,7 @@ def subset_table(results: list[dict], study: dict, pair: tuple[str, str], fill: 
 
 def adaptive_table(results: list[dict]) -> Table:
     """The network for any channels beside both VGG19, trained on RGB and on random channels."""
-    names = (*RGB_PAIR, *SAMPLED_PAIR)
+    names = (RGB_PLAIN, *SAMPLED_PAIR)
     compared = {name: found for name in names if (found := comparison(results, (name, ADAPTIVE)))}
     rows, caption = [], NOT_YET
     if compared:

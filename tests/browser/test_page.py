@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -11,7 +12,7 @@ from playwright.sync_api import Page, expect
 from demo.gallery import EXAMPLES
 
 pytestmark = pytest.mark.browser
-PAGES = ("Channels", "All subsets", "Compact & ResNet34", "Results", "Use it from code")
+PAGES = ("Channels", "All subsets", "Multi-band", "Compact & ResNet34", "Results", "Use it from code")
 
 
 def turn_to(page: Page, name: str) -> None:
@@ -23,7 +24,7 @@ def notice(page: Page):
 
 
 def weights(page: Page) -> list[str]:
-    return page.locator(".heat:not(.signed) td").all_inner_texts()
+    return page.locator(".layers .heat:not(.signed) td").all_inner_texts()
 
 
 def test_the_page_is_alive_at_once_and_contacts_nobody_else(visit, app, folder):
@@ -52,7 +53,7 @@ def test_a_toggle_updates_everything_without_a_button(visit):
     page.get_by_label("Green").uncheck()
     expect(notice(page)).to_contain_text("Green is missing")
     expect(page.locator(".strip .dropped")).to_have_count(1)
-    expect(page.locator(".answer .badge")).to_have_count(2)
+    expect(page.locator(".answer .badge")).to_have_count(3)
 
 
 def test_the_last_channel_cannot_be_lost(visit):
@@ -78,7 +79,7 @@ def test_the_temperature_softens_the_routing_live(visit):
     slider = page.get_by_role("slider")
     slider.press("End")
     expect(page.locator(".log-slider output")).to_have_text("τ = 34")
-    expect(page.locator(".heat:not(.signed) td").first).not_to_have_text(sharp[0])
+    expect(page.locator(".layers .heat:not(.signed) td").first).not_to_have_text(sharp[0])
     soft = [float(value) for value in weights(page)]
     assert max(soft) - min(soft) < max(map(float, sharp)) - min(map(float, sharp))
 
@@ -106,10 +107,78 @@ def test_the_sweep_fills_a_table_and_offers_a_csv(visit):
     page = visit()
     turn_to(page, "All subsets")
     page.get_by_role("button", name="Ask about all seven subsets").click()
-    expect(page.locator(".sweep tbody tr")).to_have_count(7)
+    expect(page.locator(".sweep tbody tr")).to_have_count(7, timeout=20_000)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download CSV").click()
-    assert Path(download.value.path()).read_text().count("\n") == 15
+    assert Path(download.value.path()).read_text().count("\n") == 22
+
+
+def channels_with_attention(page: Page):
+    return page.locator(".channels .heat:not(.signed) tbody th")
+
+
+def test_the_third_column_is_another_networks_answer_to_just_the_channels_left(visit):
+    page = visit("?example=ladybug&channels=RGB")
+    columns = page.locator(".trio .answer")
+    expect(columns).to_have_count(3)
+    assert len({columns.nth(index).locator(".bars").inner_text() for index in range(3)}) == 3
+    before = columns.nth(2).locator(".bars").inner_text()
+    expect(channels_with_attention(page)).to_have_text(["Red", "Green", "Blue"])
+    page.get_by_label("Green", exact=True).uncheck()
+    expect(channels_with_attention(page)).to_have_text(["Red", "Blue"])
+    expect(columns.nth(2)).to_contain_text("Nothing is filled: it gets R + B alone.")
+    assert columns.nth(2).locator(".bars").inner_text() != before
+    page.get_by_label("Red", exact=True).uncheck()
+    expect(channels_with_attention(page)).to_have_text(["Blue"])
+    expect(page.locator(".channels .heat:not(.signed) td")).to_have_text(["1.00"] * 4)  # nothing else to attend to
+
+
+@pytest.mark.parametrize(("width", "abreast"), [(1280, 3), (390, 1)])
+def test_the_three_answers_stand_abreast_or_stack(visit, width, abreast):
+    page = visit(viewport={"width": width, "height": 844})
+    boxes = [box.bounding_box() for box in page.locator(".trio .answer").all()]
+    assert len({round(box["x"]) for box in boxes}) == abreast
+    assert len({round(box["y"]) for box in boxes}) == 4 - abreast
+
+
+def answered_bands(page: Page):
+    return page.locator(".bands .heat tbody th")
+
+
+def test_an_uploaded_array_is_answered_band_by_band(visit, tmp_path):
+    page = visit()
+    turn_to(page, "Multi-band")
+    np.save(tmp_path / "field.npy", np.random.default_rng(0).integers(0, 4000, (48, 64, 4), dtype=np.uint16))
+    page.get_by_label("Its bands").fill("R, G, B, NIR")
+    page.locator("input[type=file]:not([accept*=image])").first.set_input_files(tmp_path / "field.npy")
+    expect(notice(page)).to_contain_text("4 bands of 64 × 48 pixels. Its values (uint16) were divided by")
+    expect(answered_bands(page)).to_have_text(["R", "G", "B", "NIR"])
+    expect(page.locator(".answered .bars li")).to_have_count(5)
+    expect(page.locator(".answered")).to_contain_text("NIR, G, B shown as red, green, blue")
+    assert page.errors == []
+
+
+def test_the_example_of_several_bands_is_asked_and_renamed_by_keyboard(visit):
+    page = visit()
+    turn_to(page, "Multi-band")
+    page.get_by_role("button", name="Try the lion in five bands").press("Enter")
+    expect(answered_bands(page)).to_have_count(5)
+    names = page.get_by_label("Its bands")
+    names.press("End")
+    names.press_sequentially(", NIR")
+    expect(page.locator(".answered")).to_have_count(0)  # it no longer belongs to what is typed
+    names.press("Enter")
+    expect(notice(page)).to_contain_text("The file has 5 bands, but 6 are typed")
+    names.fill("R, G, B, ?, 0.525")
+    names.press("Enter")
+    expect(answered_bands(page)).to_have_text(["R", "G", "B", "? (4)", "0.525 µm"])
+
+
+def test_a_file_of_another_kind_gets_a_sentence_in_the_visitors_language(visit):
+    page = visit(locale="zh-TW")
+    turn_to(page, "多波段")
+    page.locator("input[type=file]:not([accept*=image])").first.set_input_files(EXAMPLES["lion"])
+    expect(notice(page)).to_contain_text("檔案的副檔名是 .jpg，應為 .tif、.tiff 或 .npy")
 
 
 def test_a_click_shows_where_attention_looks_from_there(visit):

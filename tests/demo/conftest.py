@@ -17,7 +17,7 @@ def lion() -> Image.Image:
 
 @pytest.fixture(scope="session")
 def networks():
-    """The four bundled models, as the demo loads them."""
+    """The bundled models, as the demo loads them."""
     return load_models().networks
 
 

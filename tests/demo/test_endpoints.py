@@ -7,13 +7,15 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from demo.explain import seen
-from demo.gallery import EXAMPLES
-from demo.inference import predict
+from demo.gallery import BANDS_EXAMPLE, BANDS_TYPED, EXAMPLES
+from demo.handlers import TASK_1
+from demo.inference import ask_bands, predict
+from demo.multiband import open_bands, read_names
 from demo.pictures import open_picture
 from models import SUBSETS
 from models.costs import cost_of_loaded
 
-ENDPOINTS = {"/predict_channels", "/sweep_channels", "/compare_compact", "/attention_at"}
+ENDPOINTS = {"/predict_channels", "/sweep_channels", "/predict_bands", "/compare_compact", "/attention_at"}
 LION = handle_file(str(EXAMPLES["lion"]))
 
 
@@ -22,7 +24,7 @@ def client(served):
     return Client(served, verbose=False)
 
 
-def test_only_the_four_documented_endpoints_are_public(client):
+def test_only_the_documented_endpoints_are_public(client):
     info = client.view_api(return_format="dict")["named_endpoints"]
     assert set(info) == ENDPOINTS
 
@@ -39,11 +41,14 @@ def test_every_endpoint_says_what_it_takes_and_returns(client):
 def test_predict_channels_answers_as_the_models_do(client, networks, lion):
     data, picture = client.predict(LION, "RB", 4.0, "appended", api_name="/predict_channels")
     expected = predict(networks, lion, "RB", fill="appended", temperature=4.0)
-    for name in ("dynamic_vgg19", "vgg19"):
+    for name in TASK_1:
         answer = data["answers"][name]
         assert list(answer["probabilities"].values()) == pytest.approx(expected.answers[name].probabilities, abs=1e-4)
         assert answer["top"][0]["class"] == expected.answers[name].best
     assert np.allclose(data["kernel_attention"], expected.answers["dynamic_vgg19"].attention, atol=1e-4)
+    assert list(data["channel_attention"]) == ["R", "B"]
+    per_channel = list(data["channel_attention"].values())
+    assert np.allclose(per_channel, expected.answers["adaptive_vgg19"].attention, atol=1e-4)
     shown = np.asarray(Image.open(picture).convert("RGB"))
     assert (shown == np.asarray(seen(networks["dynamic_vgg19"], lion, "RB", "appended"))).all()
 
@@ -57,8 +62,38 @@ def test_a_picture_is_enough(client, networks, lion):
 
 def test_sweep_channels_returns_a_row_per_network_and_subset(client):
     rows, pictures = client.predict(image=LION, api_name="/sweep_channels")
-    assert [row["channels"] for row in rows] == list(SUBSETS) * 2
+    assert [row["channels"] for row in rows] == list(SUBSETS) * 3
     assert len(pictures) == 7
+
+
+def test_predict_bands_answers_as_the_model_does(client, networks):
+    data, preview = client.predict(handle_file(str(BANDS_EXAMPLE)), BANDS_TYPED, api_name="/predict_bands")
+    wavelengths = read_names(BANDS_TYPED).wavelengths_um
+    expected = ask_bands(networks["adaptive_vgg19"], open_bands(BANDS_EXAMPLE).values, wavelengths)
+    assert list(data["answer"]["probabilities"].values()) == pytest.approx(expected.probabilities, abs=1e-4)
+    assert [band["band"] for band in data["bands"]] == ["R", "G", "B", "0.6125 µm", "0.525 µm"]
+    assert np.allclose([band["attention"] for band in data["bands"]], expected.attention, atol=1e-4)
+    assert data["scaling"] == {"rule": "scaled_8bit", "divisor": 255.0, "dtype": "uint8"}
+    assert Image.open(preview).size == (128, 128)
+
+
+def test_an_unknown_band_has_no_wavelength_in_json(client):
+    data, _ = client.predict(handle_file(str(BANDS_EXAMPLE)), "R, G, B, ?, ?", api_name="/predict_bands")
+    assert [band["wavelength_um"] for band in data["bands"]] == [0.665, 0.56, 0.49, None, None]
+
+
+@pytest.mark.parametrize(
+    ("bands", "words"), [("R, G", "has 5 bands, but 2 are typed"), ("665,560,490,600,500", "looks like nanometres")]
+)
+def test_bad_bands_are_a_clear_message(client, bands, words):
+    with pytest.raises(Exception, match=words):
+        client.predict(handle_file(str(BANDS_EXAMPLE)), bands, api_name="/predict_bands")
+
+
+def test_a_file_of_another_kind_is_a_clear_message_without_a_path(client):
+    with pytest.raises(Exception, match=r"ending is \.jpg; expected is \.tif") as caught:
+        client.predict(LION, api_name="/predict_bands")
+    assert "gradio" not in str(caught.value)
 
 
 def test_compare_compact_returns_answers_and_costs(client, networks):

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from demo.explain import attention_from, channel_pictures, concentration, overlay, seen
+from demo.explain import (
+    attention_from,
+    band_pictures,
+    channel_pictures,
+    concentration,
+    false_colour,
+    false_colour_bands,
+    overlay,
+    seen,
+)
 
 
 def test_the_network_sees_the_input_it_gets(networks, lion):
@@ -63,3 +72,34 @@ def test_attention_glows_where_it_lies(lion):
     assert np.unravel_index(warmth.argmax(), warmth.shape) == pytest.approx(
         (1.5 / 8 * height, 6.5 / 8 * width), abs=height / 6
     )
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("wavelengths_um", "bands"),
+    [
+        ((0.665, 0.560, 0.490), (0, 1, 2)),
+        ((0.490, 0.560, 0.665, 0.842), (3, 1, 0)),  # near infrared, green and blue
+        ((NAN, 0.490, 0.665), (2, 1, 1)),
+        ((NAN, NAN, NAN, NAN), (0, 2, 3)),
+        ((0.5,), (0, 0, 0)),
+    ],
+)
+def test_false_colour_goes_from_the_longest_to_the_shortest_known_wavelength(wavelengths_um, bands):
+    assert false_colour_bands(wavelengths_um) == bands
+
+
+def test_false_colour_shows_the_bands_as_they_are_and_small():
+    values = np.stack([np.full((600, 300), share) for share in (0.0, 0.5, 1.0)])
+    picture = false_colour(values, (2, 1, 0))
+    assert picture.size == (128, 256)
+    assert picture.getpixel((0, 0)) == (255, 128, 0)
+
+
+def test_each_band_is_seen_at_the_networks_size(networks):
+    network = networks["adaptive_vgg19"]
+    pictures = band_pictures(network, np.stack([np.zeros((20, 30)), np.ones((20, 30))]))
+    assert [picture.size for picture in pictures] == [(network.config.input_size,) * 2] * 2
+    assert [picture.getextrema() for picture in pictures] == [(0, 0), (255, 255)]

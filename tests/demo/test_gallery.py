@@ -1,9 +1,11 @@
+import runpy
 from urllib.parse import parse_qsl
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from demo.gallery import EXAMPLES, FOLDER, gallery, view_of, view_query
+from demo.gallery import BANDS_EXAMPLE, BANDS_TYPED, EXAMPLES, FOLDER, gallery, view_of, view_query
 
 
 def test_a_link_leads_back_to_its_view():
@@ -33,6 +35,18 @@ def test_every_example_is_a_small_picture_with_a_source():
         with Image.open(path) as picture:
             assert picture.size == (256, 256)
         assert path.name in sources
+
+
+def test_the_example_of_several_bands_is_small_has_a_source_and_is_what_its_script_makes(monkeypatch, tmp_path):
+    made = runpy.run_path(FOLDER / "mix.py")
+    monkeypatch.setitem(made["main"].__globals__, "FOLDER", tmp_path)
+    (tmp_path / "lion.jpg").write_bytes(EXAMPLES["lion"].read_bytes())
+    made["main"]()
+    array = np.load(BANDS_EXAMPLE, allow_pickle=False)
+    assert (array == np.load(tmp_path / BANDS_EXAMPLE.name)).all()
+    assert array.shape[2] == len(BANDS_TYPED.split(","))
+    assert BANDS_EXAMPLE.stat().st_size < 200_000
+    assert BANDS_EXAMPLE.name in (FOLDER / "SOURCES.md").read_text()
 
 
 @pytest.mark.parametrize("language", ["en", "zh-TW"])

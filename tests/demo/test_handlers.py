@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 import gradio as gr
@@ -5,7 +6,7 @@ import pytest
 
 from demo import handlers
 from demo.gallery import EXAMPLES
-from demo.handlers import CENTRE, Handlers, friendly
+from demo.handlers import CENTRE, Handlers, choose_bands, friendly
 from demo.inference import predict
 from demo.loading import Loaded, run
 from models import CheckpointError
@@ -46,6 +47,37 @@ def test_a_broken_file_is_one_sentence_without_a_path(events, tmp_path):
     notice = events.sweep(str(path), "aligned", 1.0, visitor())[0]
     assert "cannot be read as a picture" in notice
     assert str(tmp_path) not in notice
+
+
+def test_the_network_that_fills_nothing_gets_a_column_and_a_row_per_channel(events, networks, lion):
+    _, answers, _, attention, *_ = events.analyse(str(EXAMPLES["lion"]), ["R", "B"], "aligned", 1.0, CENTRE, visitor())
+    assert answers.count('class="card answer') == 3
+    assert predict(networks, lion, "RB").answers["adaptive_vgg19"].best in answers.split("adaptive_vgg19")[1]
+    assert "Nothing is filled: it gets R + B alone." in answers
+    channels = attention.split('class="card layers"')[0]
+    assert re.findall(r'scope="row">(\w+)', channels) == ["Red", "Blue"] * 2
+
+
+def test_a_file_of_bands_is_answered(events, networks):
+    notice, page = events.ask_bands(*choose_bands(), visitor())
+    assert "5 bands of 128 × 128 pixels. Its 8-bit values were divided by 255." in notice
+    assert page.count("<li>") == 5
+    assert len(re.findall(r'scope="row"', page)) == 5
+    assert "only trained for as mixtures of R, G and B" in page
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", "has 5 bands, but 2 are typed"), ("zh-TW", "檔案有 5 個波段，但輸入了 2 個")],
+)
+def test_a_wrong_number_of_names_is_one_sentence_in_the_visitors_language(events, language, words):
+    notice, page = events.ask_bands(choose_bands()[0], "R, NIR", visitor(language))
+    assert words in notice
+    assert page == ""  # an answer that is still there would belong to another file
+
+
+def test_no_file_of_bands_is_one_sentence(events):
+    assert "還沒有檔案" in events.ask_bands(None, "R", visitor("zh-TW"))[0]
 
 
 def test_a_surprise_is_logged_and_not_shown(caplog):

@@ -1,9 +1,10 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
-from demo.inference import Answer, ask, canonical, predict, sweep
+from demo.inference import Answer, ask, ask_bands, bands_input, canonical, predict, sweep
 from models import MODELS, SUBSETS, select_channels
 
 NAMES = ("a", "b", "c", "d")
@@ -32,7 +33,7 @@ def test_the_reference_is_the_answer_to_all_channels(networks, lion):
 
 
 def test_a_sweep_gives_the_same_answers_as_single_questions(networks, lion):
-    chosen = {name: networks[name] for name in ("dynamic_vgg19", "vgg19")}
+    chosen = {name: networks[name] for name in ("dynamic_vgg19", "vgg19", "adaptive_vgg19")}
     result = sweep(chosen, lion, fill="appended", temperature=5.0)
     for name in chosen:
         assert tuple(result.answers[name]) == SUBSETS
@@ -40,10 +41,13 @@ def test_a_sweep_gives_the_same_answers_as_single_questions(networks, lion):
         assert result.answers[name]["GB"].probabilities == pytest.approx(single.probabilities, abs=1e-4)
 
 
-def test_attention_rows_sum_to_one_and_only_the_dynamic_network_has_them(networks, lion):
+def test_attention_sums_to_one_and_only_the_networks_with_kernels_to_choose_have_it(networks, lion):
     answers = predict(networks, lion, "RG").answers
     assert len(answers["dynamic_vgg19"].attention) == 16
     assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in answers["dynamic_vgg19"].attention)
+    adaptive = np.array(answers["adaptive_vgg19"].attention)  # (C, K)
+    assert adaptive.shape[0] == 2
+    assert np.allclose(adaptive.sum(axis=0), 1, atol=1e-5)
     assert answers["vgg19"].attention is None
 
 
@@ -93,10 +97,54 @@ def test_predictions_are_frozen(networks, lion):
         prediction.channels = "G"
 
 
-def test_one_batch_serves_all_subsets(networks, lion):
+@pytest.mark.parametrize("name", ["vgg19", "adaptive_vgg19"])
+def test_one_batch_serves_all_subsets(networks, lion, name):
     batches = []
-    network = networks["vgg19"]
+    network = networks[name]
     handle = network.classifier.register_forward_hook(lambda module, inputs, output: batches.append(len(output)))
     ask(network, lion, SUBSETS)
     handle.remove()
     assert batches == [7]
+
+
+def test_the_adaptive_networks_attention_is_that_of_a_direct_call(networks, lion):
+    network = networks["adaptive_vgg19"]
+    x = select_channels(network.config.preprocess(lion).unsqueeze(0), "GB")
+    with torch.inference_mode():
+        expected = network.kernel_attention(x, "GB")[0]
+    attention = predict({"adaptive_vgg19": network}, lion, "GB").answers["adaptive_vgg19"].attention
+    torch.testing.assert_close(torch.tensor(attention), expected, atol=1e-5, rtol=0)
+
+
+def test_a_picture_given_as_bands_gets_nearly_the_answer_of_the_picture(networks, lion):
+    """Only nearly: a picture is rounded to 8 bits after it was reduced."""
+    network = networks["adaptive_vgg19"]
+    values = np.asarray(lion).transpose(2, 0, 1) / 255
+    answer = ask_bands(network, values, (0.665, 0.560, 0.490))
+    expected = predict({"adaptive_vgg19": network}, lion).answers["adaptive_vgg19"]
+    assert answer.probabilities == pytest.approx(expected.probabilities, abs=0.02)
+    assert np.allclose(answer.attention, expected.attention, atol=0.01)
+
+
+@pytest.mark.parametrize("count", [1, 5, 16])
+def test_any_number_of_bands_is_answered_with_a_row_of_attention_each(networks, count):
+    network = networks["adaptive_vgg19"]
+    values = np.random.default_rng(0).random((count, 40, 50))
+    answer = ask_bands(network, values, (float("nan"),) * count)
+    assert np.array(answer.attention).shape == (count, network.arguments["num_kernels"])
+    assert np.allclose(np.sum(answer.attention, axis=0), 1, atol=1e-5)
+    assert sum(answer.probabilities) == pytest.approx(1, abs=1e-4)
+
+
+def test_bands_are_normalised_as_pictures_are(networks):
+    network = networks["adaptive_vgg19"]
+    size = network.config.input_size
+    x = bands_input(network, np.stack([np.zeros((20, 70)), np.ones((20, 70))]))
+    assert x.shape == (1, 2, size, size)
+    assert x[0, 0].unique().tolist() == pytest.approx([-1])
+    assert x[0, 1].unique().tolist() == pytest.approx([1])
+
+
+def test_as_many_wavelengths_as_bands_are_needed(networks):
+    with pytest.raises(ValueError, match="2 channels"):
+        ask_bands(networks["adaptive_vgg19"], np.zeros((3, 40, 40)), (0.5, 0.6))

@@ -25,6 +25,12 @@ def test_the_model_snippet_prints_five_classes_and_the_attention(root):
     assert "torch.Size([1, 16, 4])" in output
 
 
+def test_the_snippet_on_any_channels_agrees_by_name_and_by_wavelength(root):
+    output = run(read("any_channels"), root)
+    assert "True" in output
+    assert "torch.Size([1, 2, 4])" in output
+
+
 def test_the_torch_hub_snippet_loads_the_compact_network(root):
     if not (root / "hubconf.py").is_file():
         pytest.skip("hubconf.py is not there yet")
@@ -34,6 +40,7 @@ def test_the_torch_hub_snippet_loads_the_compact_network(root):
 def test_the_client_snippet_asks_the_running_app(served, root):
     output = run(read("client").replace(LOCAL_URL, served.rstrip("/")), root)
     assert "dynamic_vgg19 {" in output
+    assert output.count("adaptive_vgg19 {") == 2  # of the picture and of the bands
 
 
 @pytest.mark.parametrize("name", ["train", "gpu"])
@@ -62,4 +69,4 @@ def test_the_client_snippet_names_the_visitors_address():
 
 def test_snippets_are_shown_escaped():
     assert "&lt;class&gt;" in snippets.as_html(read("train"))
-    assert set(SNIPPETS) == {"load_model", "torch_hub", "client", "train", "gpu"}
+    assert set(SNIPPETS) == {"load_model", "any_channels", "torch_hub", "client", "train", "gpu"}

@@ -4,6 +4,7 @@ import string
 import pytest
 
 from demo.text import LANGUAGES, TEXT, FriendlyError, language_of, say, translations
+from models import BANDS_UM
 
 
 def braces(sentence: str) -> set[str]:
@@ -50,3 +51,13 @@ def test_values_fill_the_braces():
 def test_a_friendly_error_carries_its_sentence():
     assert "upload one" in str(FriendlyError("no_picture"))
     assert len(LANGUAGES) == 2
+
+
+def test_a_friendly_error_fills_its_values_in_both_languages():
+    error = FriendlyError("bands_count", found=5, typed=2, example="R, G, B, ?, ?")
+    assert "has 5 bands, but 2 are typed" in str(error)
+    assert "檔案有 5 個波段，但輸入了 2 個" in error.in_language("zh-TW")
+
+
+def test_the_names_of_bands_are_all_told():
+    assert all(name in sentence for name in BANDS_UM for sentence in TEXT["bands_names_info"])

@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from PIL import Image
 
 from demo import explain, heatmap, sweep_view, view
 from demo.handlers import TASK_1
@@ -53,7 +54,7 @@ def prediction(networks, lion):
 def test_answers_show_five_classes_of_each_network(prediction, language):
     html = view.answers(prediction, TASK_1, language)
     text = check(html).text
-    assert html.count("<li>") == 10
+    assert html.count("<li>") == 15
     for name in TASK_1:
         assert prediction.answers[name].best in text
 
@@ -83,6 +84,26 @@ def test_the_heat_map_has_its_numbers_in_its_cells(prediction, language):
     assert shown == pytest.approx(expected, abs=0.0051)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("channels", SUBSETS)
+def test_the_channels_that_are_there_have_a_row_each(networks, lion, channels, language):
+    chosen = {"adaptive_vgg19": networks["adaptive_vgg19"]}
+    prediction = predict(chosen, lion, channels)
+    html = heatmap.channel_attention(prediction, language)
+    check(html)
+    now, change = html.split("<table")[1:]
+    assert now.count('scope="row"') == change.count('scope="row"') == len(channels)
+    shown = [float(number) for number in re.findall(r"<td[^>]*>([\d.]+)</td>", now)]
+    expected = [value for row in prediction.answers["adaptive_vgg19"].attention for value in row]
+    assert shown == pytest.approx(expected, abs=0.0051)
+
+
+def test_a_channel_that_carries_nothing_is_explained(networks):
+    chosen = {"adaptive_vgg19": networks["adaptive_vgg19"]}
+    red = Image.merge("RGB", [Image.linear_gradient("L"), *[Image.new("L", (256, 256))] * 2])
+    assert "counts as absent" in heatmap.channel_attention(predict(chosen, red), "en")
+
+
 def test_layers_are_called_as_vggs_users_call_them():
     names = heatmap.layer_names()
     assert (len(names), names[0], names[-1]) == (16, "conv1_1", "conv5_4")
@@ -95,7 +116,7 @@ def test_the_sweep_has_a_table_a_figure_and_a_csv(networks, lion, language):
     html = sweep_view.page(result, pictures, TASK_1, language)
     assert check(html).pictures == 7
     rows = list(csv.DictReader(io.StringIO(downloaded(html))))
-    assert len(rows) == 14
+    assert len(rows) == 21
     assert {row["channels"] for row in rows} == set(SUBSETS)
     assert all(row["rank_of_rgb_answer"] == "1" for row in rows if row["channels"] == "RGB")
 

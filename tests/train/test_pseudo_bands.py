@@ -116,7 +116,7 @@ def networks():
 def test_the_evaluation_covers_orders_counts_and_dead_channels(networks, colours):
     split = load_split(colours, "val")
     others = {"vgg19": networks["vgg19"]}
-    result = evaluate_bands(networks["adaptive_vgg19"], others, split, {"checkpoint": "adaptive_vgg19"})
+    result = evaluate_bands(networks["adaptive_vgg19"], others, split, {"checkpoint": "adaptive_vgg19", "bf16": False})
     cases = [row["channels"] for row in result["adaptive"]]
     assert {"RGB", "BGR", "1 pseudo-bands", "6 pseudo-bands, unknown", "RGB, unknown", "R dead"} <= set(cases)
     orders = {row["correct"] for row in result["adaptive"] if sorted(row["channels"]) == ["B", "G", "R"]}

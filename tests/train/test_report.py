@@ -47,7 +47,7 @@ def evaluation(model: str, subsets: list[str], accuracy: float = 0.5, *, checkpo
         "n": 2000,
         "fill": "aligned",
         "input_size": 32,
-        "trained_on": "RGB" if (checkpoint or "").endswith("-rgb") else "sample",
+        "trained_on": "RGB" if (checkpoint or "").endswith("-32") else "sample",
         "rows": [row(channels, accuracy) for channels in subsets],
     }
 
@@ -63,7 +63,7 @@ def results():
             "second": evaluation("dynamic_vgg19", subsets, 0.6, checkpoint=f"runs/dynamic_vgg19{suffix}"),
             "paired": paired,
         }
-        for suffix in ("-rgb", "")
+        for suffix in ("-32", "")
     ]
     adaptive = evaluation("adaptive_vgg19", subsets, 0.55) | {"fill": None}
     adaptive["rows"][4] = row("R", 0.5)

@@ -1,0 +1,69 @@
+"""The answer to a file of several bands: what was in it, what the network says, and its attention to each band."""
+
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+from demo import explain, heatmap, view
+from demo.html import card, picture, tag
+from demo.inference import Answer
+from demo.multiband import BandPicture, Bands
+from demo.text import say
+
+
+def notice(opened: BandPicture, language: str) -> str:
+    """What was read and how its values became 0 to 1."""
+    bands, height, width = opened.values.shape
+    sentences = [say(language, "bands_answered", bands=bands, width=width, height=height)]
+    if opened.channels_first:
+        sentences.append(say(language, "channels_first"))
+    sentences.append(say(language, opened.scaling, dtype=opened.dtype, divisor=f"{opened.divisor:,.6g}"))
+    return view.notice((" " if language == "en" else "").join(sentences))
+
+
+def page(answer: Answer, opened: BandPicture, bands: Bands, pictures: list[Image.Image], language: str) -> str:
+    """The answer beside the false-colour picture, every band, and the attention."""
+    note = tag("p", escape(say(language, "bands_training")), class_="hint alone")
+    said = card(
+        say(language, "adaptive_vgg19"), view.bars(answer), view.unsure(answer, language), note,
+        class_="answer adaptive_vgg19",
+    )  # fmt: skip
+    return (
+        tag("div", said, card(say(language, "bands_seen"), preview(opened, bands, language)), class_="pair answered")
+        + attention(answer, bands, pictures, language)
+    )  # fmt: skip
+
+
+def preview(opened: BandPicture, bands: Bands, language: str) -> str:
+    """The file in false colour, with a caption that says which bands are shown."""
+    shown = explain.false_colour_bands(bands.wavelengths_um)
+    names = dict(zip(("red", "green", "blue"), (label(bands, index) for index in shown), strict=True))
+    image = picture(explain.false_colour(opened.values, shown), say(language, "false_colour_alt", **names))
+    return tag("div", view.figure(image, say(language, "false_colour", **names)), class_="preview")
+
+
+def attention(answer: Answer, bands: Bands, pictures: list[Image.Image], language: str) -> str:
+    """Each band as the network gets it, and what each kernel takes from it."""
+    weights = np.array(answer.attention)  # (C, K)
+    names = [label(bands, index) for index in range(len(bands.names))]
+    size = pictures[0].width
+    figures = [
+        view.figure(picture(image, say(language, "band_alt", name=name, size=size)), name)
+        for image, name in zip(pictures, names, strict=True)
+    ]
+    lead = say(language, "bands_attention_lead", kernels=weights.shape[1])
+    return card(
+        say(language, "bands_attention"),
+        tag("div", *figures, class_="strip small"),
+        tag("p", escape(lead), class_="hint"),
+        heatmap.heat_table(weights, names, "band", say(language, "bands_weights"), language),
+        heatmap.constant(weights, language),
+        class_="bands",
+    )
+
+
+def label(bands: Bands, index: int) -> str:
+    """A band's name; unknown ones are told apart by their place in the file."""
+    name = bands.names[index]
+    return f"? ({index + 1})" if name == "?" else name

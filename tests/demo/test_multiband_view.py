@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from test_view import check
+
+from demo import explain, multiband_view
+from demo.inference import ask_bands
+from demo.multiband import BandPicture, Bands, read_names
+from demo.text import LANGUAGES
+
+
+@pytest.fixture(scope="module")
+def values() -> np.ndarray:
+    return np.random.default_rng(0).random((4, 30, 40), dtype=np.float32)
+
+
+def page(networks, values: np.ndarray, bands: Bands, language: str) -> str:
+    network = networks["adaptive_vgg19"]
+    answer = ask_bands(network, values, bands.wavelengths_um)
+    opened = BandPicture(values, "scaled_not", 1.0, "float32")
+    return multiband_view.page(answer, opened, bands, explain.band_pictures(network, values), language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_has_answers_a_preview_every_band_and_its_attention(networks, values, language):
+    html = page(networks, values, read_names("R, 0.55, ?, ?"), language)
+    checked = check(html)
+    assert html.count("<li>") == 5
+    assert checked.pictures == 1 + 4
+    assert html.count('scope="row"') == 4
+    assert all(name in checked.text for name in ("0.55 µm", "? (3)", "? (4)"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_band_of_one_value_is_explained(networks, values, language):
+    flat = values.copy()
+    flat[2] = 0.5
+    sentence = {"en": "counts as absent", "zh-TW": "視為不存在"}[language]
+    names = read_names("R, G, B, NIR")
+    assert sentence in page(networks, flat, names, language)
+    assert sentence not in page(networks, values, names, language)
+
+
+@pytest.mark.parametrize(
+    ("opened", "words"),
+    [
+        ({"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8"}, "8-bit values were divided by 255"),
+        ({"scaling": "scaled_not", "divisor": 1, "dtype": "float32"}, "used as they are"),
+        ({"scaling": "scaled_percentile", "divisor": 10234.5, "dtype": "uint16"}, "(uint16) were divided by 10,234.5"),
+        (
+            {"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8", "channels_first": True},
+            "bands × height",
+        ),
+    ],
+)
+def test_the_notice_says_how_the_file_was_read(values, opened, words):
+    picture = BandPicture(values=values, **opened)
+    assert words in multiband_view.notice(picture, "en")
+    assert "4 bands of 40 × 30 pixels." in multiband_view.notice(picture, "en")
+    assert "4 個波段，40 × 30 像素。" in multiband_view.notice(picture, "zh-TW")
