@@ -67,7 +67,7 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: 
     }
 
 
-def accuracy(model, split, bf16: bool) -> float:
+def accuracy(model, split, bf16: bool = False) -> float:
     logits, labels = predict_subsets(model, split, ["RGB"], bf16=bf16)
     return measure("RGB", logits["RGB"], labels).accuracy
 
