@@ -28,7 +28,7 @@ def page_faults(root, mode: str) -> int:
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
 def test_a_kept_block_is_not_faulted_in_again(root):
     usual, kept = page_faults(root, "usual"), page_faults(root, "keep")
-    assert kept * 4 < usual or usual < 100  # a second block may be new; an allocator that keeps blocks by itself has nothing to gain
+    assert kept * 4 < usual or usual < 100  # one may be new; some allocators keep blocks by themselves
 
 
 def test_another_c_library_is_harmless(monkeypatch):
