@@ -17,6 +17,7 @@ import multiprocessing
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -179,9 +180,12 @@ def time_layers(device: str, rounds: int, batch: int = 32) -> None:
             forward = {"plain": partial(F.conv2d, x, kernel, padding=1)} | {
                 method: partial(convolve, x, attention, weight, None, geometry, method) for method in METHODS
             }
-            both = {name: partial(there_and_back, run, precision) for name, run in forward.items()}
-            there = {name: partial(there_only, run, precision) for name, run in forward.items()}
-            ahead, full = timings(there, rounds), timings(both, rounds)
+            ahead, full = (
+                timings(
+                    {name: partial(run_layer, run, device, precision, back) for name, run in forward.items()}, rounds
+                )
+                for back in (False, True)
+            )
             with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
                 chosen = choose_method(x, weight, geometry)
             cells = [
@@ -191,19 +195,12 @@ def time_layers(device: str, rounds: int, batch: int = 32) -> None:
             print(f"{precision} {size:>3}x{size:<3}{channels:>4} channels  " + "  ".join(cells), flush=True)
 
 
-@torch.no_grad()
-def there_only(run, precision: str) -> None:
-    with torch.autocast("cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16, enabled=precision == "bf16"):
-        run()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def there_and_back(run, precision: str) -> None:
-    with torch.autocast("cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16, enabled=precision == "bf16"):
-        y = run()
-    y.backward(torch.ones_like(y))
-    if torch.cuda.is_available():
+def run_layer(forward: Callable[[], Tensor], device: str, precision: str, back: bool) -> None:
+    with torch.set_grad_enabled(back), torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+        y = forward()
+    if back:
+        y.backward(torch.ones_like(y))
+    if device == "cuda":
         torch.cuda.synchronize()
 
 

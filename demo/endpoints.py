@@ -12,7 +12,8 @@ import gradio as gr
 from PIL import Image
 
 from demo import explain, handlers
-from demo.handlers import ADAPTIVE, TASK_1, TASK_2, Handlers, costs, latencies
+from demo.handlers import TASK_1, TASK_2, Handlers, costs, latencies
+from demo.heatmap import ADAPTIVE
 from demo.inference import Answer, Prediction, canonical, predict
 from demo.loading import run
 from demo.multiband import check_count, open_bands, read_names

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from demo import explain, gallery, heatmap, inference, multiband_view, sweep_view, view
+from demo.heatmap import ADAPTIVE, DYNAMIC
 from demo.loading import Loaded, latency_ms, load_models, run
 from demo.multiband import check_count, open_bands, read_names
 from demo.pictures import open_picture
@@ -23,8 +24,7 @@ from models.costs import cost_of_loaded
 log = logging.getLogger(__name__)
 Networks = Mapping[str, ImageClassifier]
 Point = tuple[float, float]
-TASK_1, TASK_2 = ("dynamic_vgg19", "vgg19", "adaptive_vgg19"), ("compact", "resnet34")
-ADAPTIVE = "adaptive_vgg19"
+TASK_1, TASK_2 = (DYNAMIC, "vgg19", ADAPTIVE), ("compact", "resnet34")
 CENTRE = (0.5, 0.5)
 
 # Each toggle asks again about the same upload: a path names its content and never changes it.

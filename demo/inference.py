@@ -166,12 +166,13 @@ def ask(
     rgb = network_input(network, picture)  # (1, 3, S, S)
     if isinstance(network, AdaptiveVGG19):
         logits, attention = ask_unfilled(network, rgb, subsets)  # (B, 50), B times (C, K)
-        return answers_of(network, subsets, logits, attention)
-    x = torch.cat([fill_channels(select_channels(rgb, s), s, fill) for s in subsets])  # (B, 3, S, S)
-    if isinstance(network, DynamicVGG19):
-        logits, attention = network(x, temperature=temperature, return_attention=True)  # (B, 50), (B, 16, K)
-        return answers_of(network, subsets, logits, attention)
-    return answers_of(network, subsets, network(x), [None] * len(subsets))
+    else:
+        x = torch.cat([fill_channels(select_channels(rgb, s), s, fill) for s in subsets])  # (B, 3, S, S)
+        if isinstance(network, DynamicVGG19):
+            logits, attention = network(x, temperature=temperature, return_attention=True)  # (B, 50), (B, 16, K)
+        else:
+            logits, attention = network(x), [None] * len(subsets)
+    return dict(zip(subsets, answers_of(network, logits, attention), strict=True))
 
 
 def ask_unfilled(network: AdaptiveVGG19, rgb: Tensor, subsets: list[str]) -> tuple[Tensor, list[Tensor]]:
@@ -183,18 +184,13 @@ def ask_unfilled(network: AdaptiveVGG19, rgb: Tensor, subsets: list[str]) -> tup
     return logits, [rows[there] for rows, there in zip(attention, present, strict=True)]
 
 
-def answers_of(
-    network: ImageClassifier, subsets: Sequence[str], logits: Tensor, attention: Iterable[Tensor | None]
-) -> dict[str, Answer]:
+def answers_of(network: ImageClassifier, logits: Tensor, attention: Iterable[Tensor | None]) -> list[Answer]:
+    """One answer per row of ``logits`` (B, 50), each with its own attention."""
     probabilities = logits.float().softmax(-1).tolist()
-    return {
-        subset: Answer(network.config.class_names, tuple(p), None if rows is None else to_rows(rows))
-        for subset, p, rows in zip(subsets, probabilities, attention, strict=True)
-    }
-
-
-def to_rows(attention: Tensor) -> tuple[tuple[float, ...], ...]:
-    return tuple(map(tuple, attention.tolist()))
+    return [
+        Answer(network.config.class_names, tuple(p), None if rows is None else tuple(map(tuple, rows.tolist())))
+        for p, rows in zip(probabilities, attention, strict=True)
+    ]
 
 
 @torch.inference_mode()
@@ -205,8 +201,7 @@ def ask_bands(network: AdaptiveVGG19, values: np.ndarray, wavelengths_um: Sequen
     """
     x = bands_input(network, values)  # (1, C, S, S)
     logits, attention = network(x, wavelengths_um=wavelengths_um, return_attention=True)  # (1, 50), (1, C, K)
-    probabilities = logits.float().softmax(-1)[0].tolist()
-    return Answer(network.config.class_names, tuple(probabilities), to_rows(attention[0]))
+    return answers_of(network, logits, attention)[0]
 
 
 def bands_input(network: ImageClassifier, values: np.ndarray) -> Tensor:

@@ -17,7 +17,7 @@ from tifffile import COMPRESSION, TiffFile
 
 from demo.text import FriendlyError
 from models import BANDS_UM
-from models.bands import LONGEST_UM, SHORTEST_UM, UNKNOWN, check_wavelengths, parse_bands
+from models.bands import LONGEST_UM, SHORTEST_UM, UNKNOWN
 
 MAX_BANDS = 16
 MAX_MEGABYTES = 20
@@ -170,14 +170,11 @@ def read_names(text: str | None) -> Bands:
     if len(words) == 1 and number(words[0]) is None and words[0].upper() not in BANDS_UM:
         words = list(words[0])
     pairs = [(word.upper(), number(word)) for word in words]
-    named = [name for name, value in pairs if value is None]
-    check_names(named)
+    check_names([name for name, value in pairs if value is None])
     check_numbers([value for _, value in pairs if value is not None])
     names = tuple(name if value is None else f"{value:g} µm" for name, value in pairs)
     wavelengths = tuple(BANDS_UM[name] if value is None else value for name, value in pairs)
-    if named:
-        parse_bands(named)
-    return Bands(names, check_wavelengths(wavelengths) if wavelengths else ())
+    return Bands(names, wavelengths)
 
 
 def number(word: str) -> float | None:

@@ -234,8 +234,7 @@ def arguments(geometry: Geometry) -> tuple:
 
 def flatten(weight: Tensor, num_kernels: int) -> Tensor:
     """The kernels as (K, C_out·C_in/g·k·k) in the order in which they lie in memory: no copy."""
-    stored = weight.permute(0, 2, 3, 1) if is_channels_last(weight) else weight
-    return stored.reshape(num_kernels, -1)
+    return in_order_of(weight, weight).reshape(num_kernels, -1)
 
 
 def unflatten(kernels: Tensor, weight: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ from models.checkpoint import BUNDLED, GOLDEN, WEIGHTS, write_safely
 from models.classifier import normalize
 from models.compact import BLOCKS
 from train import RESULTS
-from train.bundle import PLACES
+from train.bundle import PLACES, minutes_of, read_run
 from train.config import TrainConfig
 from train.data import Pictures, Split, load_split, make_loader
 from train.engine import NonFiniteLossError
@@ -56,7 +56,7 @@ class Ablation:
     shared: dict
 
 
-WARM = {"epochs": 1, "batch_size": 128, "lr": 0.02, "init_from": BUNDLED / "vgg19"}  # as recipes/dynamic_vgg19.yaml
+WARM = {"epochs": 1, "batch_size": 128, "lr": 0.02, "init_from": BUNDLED / "vgg19"}  # as dynamic_vgg19-32.yaml
 COLD = {"epochs": 5, "batch_size": 64, "lr": 0.1}  # as recipes/compact.yaml
 
 ABLATIONS = {
@@ -189,8 +189,7 @@ def measure(run: Run) -> dict:
     """Train and return the record. Raises what ``train`` raises."""
     print(f"{run.name}:", flush=True)
     model = train(run.config)
-    about = json.loads((run.config.run_dir / "run.json").read_text())
-    rows = [json.loads(line) for line in (run.config.run_dir / "metrics.jsonl").read_text().splitlines()]
+    about, rows = read_run(run.config.run_dir)
     val = load_split(run.config.data_root, "val", skip_unreadable=run.config.skip_unreadable)
     record = {
         "kind": "ablation",
@@ -204,7 +203,7 @@ def measure(run: Run) -> dict:
         "images": about["train_images"],
         "val_accuracy": rows[-1]["val_accuracy"],
         "val_images": len(val),
-        "minutes": sum(row["train_s"] for row in rows) / 60,
+        "minutes": minutes_of(rows),
         **{key: about[key] for key in ("device", "threads", "versions", "git_commit")},
     }
     if run.config.model == "dynamic_vgg19":

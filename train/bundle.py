@@ -27,8 +27,7 @@ PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # where and h
 def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: bool = False) -> dict:
     """Write ``target`` and return the training record. Raises ``CheckpointError`` or ``DataError``."""
     model = load_checkpoint(run_dir)
-    about = json.loads((run_dir / "run.json").read_text())
-    rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    about, rows = read_run(run_dir)
     defaults = TrainConfig(model=model.name, data_root=data_root, run_dir=run_dir).to_dict()
     settings = {
         key: Path(value).name if key == "init_from" else value
@@ -58,13 +57,24 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: 
         "model": model.name,
         "checkpoint": target.name,
         **training,
-        "minutes": sum(row["train_s"] for row in rows) / 60,
+        "minutes": minutes_of(rows),
         "device": about["device"],
         "threads": about["threads"],
         "versions": about["versions"],
         "seed": about["config"]["seed"],
         "rows": rows,
     }
+
+
+def read_run(run_dir: Path) -> tuple[dict, list[dict]]:
+    """``run.json`` and the rows of ``metrics.jsonl`` of a run folder."""
+    about = json.loads((run_dir / "run.json").read_text())
+    return about, [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def minutes_of(rows: list[dict]) -> float:
+    """Training time of these epochs, validation not counted."""
+    return sum(row["train_s"] for row in rows) / 60
 
 
 def accuracy(model, split, bf16: bool = False) -> float:

@@ -126,9 +126,9 @@ class TrainConfig:
     @property
     def model_arguments(self) -> dict:
         """Constructor arguments that this run decides, without the number of classes."""
-        arguments = {} if self.model == "adaptive_vgg19" else {"fill": self.fill}
         if self.model == "adaptive_vgg19":
-            arguments |= {"num_kernels": self.num_kernels}
+            return {"num_kernels": self.num_kernels}
+        arguments = {"fill": self.fill}
         if self.model == "dynamic_vgg19":
             arguments |= {"num_kernels": self.num_kernels, "temperature": self.temperature_at(0)}
         if self.model == "compact":

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from models import CHANNELS, CheckpointError, ImageClassifier, load_model
+from models.channels import channel_indices
 from models.memory import keep_large_blocks
 from train.data import SPLITS, DataError, Split, load_split
 from train.engine import View, band_view, named_view
@@ -45,7 +46,7 @@ def dead_view(channel: str) -> View:
 
     def view(images: Tensor) -> tuple[Tensor, dict]:
         images = images.clone()
-        images[:, CHANNELS.index(channel)] = -1.0  # a zero on the scale of the pictures, as normalised
+        images[:, channel_indices(channel)] = -1.0  # a zero on the scale of the pictures, as normalised
         return images, {"channels": CHANNELS}
 
     return view

@@ -26,9 +26,8 @@ def comparison(results: list[dict], pair: tuple[str, str], fill: str = "aligned"
     for result in results:
         if result["kind"] != "comparison" or result["first"]["split"] != "test":
             continue
-        if (checkpoint_of(result["first"]), checkpoint_of(result["second"])) == pair and result["first"][
-            "fill"
-        ] == fill:
+        names = (checkpoint_of(result["first"]), checkpoint_of(result["second"]))
+        if names == pair and result["first"]["fill"] == fill:
             return result
     return None
 

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from models import BANDS_UM, CHANNELS, fill_channels, select_channels
+from models import CHANNELS, fill_channels, select_channels
+from models.bands import wavelengths_of
+from models.channels import channel_indices
 
 MOST_BANDS = 6
 PSEUDO_SHARE = 1 / 3  # of the training pictures; the others show real channels
@@ -42,16 +44,19 @@ class Bands:
 
 def real_bands(channels: str) -> Bands:
     """Named channels as they are, e.g. ``"GR"``."""
-    weights = torch.eye(3)[[CHANNELS.index(name) for name in channels]]
-    return Bands(weights, weights @ rgb_wavelengths())
+    return mixtures(torch.eye(3)[channel_indices(channels)])
 
 
 def pseudo_bands(count: int, generator: torch.Generator) -> Bands:
     """``count`` random mixtures with their wavelengths."""
     concentration = torch.full((count, 3), CONCENTRATION)
     weights = torch._standard_gamma(concentration, generator=generator)
-    weights = weights / weights.sum(dim=1, keepdim=True).clamp_min(1e-12)
-    return Bands(weights, weights @ rgb_wavelengths())
+    return mixtures(weights / weights.sum(dim=1, keepdim=True).clamp_min(1e-12))
+
+
+def mixtures(weights: Tensor) -> Bands:
+    """Convex mixtures of R, G and B (C, 3), at the equally mixed wavelengths."""
+    return Bands(weights, weights @ wavelengths_of(CHANNELS))
 
 
 @cache
@@ -59,7 +64,7 @@ def filled_bands(channels: str, fill: str) -> Bands:
     """What a three-channel network is given in place of R, G and B when it has only ``channels``."""
     rgb = torch.eye(3).view(1, 3, 3, 1)  # pixels of pure red, green and blue
     weights = fill_channels(select_channels(rgb, channels), channels, fill).view(3, 3)
-    return Bands(weights, rgb_wavelengths())
+    return Bands(weights, wavelengths_of(CHANNELS))
 
 
 def draw_bands(subset: str, generator: torch.Generator) -> Bands:
@@ -82,7 +87,3 @@ def stack_bands(drawn: list[Bands]) -> Bands:
         pad_sequence([bands.wavelengths_um for bands in drawn], batch_first=True, padding_value=torch.nan),
         torch.arange(counts.max()) < counts[:, None],
     )
-
-
-def rgb_wavelengths() -> Tensor:
-    return torch.tensor([BANDS_UM[name] for name in CHANNELS])
