@@ -61,4 +61,5 @@ def with_interval(row: dict) -> str:
 
 
 def data_line(evaluation: dict) -> str:
-    return f"{evaluation['data']}, {evaluation['split']}, n = {evaluation['n']:,}"
+    precision = ", bf16" if evaluation.get("bf16") else ""
+    return f"{evaluation['data']}, {evaluation['split']}, n = {evaluation['n']:,}{precision}"
