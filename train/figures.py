@@ -1,5 +1,6 @@
 """Figures made from results, readable on light and dark pages. Each returns its entry in the app's summary."""
 
+import math
 from pathlib import Path
 
 import matplotlib
@@ -53,12 +54,12 @@ def subset_figure(results: list[dict], path: Path) -> dict | None:
         positions = [index + width * (number - (len(shown) - 1) / 2) for index in range(len(SUBSETS))]
         axes.bar(
             positions, values, 0.9 * width, yerr=errors, capsize=2, color=COLORS[name], ecolor="#444",
-            label=f"{name}, {'trained on RGB' if only_rgb else 'random channels'}",
+            label=f"{name}, {'trained on RGB' if only_rgb else 'random channels'}, {evaluation['input_size']} px",
             alpha=0.45 if only_rgb else 1.0, hatch="//" if only_rgb else None,
         )  # fmt: skip
     axes.set_xticks(range(len(SUBSETS)), SUBSETS)
     axes.set(ylabel="test accuracy, %", xlabel="channels the network sees")
-    axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # room for the legend
+    axes.set_ylim(top=axes.get_ylim()[1] * 1.45)  # room for the legend
     alt = "Bar chart of test accuracy by channel subset with 95 % intervals, for VGG19 trained in each way"
     return finish(axes, path, alt, f"Test accuracy by channel subset, 95 % intervals; {data_line(shown[0][0])}.")
 
@@ -129,16 +130,20 @@ def cost_figure(results: list[dict], path: Path) -> dict | None:
     if not evaluations:
         return None
     axes = start()
+    placed: list[tuple[int, float]] = []
     for evaluation in evaluations:
         name, size, row = evaluation["model"], evaluation["input_size"], rgb_row(evaluation)
         macs, low, value, high = cost_of(name, size).macs, *(100 * row[k] for k in ("ci_low", "accuracy", "ci_high"))
         axes.errorbar(macs, value, yerr=[[value - low], [high - value]], fmt="o", capsize=3, color=COLORS[name])
-        axes.annotate(f"{name}, {size} px", (macs, high), (0, 5), textcoords="offset points", ha="center")
+        near = [abs(math.log(macs / other)) < 0.2 and abs(high - top) < 5 for other, top in placed]
+        lift = 5 + 14 * sum(near)  # over its neighbours' names
+        axes.annotate(f"{name}, {size} px", (macs, high), (0, lift), textcoords="offset points", ha="center")
+        placed.append((macs, high))
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 5, 7)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda macs, _: f"{macs / 1e6:,.0f} M"))
     axes.xaxis.set_minor_formatter("")
-    axes.margins(x=0.2, y=0.2)
+    axes.margins(x=0.2, y=0.3)
     axes.set(xlabel="multiply-accumulates per picture (logarithmic)", ylabel="test accuracy, %")
     axes.grid(alpha=0.3)
     alt = "Test accuracy against multiply-accumulates of " + ", ".join(e["model"] for e in evaluations)
