@@ -33,7 +33,7 @@ def describe(answer: Answer) -> dict:
         "top": [{"class": name, "confidence": p} for name, p in answer.top(5)],
         "probabilities": dict(zip(answer.class_names, answer.probabilities, strict=True)),
         "entropy": answer.entropy,
-        "probably_none_of_the_classes": answer.unsure,
+        "unsure": answer.unsure,
     }
 
 

@@ -77,8 +77,8 @@ TEXT: dict[str, tuple[str, str]] = {
     "agrees": ("Same answer as with all channels", "與三通道時答案相同"),
     "disagrees": ("With all channels: {name} (now rank {rank})", "三通道時為 {name}（現在排第 {rank}）"),
     "unsure": (
-        "Not sure: this is probably none of the {count} classes.",
-        "沒有把握：這大概不屬於這 {count} 個類別。",
+        "Not sure: nine in ten of its right answers are more certain. Perhaps it is none of the {count} classes.",
+        "沒有把握：它答對時，十次有九次比這更確定。也許不屬於這 {count} 個類別。",
     ),
     # kernel attention
     "attention": ("Kernel attention", "卷積核注意力"),

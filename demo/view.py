@@ -87,7 +87,7 @@ def agreement(prediction: Prediction, name: str, language: str) -> str:
 
 
 def unsure(answer: Answer, language: str) -> str:
-    """A note where the picture is probably none of the classes, else nothing."""
+    """A note where the network is less certain than it usually is when right, else nothing."""
     if not answer.unsure:
         return ""
     return tag("p", escape(say(language, "unsure", count=len(answer.class_names))), class_="unsure")

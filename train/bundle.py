@@ -2,9 +2,9 @@
 
     python -m train.bundle --run-dir runs/vgg19 --to checkpoints/vgg19 --data-root data/mini-imagenet-50
 
-Writes the 8-bit copy with its golden logits, measures what the rounding costs on validation,
-keeps that in the checkpoint's config, and writes ``results/training-<name>.json``: settings,
-one row per epoch, minutes and device of the run.
+Writes the 8-bit copy with its golden logits, measures on validation what the rounding costs and below
+which confidence the network is unsure, keeps both in the checkpoint's config, and writes
+``results/training-<name>.json``: settings, one row per epoch, minutes and device of the run.
 """
 
 import argparse
@@ -13,12 +13,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from models import CheckpointError, load_checkpoint, save_checkpoint
+from torch import Tensor
+
+from models import CheckpointError, ImageClassifier, load_checkpoint, save_checkpoint
 from models.checkpoint import STORAGES, pack, unpack
 from models.memory import keep_large_blocks
 from train import RESULTS
 from train.config import TrainConfig
-from train.data import DataError, load_split
+from train.data import DataError, Split, load_split
+from train.engine import unsure_below
 from train.evaluate import measure, predict_subsets
 
 PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # where and how fast, not what
@@ -35,7 +38,7 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: 
         if key not in PLACES and value is not None and (value != defaults[key] or key == "seed")
     }
     val = load_split(data_root, "val")
-    full = accuracy(model, val, bf16)
+    full = measure("RGB", *rgb_answers(model, val, bf16)).accuracy
     training = {
         "data": Path(about["config"]["data_root"]).name,
         "images": about["train_images"],
@@ -44,10 +47,12 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: 
         "settings": settings,
     }
     model.load_state_dict(unpack(pack(model.state_dict(), storage)), strict=True)  # as the stored copy will be
+    logits, labels = rgb_answers(model, val, bf16)
     metrics = {
-        "val_accuracy": accuracy(model, val, bf16),
+        "val_accuracy": measure("RGB", logits, labels).accuracy,
         "val_accuracy_full_precision": full,
         "val_images": len(val),
+        "unsure_below": unsure_below(logits, labels),
         "epoch": model.config.metrics["epoch"],
     }
     model.config = replace(model.config, training=training, metrics=metrics)
@@ -77,9 +82,10 @@ def minutes_of(rows: list[dict]) -> float:
     return sum(row["train_s"] for row in rows) / 60
 
 
-def accuracy(model, split, bf16: bool = False) -> float:
+def rgb_answers(model: ImageClassifier, split: Split, bf16: bool) -> tuple[Tensor, Tensor]:
+    """Logits (N, num_classes) for all three channels, and labels (N,)."""
     logits, labels = predict_subsets(model, split, ["RGB"], bf16=bf16)
-    return measure("RGB", logits["RGB"], labels).accuracy
+    return logits["RGB"], labels
 
 
 def main() -> None:

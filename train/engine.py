@@ -200,3 +200,10 @@ def predict(
     finally:
         model.train(training)
     return torch.cat(all_logits), torch.cat(all_labels)
+
+
+def unsure_below(logits: Tensor, labels: Tensor, share: float = 0.1) -> float:
+    """The confidence that only ``share`` of the right answers stay below; 0 where none is right."""
+    confidence, answers = logits.softmax(1).max(1)
+    right = confidence[answers == labels]
+    return right.quantile(share).item() if len(right) else 0.0

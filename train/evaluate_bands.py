@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models import CHANNELS, CheckpointError, ImageClassifier, load_model
+from models import CHANNELS, CheckpointError, ImageClassifier, ModelConfig, load_model
 from models.channels import channel_indices
 from models.memory import keep_large_blocks
 from train.data import SPLITS, DataError, Split, load_split
@@ -41,12 +41,14 @@ def pseudo_view(count: int, *, known: bool) -> View:
     return view
 
 
-def dead_view(channel: str) -> View:
-    """RGB with one channel zero, the network being told of three."""
+def dead_view(channel: str, config: ModelConfig) -> View:
+    """RGB with one channel zero before normalisation, the network being told of three."""
+    index = channel_indices(channel)
+    zero = (-torch.tensor(config.mean) / torch.tensor(config.std))[index].view(-1, 1, 1)
 
     def view(images: Tensor) -> tuple[Tensor, dict]:
         images = images.clone()
-        images[:, channel_indices(channel)] = -1.0  # a zero on the scale of the pictures, as normalised
+        images[:, index] = zero.to(images.device)
         return images, {"channels": CHANNELS}
 
     return view
@@ -63,19 +65,19 @@ def adaptive_views() -> dict[str, View]:
     )
 
 
-def dead_views() -> dict[str, View]:
-    return {f"{channel} dead": dead_view(channel) for channel in CHANNELS}
+def dead_views(config: ModelConfig) -> dict[str, View]:
+    return {f"{channel} dead": dead_view(channel, config) for channel in CHANNELS}
 
 
 def evaluate_bands(adaptive: ImageClassifier, others: dict[str, ImageClassifier], split: Split, about: dict) -> dict:
     """What ``--json`` writes. Raises ``DataError``."""
     bf16 = about["bf16"]
-    logits, labels = predict_views(adaptive, split, adaptive_views() | dead_views(), bf16=bf16)
+    logits, labels = predict_views(adaptive, split, adaptive_views() | dead_views(adaptive.config), bf16=bf16)
     rgb = logits[CHANNELS]
     orders = [values for name, values in logits.items() if sorted(name) == sorted(CHANNELS)]
     rows = {}
     for name, model in others.items():
-        theirs, _ = predict_views(model, split, dead_views(), bf16=bf16)
+        theirs, _ = predict_views(model, split, dead_views(model.config), bf16=bf16)
         rows[name] = [
             asdict(measure(case, values, labels)) | asdict(compare(case, values, logits[case], labels))
             for case, values in theirs.items()

@@ -38,7 +38,7 @@ from models.memory import keep_large_blocks
 from train.config import TrainConfig
 from train.curves import plot_curves
 from train.data import DataError, Pictures, Split, load_split, make_loader
-from train.engine import NonFiniteLossError, Step, make_optimizer, predict, train_epoch
+from train.engine import NonFiniteLossError, Step, make_optimizer, predict, train_epoch, unsure_below
 from train.warm_start import warm_start
 
 STATE = "state.safetensors"
@@ -129,6 +129,7 @@ def train(config: TrainConfig) -> ImageClassifier:
             accelerator, kept, val_loader, mean=kept.config.mean, std=kept.config.std, channels=val_channels(config)
         )
         row["val_accuracy"] = (logits.argmax(1) == labels).float().mean().item()
+        row["unsure_below"] = unsure_below(logits, labels)
         row["val_loss"] = torch.nn.functional.cross_entropy(logits, labels).item()
         progress.rows.append(row)
         progress.epoch = epoch + 1
@@ -212,7 +213,8 @@ def finish_epoch(config, progress, kept, plain, averaged, optimizer) -> None:
     new_size = len(progress.rows) > 1 and progress.rows[-2]["size"] != row["size"]
     if row["val_accuracy"] >= progress.best or new_size:  # accuracies at another size do not compare
         progress.best = row["val_accuracy"]
-        kept.config = replace(kept.config, metrics={"val_accuracy": row["val_accuracy"], "epoch": row["epoch"]})
+        metrics = {key: row[key] for key in ("val_accuracy", "unsure_below", "epoch")}
+        kept.config = replace(kept.config, metrics=metrics)
         save_checkpoint(kept, config.run_dir)
     write_metrics(config.run_dir, progress.rows)
     plot_curves(progress.rows, config.run_dir / "curves.png", title=config.model)

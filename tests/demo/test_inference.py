@@ -84,11 +84,15 @@ def test_an_answer_ranks_its_classes():
     assert answer.probability_of("c") == 0.25
 
 
-@pytest.mark.parametrize(
-    ("probabilities", "unsure"), [((0.97, 0.01, 0.01, 0.01), False), ((0.26, 0.25, 0.25, 0.24), True)]
-)
-def test_an_even_spread_means_probably_none_of_the_classes(probabilities, unsure):
-    assert Answer(NAMES, probabilities).unsure is unsure
+@pytest.mark.parametrize(("unsure_below", "unsure"), [(0.61, True), (0.6, False), (0.0, False)])
+def test_an_answer_is_unsure_below_the_confidence_of_most_right_answers(unsure_below, unsure):
+    assert Answer(NAMES, (0.1, 0.6, 0.25, 0.05), unsure_below=unsure_below).unsure is unsure
+
+
+def test_bundled_networks_know_when_they_are_unsure(networks, lion):
+    for name, network in networks.items():
+        answer = ask(network, lion, ["RGB"])["RGB"]
+        assert answer.unsure_below == network.config.metrics["unsure_below"] and 0.02 < answer.unsure_below < 0.5, name
 
 
 def test_predictions_are_frozen(networks, lion):

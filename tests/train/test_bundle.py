@@ -7,9 +7,11 @@ import torch
 
 from models import load_checkpoint
 from models.checkpoint import verify_golden
-from train.bundle import accuracy, main
+from train.bundle import main, rgb_answers
 from train.config import TrainConfig
 from train.data import load_split
+from train.engine import unsure_below
+from train.evaluate import measure
 from train.run import train
 
 
@@ -30,8 +32,10 @@ def test_a_run_becomes_an_8_bit_checkpoint_that_records_how_it_was_made(colours,
     stored, source, val = load_checkpoint(target), load_checkpoint(run), load_split(colours, "val")
     assert verify_golden(stored, target) == 0
     assert stored.config.storage == "int8" and stored.config.training["data"] == colours.name
-    assert stored.config.metrics["val_accuracy"] == accuracy(stored, val)
-    assert stored.config.metrics["val_accuracy_full_precision"] == accuracy(source, val)
+    answers, metrics = rgb_answers(stored, val, bf16=False), stored.config.metrics
+    assert metrics["val_accuracy"] == measure("RGB", *answers).accuracy
+    assert metrics["val_accuracy_full_precision"] == measure("RGB", *rgb_answers(source, val, bf16=False)).accuracy
+    assert metrics["unsure_below"] == unsure_below(*answers)
     weights = (source.state_dict()["neck.0.weight"], stored.state_dict()["neck.0.weight"])
     assert 0 < (weights[0] - weights[1]).abs().max() <= weights[0].abs().max() / 127 / 2 * (1 + 1e-4)
     assert torch.isfinite(weights[1]).all()

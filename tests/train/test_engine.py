@@ -17,6 +17,7 @@ from train.engine import (
     mix_batch,
     predict,
     train_epoch,
+    unsure_below,
 )
 
 HALF = (0.5, 0.5, 0.5)
@@ -287,3 +288,12 @@ def test_bfloat16_gives_logits_in_full_precision():
     accelerator = Accelerator(cpu=True, mixed_precision="bf16")
     logits, labels = predict(accelerator, Tiny(), batches(steps=1), mean=HALF, std=HALF)
     assert logits.dtype == torch.float32 and F.cross_entropy(logits, labels).isfinite()
+
+
+def test_one_right_answer_in_ten_is_below_the_unsure_confidence():
+    confidence = torch.linspace(0.55, 0.95, 41)  # of class 0, which is right in all but the last ten
+    logits = torch.stack([confidence, 1 - confidence], 1).log()
+    labels = torch.tensor([0] * 31 + [1] * 10)
+    below = unsure_below(logits, labels)
+    assert (confidence[:31] < below).sum() == 3
+    assert unsure_below(logits, torch.full((41,), 1)) == 0
