@@ -12,7 +12,7 @@ entropy of the attention weights over ln K, 1 for uniform and 0 for a single ker
 
 The defaults suit two CPU cores: 32 px, bfloat16, three seeds. ``kernels`` and ``temperature`` train
 one epoch, each kernel starting as the bundled plain VGG19's (``--init-from``); the temperature falls
-in the first half of the run. ``blocks`` trains five epochs from scratch. On two cores an epoch of the
+in the first half of the run. ``blocks`` trains three epochs from scratch. On two cores an epoch of the
 dynamic network took 28 minutes and one of compact under 3 (``results/training-*.json``), so expect about
 6 hours for ``kernels``, 1.5 to 3 for ``temperature`` (its annealed runs are those of K = 4 and are taken
 from there) and 3 for ``blocks``. On 2,000 pictures a 95 % interval is about 2 points either way: smaller
@@ -57,7 +57,7 @@ class Ablation:
 
 
 WARM = {"epochs": 1, "batch_size": 128, "lr": 0.02, "init_from": BUNDLED / "vgg19"}  # as dynamic_vgg19-32.yaml
-COLD = {"epochs": 5, "batch_size": 64, "lr": 0.1}  # as recipes/compact.yaml
+COLD = {"epochs": 3, "batch_size": 64, "lr": 0.1, "crop_scale": 0.6, "weight_decay": 1e-4}  # as recipes/compact.yaml
 
 ABLATIONS = {
     "kernels": Ablation(
@@ -276,9 +276,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs/ablation"), help="run folders (%(default)s)")
     parser.add_argument("--results", type=Path, default=FOLDER, help="folder of the records (results/ablations)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run of each variant per seed")
-    parser.add_argument("--epochs", type=int, help="1 for dynamic networks, 5 for compact by default")
+    parser.add_argument("--epochs", type=int, help="1 for dynamic networks, 3 for compact by default")
     parser.add_argument("--image-size", help="pixels, or a schedule such as 32:4,48:1 (32)")
-    parser.add_argument("--batch-size", type=int, help="128 for dynamic networks, 64 for compact by default")
+    parser.add_argument("--batch-size", type=int, help="128 for dynamic networks, 63 for compact by default")
     parser.add_argument("--lr", type=float, help="0.02 for dynamic networks, 0.1 for compact by default")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--init-from", type=Path, help="plain vgg19 for dynamic networks (checkpoints/vgg19)")
