@@ -1,6 +1,5 @@
 """Figures made from results, readable on light and dark pages. Each returns its entry in the app's summary."""
 
-import math
 from pathlib import Path
 
 import matplotlib
@@ -59,7 +58,6 @@ def subset_figure(results: list[dict], path: Path) -> dict | None:
         )  # fmt: skip
     axes.set_xticks(range(len(SUBSETS)), SUBSETS)
     axes.set(ylabel="test accuracy, %", xlabel="channels the network sees")
-    axes.set_ylim(top=axes.get_ylim()[1] * 1.45)  # room for the legend
     alt = "Bar chart of test accuracy by channel subset with 95 % intervals, for VGG19 trained in each way"
     return finish(axes, path, alt, f"Test accuracy by channel subset, 95 % intervals; {data_line(shown[0][0])}.")
 
@@ -80,7 +78,6 @@ def curves_figure(results: list[dict], path: Path) -> dict | None:
         axes.plot(epochs, values, marker="o" if sampled else ".", label=label, color=COLORS[record["model"]])
     axes.set(xlabel="epoch", ylabel="validation accuracy, %")
     axes.grid(alpha=0.3)
-    axes.set_xlim(right=axes.get_xlim()[1] * 1.5)  # room for the legend
     alt = "Line chart of validation accuracy by epoch for every training run"
     return finish(axes, path, alt, "Validation accuracy by epoch, at each epoch's own image size.")
 
@@ -130,20 +127,16 @@ def cost_figure(results: list[dict], path: Path) -> dict | None:
     if not evaluations:
         return None
     axes = start()
-    placed: list[tuple[int, float]] = []
     for evaluation in evaluations:
         name, size, row = evaluation["model"], evaluation["input_size"], rgb_row(evaluation)
         macs, low, value, high = cost_of(name, size).macs, *(100 * row[k] for k in ("ci_low", "accuracy", "ci_high"))
-        axes.errorbar(macs, value, yerr=[[value - low], [high - value]], fmt="o", capsize=3, color=COLORS[name])
-        near = [abs(math.log(macs / other)) < 0.2 and abs(high - top) < 5 for other, top in placed]
-        lift = 5 + 14 * sum(near)  # over its neighbours' names
-        axes.annotate(f"{name}, {size} px", (macs, high), (0, lift), textcoords="offset points", ha="center")
-        placed.append((macs, high))
+        error, label = [[value - low], [high - value]], f"{name}, {size} px"
+        axes.errorbar(macs, value, yerr=error, fmt="o", capsize=3, color=COLORS[name], label=label)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 5, 7)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda macs, _: f"{macs / 1e6:,.0f} M"))
     axes.xaxis.set_minor_formatter("")
-    axes.margins(x=0.2, y=0.3)
+    axes.margins(x=0.2, y=0.1)
     axes.set(xlabel="multiply-accumulates per picture (logarithmic)", ylabel="test accuracy, %")
     axes.grid(alpha=0.3)
     alt = "Test accuracy against multiply-accumulates of " + ", ".join(e["model"] for e in evaluations)
@@ -166,8 +159,9 @@ def finish(axes: plt.Axes, path: Path, alt: str, caption: str) -> dict:
     """Save the figure and return its entry in the summary."""
     for panel in axes.figure.axes:
         panel.spines[["top", "right"]].set_visible(False)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False)
+    if labels := axes.get_legend_handles_labels()[1]:
+        place = {"loc": "outside right center"} if len(labels) > 6 else {"loc": "outside upper center", "ncols": 2}
+        axes.figure.legend(frameon=False, fontsize=9, **place)
     path.parent.mkdir(parents=True, exist_ok=True)
     axes.figure.savefig(path, dpi=120, metadata={"Software": None})
     plt.close(axes.figure)
