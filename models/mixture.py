@@ -19,6 +19,7 @@ Sizes in this file: B batch, K kernels, C channels, H and W height and width, k 
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +71,7 @@ def choose_method(x: Tensor, weight: Tensor, geometry: Geometry) -> str:
     On a CPU (crossovers measured by ``python -m benchmarks.dynamic_conv --layers``, see ``benchmarks/LOG.md``):
     one sample is one dense convolution; large maps are convolved one by one; on smaller ones a sample's
     kernel weighs more than its map, so its trips through memory decide; on the smallest, K times the
-    arithmetic costs less than any kernel per sample, sooner where matrix products are fast (16 bits).
+    arithmetic costs less than any kernel per sample, sooner where matrix products are fast (16 bits with AMX).
     Elsewhere, and in compiled graphs, only the two forms without loops.
     """
     size = geometry.out_size(x.shape[2:], weight.shape[2:])
@@ -82,10 +83,17 @@ def choose_method(x: Tensor, weight: Tensor, geometry: Geometry) -> str:
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return "mix" if positions <= 16 else "grouped"
     half = x.element_size() == 2 or torch.is_autocast_enabled("cpu")
-    mix_up_to, matmul_up_to = (64, 256) if half else (16, 64)  # 8x8 and 16x16, or 4x4 and 8x8 maps
+    mix_up_to = 64 if half and has_amx() else 16  # 8x8 or 4x4 maps
+    matmul_up_to = 256 if half else 64  # 16x16 or 8x8 maps
     if geometry.groups > 1 or positions > matmul_up_to:
         return "loop"
     return "mix" if positions <= mix_up_to else "matmul"
+
+
+@cache
+def has_amx() -> bool:
+    """Whether the processor multiplies tiles of bfloat16 (Intel, since 2023)."""
+    return getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16", False)
 
 
 def grouped(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:

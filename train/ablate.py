@@ -12,10 +12,10 @@ entropy of the attention weights over ln K, 1 for uniform and 0 for a single ker
 
 The defaults suit two CPU cores: 32 px, bfloat16, three seeds. ``kernels`` and ``temperature`` train
 one epoch, each kernel starting as the bundled plain VGG19's (``--init-from``); the temperature falls
-in the first half of the run. ``blocks`` trains three epochs from scratch. On two cores an epoch of the
-dynamic network took 28 minutes and one of compact under 3 (``results/training-*.json``), so expect about
-6 hours for ``kernels``, 1.5 to 3 for ``temperature`` (its annealed runs are those of K = 4 and are taken
-from there) and 3 for ``blocks``. On 2,000 pictures a 95 % interval is about 2 points either way: smaller
+in the first half of the run. ``blocks`` trains three epochs from scratch. On two cores (AMD Zen 4) a run
+of the dynamic network with K = 4 takes about ten minutes, so expect 2 to 3 hours for ``kernels`` and half an
+hour for ``temperature`` (its annealed runs are those of K = 4 and are taken from there); ``blocks`` takes an
+hour on one of them. On 2,000 pictures a 95 % interval is about 2 points either way: smaller
 differences between variants mean little. A run needs up to 2 GB of disk, freed when it is measured.
 """
 

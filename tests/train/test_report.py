@@ -154,7 +154,7 @@ def speed():
     row |= {"vgg19": times, "dynamic_vgg19": times | {"median_ms": 150.0}, "grouped": times | {"median_ms": 300.0}}
     return {
         "kind": "speed",
-        "device": "a processor",
+        "device": "AMD EPYC, AVX-512",
         "threads": 2,
         "torch": "2.14",
         "rows": [row, row | {"size": 32}],
@@ -167,9 +167,17 @@ def speed():
 def test_speed_shows_times_ratios_and_the_default_allocator(speed):
     table = speed_table([speed], brief=True)
     shown = ["100 (90–110)", "150 (90–110)", "300 (90–110)", "1.50", "2.00"]
-    assert table["rows"] == [["training, batch 32", "64 px", "fp32", *shown]]
+    assert table["rows"] == [["AMD", "training, batch 32", "64 px", "fp32", *shown]]
     assert len(speed_table([speed])["rows"]) == 2
     assert "takes 3.0 times as long as ours" in table["caption"]
+
+
+def test_machines_stand_below_each_other_the_most_complete_first(speed):
+    other = speed | {"device": "Intel(R) Xeon(R) Processor, AMX", "rows": speed["rows"][:1]}
+    other |= {"grouped_default_allocator": {"median_ms": 300.0}}
+    table = speed_table([other, speed])
+    assert [row[0] for row in table["rows"]] == ["AMD", "AMD", "Intel"]
+    assert "takes 3.0 (AMD) and 2.0 (Intel) times as long as ours" in table["caption"]
 
 
 def test_memory_states_what_parameters_take(speed):
@@ -296,4 +304,4 @@ def test_costs_are_drawn_with_each_networks_interval_and_name(results, tmp_path,
     cost_figure(results, tmp_path / "x.png")
     (axes,) = drawn
     assert axes.get_xscale() == "log" and len(axes.containers) == 5
-    assert {text.get_text() for text in axes.texts} == {f"{name}, 32 px" for name in figures.COLORS}
+    assert set(axes.get_legend_handles_labels()[1]) == {f"{name}, 32 px" for name in figures.COLORS}
