@@ -21,6 +21,7 @@ from torch import Tensor
 
 from models import CHANNELS, CheckpointError, ImageClassifier, ModelConfig, load_model
 from models.channels import channel_indices
+from models.classifier import normalize
 from models.memory import keep_large_blocks
 from train.data import SPLITS, DataError, Split, load_split
 from train.engine import View, band_view, named_view
@@ -44,7 +45,7 @@ def pseudo_view(count: int, *, known: bool) -> View:
 def dead_view(channel: str, config: ModelConfig) -> View:
     """RGB with one channel zero before normalisation, the network being told of three."""
     index = channel_indices(channel)
-    zero = (-torch.tensor(config.mean) / torch.tensor(config.std))[index].view(-1, 1, 1)
+    zero = normalize(torch.zeros(3, 1, 1), config.mean, config.std)[index]
 
     def view(images: Tensor) -> tuple[Tensor, dict]:
         images = images.clone()
