@@ -15,6 +15,11 @@ ENV PIP_NO_CACHE_DIR=1 \
     GRADIO_SERVER_NAME=0.0.0.0 \
     GRADIO_SERVER_PORT=7860
 
+# The C compiler is for the fast form of dynamic convolution, which the app compiles when it starts to use it.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+
 WORKDIR /app
 COPY requirements.txt ./
 RUN python3 -m pip install --extra-index-url "${TORCH_INDEX}" -r requirements.txt \

@@ -28,9 +28,11 @@ from torch import Tensor
 from models import DynamicConv2d, build_model
 from models.memory import keep_large_blocks
 from models.mixture import METHODS, Geometry, choose_method, convolve
+from models.processor import has, has_bf16
+from models.tiled import library
 
 NETWORKS = ("vgg19", "dynamic_vgg19", "grouped")
-SIZES, PRECISIONS = (32, 64, 128), ("fp32", "bf16")
+SIZES = (32, 64, 128)
 CASES = [("inference", 1), ("inference", 7), ("inference", 32), ("training", 32)]
 LAYERS = [(64, 64), (32, 128), (16, 256), (8, 512), (4, 512), (2, 512)]  # map size, channels of VGG19 at 64 px
 WARM_UP = 2
@@ -60,6 +62,11 @@ def build(name: str, device: str) -> torch.nn.Module:
 def images(name: str, batch: int, size: int, device: str) -> Tensor:
     x = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     return x if name == "grouped" else x.contiguous(memory_format=torch.channels_last)
+
+
+def precisions(device: str) -> tuple[str, ...]:
+    """Not bf16 on a CPU that would have to emulate it."""
+    return ("fp32", "bf16") if device == "cuda" or has_bf16() else ("fp32",)
 
 
 def run_once(model: torch.nn.Module, x: Tensor, mode: str, precision: str) -> None:
@@ -99,7 +106,7 @@ def time_networks(device: str, sizes: tuple[int, ...], rounds: int) -> list[dict
     models = {name: build(name, device) for name in NETWORKS}
     rows = []
     for size in sizes:
-        for precision in PRECISIONS:
+        for precision in precisions(device):
             for mode, batch in CASES:
                 runs = {
                     name: partial(run_once, model, images(name, batch, size, device), mode, precision)
@@ -168,7 +175,8 @@ def in_fresh_process(function, *arguments):
 def time_layers(device: str, rounds: int, batch: int = 32) -> None:
     """Forward, and forward with backward, of one layer by every method; ``*`` marks the rule's choice."""
     print(f"milliseconds forward / forward + backward, batch {batch}, K = 4")
-    for precision in PRECISIONS:
+    methods = [method for method in METHODS if method != "tiled" or (device == "cpu" and library())]
+    for precision in precisions(device):
         for size, channels in LAYERS:
             x = images("dynamic_vgg19", batch, size, device)[:, :1].repeat(1, channels, 1, 1)
             x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
@@ -178,7 +186,9 @@ def time_layers(device: str, rounds: int, batch: int = 32) -> None:
             geometry = Geometry(padding=(1, 1))
             kernel = weight[:channels].detach().requires_grad_()
             forward = {"plain": partial(F.conv2d, x, kernel, padding=1)} | {
-                method: partial(convolve, x, attention, weight, None, geometry, method) for method in METHODS
+                method: partial(convolve, x, attention, weight, None, geometry, method)
+                for method in methods
+                if method != "tiled" or precision == "fp32"
             }
             ahead, full = (
                 timings(
@@ -187,7 +197,7 @@ def time_layers(device: str, rounds: int, batch: int = 32) -> None:
                 for back in (False, True)
             )
             with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-                chosen = choose_method(x, weight, geometry)
+                chosen = choose_method(x, weight, 4, geometry)
             cells = [
                 f"{name}{'*' if name == chosen else ''} {ahead[name]['median_ms']:.1f} / {full[name]['median_ms']:.1f}"
                 for name in forward
@@ -209,9 +219,8 @@ def processor() -> str:
         return torch.cuda.get_device_name()
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [text.split(":", 1)[1].strip() for text in lines if text.startswith("model name")]
-    features = {word for text in lines if text.startswith("flags") for word in text.split()}
-    wide = [label for flag, label in (("avx512f", "AVX-512"), ("amx_bf16", "AMX")) if flag in features]
-    return ", ".join([names[0] if names else platform.processor(), *wide])
+    features = [label for flag, label in (("avx2", "AVX2"), ("avx512_f", "AVX-512"), ("amx_bf16", "AMX")) if has(flag)]
+    return ", ".join([names[0] if names else platform.processor(), *features])
 
 
 def main() -> None:
@@ -240,6 +249,7 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "keeps_large_blocks": allocator,
+        "tiled": device == "cpu" and library() is not None,
         "rows": rows,
         "read_kernels": read_kernels(device, options.rounds),
         "grouped_default_allocator": in_fresh_process(default_allocator, device, options.rounds),

@@ -87,8 +87,8 @@ class DynamicConv2d(nn.Module):
             raise ValueError(f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}")
         if method != "auto" and method not in METHODS:
             raise ValueError(f"unknown method {method!r}; known are auto, {', '.join(METHODS)}")
-        if method == "matmul" and groups > 1:
-            raise ValueError(f"method 'matmul' needs groups=1, got {groups}; use auto or loop")
+        if method in ("matmul", "tiled") and groups > 1:
+            raise ValueError(f"method {method!r} needs groups=1, got {groups}; use auto or loop")
         self.method = method
         self.in_channels, self.out_channels, self.num_kernels = in_channels, out_channels, num_kernels
         self.kernel_size, self.stride = _pair(kernel_size), _pair(stride)
@@ -123,7 +123,7 @@ class DynamicConv2d(nn.Module):
     def convolve(self, x: Tensor, attention: Tensor) -> Tensor:
         """The convolution of each sample with Σ_k π_k W_k."""
         geometry = Geometry(self.stride, self.padding, self.dilation, self.groups)
-        method = choose_method(x, self.weight, geometry) if self.method == "auto" else self.method
+        method = choose_method(x, self.weight, self.num_kernels, geometry) if self.method == "auto" else self.method
         return convolve(x, attention, self.weight, self.bias, geometry, method)
 
 

@@ -1,6 +1,6 @@
 """Convolving each sample with its own mixture of K kernels: y_b = (Σ_k π_bk W_k) * x_b.
 
-Four methods compute the same function and the same gradients:
+Five methods compute the same function and the same gradients:
 
 - ``grouped``: mix the kernels of every sample, then one convolution with the batch as groups. All
   published implementations do this (Chen et al., CVPR 2020; CondConv, Yang et al., NeurIPS 2019). For one
@@ -9,9 +9,11 @@ Four methods compute the same function and the same gradients:
   sample, K times the arithmetic, in one large matrix product; a graph for any batch size;
 - ``loop``: mix the kernels of a few samples, convolve them one by one in the layout they have;
 - ``matmul``: gather the patches and multiply matrices. Its backward pass goes over the kernel in slices
-  whose mixtures stay in cache for the whole batch.
+  whose mixtures stay in cache for the whole batch;
+- ``tiled``: the same thought to its end, in C: a tile of the kernel is mixed, multiplied at once and never
+  written to memory (``tiled.py``; where there is a compiler).
 
-``loop`` and ``matmul`` keep only x, π and W for the backward pass and mix the kernels again there, so
+The last three keep only x, π and W for the backward pass and mix the kernels again there, so
 their memory does not grow by a kernel per sample. ``choose_method`` says which is cheapest.
 
 Sizes in this file: B batch, K kernels, C channels, H and W height and width, k kernel size. ``weight`` is
@@ -19,18 +21,20 @@ Sizes in this file: B batch, K kernels, C channels, H and W height and width, k 
 """
 
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from models import tiled
 from models.precision import full_precision
+from models.processor import has
 
-METHODS = ("grouped", "mix", "loop", "matmul")
+METHODS = ("grouped", "mix", "loop", "matmul", "tiled")
 CHUNK = 8  # samples whose kernels exist at the same time
 SLICE_SAMPLES = 32  # samples that a slice of the kernel is mixed for at once
+TILED_UP_TO = 256  # positions: 16x16 maps
 SLICE_BYTES = 8 * 2**20  # of these mixtures
 
 
@@ -56,6 +60,10 @@ def convolve(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor | None, 
         y = grouped(x, attention, weight, geometry)
     elif method == "mix":
         y = mix(x, attention, weight, geometry)
+    elif method == "tiled":
+        if reason := tiled.obstacle(x, weight, K, geometry):
+            raise ValueError(f"method 'tiled' cannot convolve this: {reason}; use auto")
+        y = tiled.TiledConvolution.apply(x, attention, weight, geometry)
     else:
         device = x.device.type
         if torch.is_autocast_enabled(device):
@@ -65,35 +73,40 @@ def convolve(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor | None, 
     return y if bias is None else y + (attention @ bias.view(K, -1)).view(B, -1, 1, 1).to(y.dtype)
 
 
-def choose_method(x: Tensor, weight: Tensor, geometry: Geometry) -> str:
+def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometry) -> str:
     """The cheapest method for ``x`` (B, C_in, H, W), by the positions of the output map.
 
     On a CPU (crossovers measured by ``python -m benchmarks.dynamic_conv --layers``, see ``benchmarks/LOG.md``):
-    one sample is one dense convolution; large maps are convolved one by one; on smaller ones a sample's
-    kernel weighs more than its map, so its trips through memory decide; on the smallest, K times the
-    arithmetic costs less than any kernel per sample, sooner where matrix products are fast (16 bits with AMX).
+    large maps are convolved one by one; on smaller ones a sample's kernel weighs more than its map, so it is mixed
+    and multiplied tile by tile. Where tiles are impossible (16 bits, no compiler, kernels that do not lie
+    channels_last), its trips through memory decide: one sample is one dense convolution, and on the smallest maps
+    K times the arithmetic costs less than any kernel per sample, sooner where matrix products are fast (16 bits
+    with AMX).
     Elsewhere, and in compiled graphs, only the two forms without loops.
     """
     size = geometry.out_size(x.shape[2:], weight.shape[2:])
     positions = size[0] * size[1]
     if torch.compiler.is_exporting():
         return "mix"  # a graph for any batch size: groups cannot depend on it
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return "mix" if x.shape[0] > 1 and positions <= 16 else "grouped"
+    in_place = weight.is_contiguous(memory_format=torch.channels_last)  # else all kernels would be copied first
+    for_tiles = positions <= TILED_UP_TO and in_place and enough_tiles(x)
+    if for_tiles and not tiled.obstacle(x, weight, num_kernels, geometry):
+        return "tiled"
     if x.shape[0] == 1:
         return "grouped"
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
-        return "mix" if positions <= 16 else "grouped"
     half = x.element_size() == 2 or torch.is_autocast_enabled("cpu")
-    mix_up_to = 64 if half and has_amx() else 16  # 8x8 or 4x4 maps
+    mix_up_to = 64 if half and has("amx_bf16") else 16  # 8x8 or 4x4 maps
     matmul_up_to = 256 if half else 64  # 16x16 or 8x8 maps
     if geometry.groups > 1 or positions > matmul_up_to:
         return "loop"
     return "mix" if positions <= mix_up_to else "matmul"
 
 
-@cache
-def has_amx() -> bool:
-    """Whether the processor multiplies tiles of bfloat16 (Intel, since 2023)."""
-    return getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16", False)
+def enough_tiles(x: Tensor) -> bool:
+    """Whether every thread has work: the backward pass of ``tiled`` divides the channels of ``x`` among them."""
+    return not torch.is_grad_enabled() or torch.get_num_threads() <= max(1, x.shape[1] // 64)
 
 
 def grouped(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:

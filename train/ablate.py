@@ -116,7 +116,7 @@ def plan(ablation: str, *, seeds: Iterable[int], runs_dir: Path, **options) -> l
         raise ValueError(
             f"{ablation} compares different networks of {made.model}, which share no start; no --init-from"
         )
-    shared = {"image_size": "32", "bf16": True} | made.shared | options
+    shared = {"image_size": "32"} | made.shared | options
     start = checksum(shared["init_from"]) if shared.get("init_from") else None
     runs = []
     for seed in dict.fromkeys(seeds):
@@ -278,12 +278,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run of each variant per seed")
     parser.add_argument("--epochs", type=int, help="1 for dynamic networks, 3 for compact by default")
     parser.add_argument("--image-size", help="pixels, or a schedule such as 32:4,48:1 (32)")
-    parser.add_argument("--batch-size", type=int, help="128 for dynamic networks, 63 for compact by default")
+    parser.add_argument("--batch-size", type=int, help="128 for dynamic networks, 64 for compact by default")
     parser.add_argument("--lr", type=float, help="0.02 for dynamic networks, 0.1 for compact by default")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--init-from", type=Path, help="plain vgg19 for dynamic networks (checkpoints/vgg19)")
     start.add_argument("--from-scratch", action="store_true", help="dynamic networks start from none")
-    parser.add_argument("--no-bf16", action="store_true", help="full precision")
+    parser.add_argument("--images-per-class", type=int, help="train on the first so many pictures of each class")
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast")
     parser.add_argument("--threads", type=int, help="CPU threads; PyTorch's choice by default")
     parser.add_argument("--workers", type=int, help="processes that load pictures")
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out pictures that cannot be read")
@@ -293,15 +294,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def options_of(options: argparse.Namespace) -> dict:
     """The ``TrainConfig`` fields that the command line sets."""
-    fields = ("epochs", "image_size", "batch_size", "lr", "init_from", "threads", "workers")
+    fields = ("epochs", "images_per_class", "image_size", "batch_size", "lr", "init_from", "threads", "workers")
     given = {key: getattr(options, key) for key in fields if getattr(options, key) is not None}
     if options.from_scratch:
         given["init_from"] = None
-    return (
-        given
-        | {"data_root": options.data_root, "skip_unreadable": options.skip_unreadable}
-        | ({"bf16": False} if options.no_bf16 else {})
-    )
+    return given | {key: getattr(options, key) for key in ("data_root", "skip_unreadable", "bf16")}
 
 
 def main() -> None:

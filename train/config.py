@@ -22,6 +22,8 @@ class TrainConfig:
     run_dir: Path
     """Where weights, config, metrics and curves go."""
 
+    images_per_class: int | None = None
+    """Train on the first so many pictures of each class; all by default."""
     image_size: str = "64"
     """Pixels, or a schedule size:epochs, e.g. 32:8,64:4 (it then replaces --epochs)."""
     epochs: int = 10
@@ -95,6 +97,8 @@ class TrainConfig:
         for name in ("batch_size", "lr", "temperature_start", "temperature_end", "num_kernels"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.images_per_class is not None and self.images_per_class < 1:
+            raise ValueError(f"images_per_class must be at least 1, got {self.images_per_class}")
         for name in ("warmup", "label_smoothing", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")

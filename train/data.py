@@ -12,9 +12,10 @@ neither the number of workers nor a resumed run changes it.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -45,6 +46,16 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def first_of_each_class(self, count: int) -> "Split":
+        """The first ``count`` pictures of each class, in this split's order; all of a class that has fewer."""
+        seen, kept = Counter(), []
+        for item in zip(self.paths, self.labels, strict=True):
+            seen[item[1]] += 1
+            if seen[item[1]] <= count:
+                kept.append(item)
+        paths, labels = zip(*kept, strict=True)
+        return replace(self, paths=paths, labels=labels)
 
 
 def load_split(root: str | Path, name: str, *, skip_unreadable: bool = False) -> Split:

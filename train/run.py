@@ -35,6 +35,7 @@ from tqdm import tqdm
 from models import CheckpointError, ImageClassifier, ModelConfig, build_model, save_checkpoint
 from models.checkpoint import write_safely
 from models.memory import keep_large_blocks
+from models.processor import capabilities, has_bf16
 from train.config import TrainConfig
 from train.curves import plot_curves
 from train.data import DataError, Pictures, Split, load_split, make_loader
@@ -63,9 +64,13 @@ def train(config: TrainConfig) -> ImageClassifier:
         torch.set_num_threads(config.threads)
     if accelerator.device.type == "cpu":
         keep_large_blocks()
+        if config.bf16 and capabilities() and not has_bf16():
+            tqdm.write("this CPU has no bfloat16 and emulates it, many times slower; --no-bf16 is faster here")
     set_seed(config.seed)
 
     split = load_split(config.data_root, "train", skip_unreadable=config.skip_unreadable)
+    if config.images_per_class:
+        split = split.first_of_each_class(config.images_per_class)
     val = load_split(config.data_root, "val", skip_unreadable=config.skip_unreadable)
     if val.synsets != split.synsets:
         differing = ", ".join(sorted({*split.synsets} ^ {*val.synsets})[:5])

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from models import DynamicConv2d, KernelAttention
 from models.mixture import METHODS, Geometry, choose_method, convolve
 
+IN_PYTHON = [method for method in METHODS if method != "tiled"]  # which test_tiled.py tests, in float32
 GEOMETRIES = {
     "plain": {},
     "padded": {"padding": 1},
@@ -51,7 +52,7 @@ def geometry_of(layer: DynamicConv2d) -> Geometry:
     return Geometry(layer.stride, layer.padding, layer.dilation, layer.groups)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", IN_PYTHON)
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("batch", [1, 3, 35])  # below, within and beyond the samples taken at once
@@ -75,7 +76,7 @@ def test_the_rule_takes_a_method_that_computes_the_same(size, dtype):
     x = torch.randn(5, 6, *size)
     attention = torch.randn(5, 4).softmax(1)
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-        method = choose_method(x, layer.weight, geometry_of(layer))
+        method = choose_method(x, layer.weight, 4, geometry_of(layer))
         y = convolve(x, attention, layer.weight, layer.bias, geometry_of(layer), method)
     assert y.dtype == dtype
     expected = one_by_one(layer, x, attention)
@@ -86,7 +87,7 @@ def test_the_rule_takes_a_method_that_computes_the_same(size, dtype):
 def test_every_method_is_taken_somewhere():
     layer = make_layer(padding=1).float()
     sizes = [(1, 8), (4, 2), (4, 8), (4, 40)]
-    taken = [choose_method(torch.empty(b, 6, s, s), layer.weight, geometry_of(layer)) for b, s in sizes]
+    taken = [choose_method(torch.empty(b, 6, s, s), layer.weight, 4, geometry_of(layer)) for b, s in sizes]
     assert taken == ["grouped", "mix", "matmul", "loop"]
 
 
@@ -110,7 +111,7 @@ def test_the_layer_equals_the_per_sample_loop(num_kernels, batch, bias, size):
     torch.testing.assert_close(y, one_by_one(layer, x, attention.double()), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", IN_PYTHON)
 def test_gradients_pass_gradcheck(method):
     layer = make_layer(2, padding=1)
     x = torch.randn(2, 6, 3, 4).double().requires_grad_()
@@ -182,7 +183,7 @@ def test_a_bad_temperature_is_refused(temperature):
         ({"groups": 5}, "groups=5 must divide in_channels=6"),
         ({"num_kernels": 0}, "must be at least 1"),
         ({"groups": 0}, "must be at least 1"),
-        ({"method": "fast"}, "unknown method 'fast'; known are auto, grouped, mix, loop, matmul"),
+        ({"method": "fast"}, "unknown method 'fast'; known are auto, grouped, mix, loop, matmul, tiled"),
         ({"method": "matmul", "groups": 2}, "needs groups=1"),
     ],
 )

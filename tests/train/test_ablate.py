@@ -93,11 +93,11 @@ def test_the_defaults_start_dynamic_networks_from_the_bundled_plain_one():
     runs = plan("kernels", seeds=[0], runs_dir=Path("runs"), **options)
     assert [run.config.num_kernels for run in runs] == [3, 4, 5, 6]
     assert {(run.config.init_from.name, run.config.image_size, run.config.bf16) for run in runs} == {
-        ("vgg19", "32", True)
+        ("vgg19", "32", False)
     }
-    options = options_of(parse(["kernels", "--data-root", "data", "--from-scratch", "--no-bf16"]))
+    options = options_of(parse(["kernels", "--data-root", "data", "--from-scratch", "--bf16"]))
     run = plan("kernels", seeds=[0], runs_dir=Path("runs"), **options)[0]
-    assert run.config.init_from is None and run.start is None and not run.config.bf16
+    assert run.config.init_from is None and run.start is None and run.config.bf16
 
 
 # Records
@@ -246,7 +246,7 @@ def test_missing_data_is_named(runs, folder, tmp_path):
 def test_the_command_runs_all_variants_and_prints_their_means(colours, tmp_path, monkeypatch, capsys):
     command = ["ablate", "blocks", "--data-root", str(colours), "--runs-dir", str(tmp_path / "runs")]
     command += ["--results", str(tmp_path / "results"), "--epochs", "1", "--image-size", "8", "--seeds", "0", "1"]
-    command += ["--batch-size", "24", "--workers", "0", "--threads", "1", "--no-bf16"]
+    command += ["--batch-size", "24", "--workers", "0", "--threads", "1"]
     monkeypatch.setattr(sys, "argv", command)
     main()
     assert len(list((tmp_path / "results").glob("blocks-*-seed?.json"))) == 8

@@ -105,6 +105,7 @@ def test_model_arguments_build_the_model(model):
     ("options", "message"),
     [
         ({"lr": 0.0}, "lr must be above 0, got 0.0"),
+        ({"images_per_class": 0}, "images_per_class must be at least 1, got 0"),
         ({"lr": float("nan")}, "lr must be above 0, got nan"),
         ({"batch_size": 0}, "batch_size must be above 0"),
         ({"num_kernels": 0}, "num_kernels must be above 0"),

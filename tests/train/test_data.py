@@ -90,6 +90,12 @@ def test_an_empty_list_is_refused(lists, text):
         load_split(lists, "train")
 
 
+def test_the_first_pictures_of_each_class_are_taken_in_order(lists):
+    split = load_split(lists, "train").first_of_each_class(1)
+    assert [path.name for path in split.paths] == ["a.JPEG", "d.JPEG"] and split.labels == (0, 1)
+    assert len(load_split(lists, "train").first_of_each_class(9)) == 3
+
+
 # Unreadable pictures
 
 

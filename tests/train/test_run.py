@@ -275,6 +275,21 @@ def test_the_averaged_weights_are_evaluated_and_kept(config):
     assert validation_loss(saved, config()) != pytest.approx(row["val_loss"], abs=0.02)
 
 
+def test_a_run_on_fewer_pictures_takes_the_first_of_each_class(config):
+    kept = train(config(epochs=1, images_per_class=5))
+    assert kept.config.training["images"] == 15
+    about = json.loads((config().run_dir / "run.json").read_text())
+    assert (about["train_images"], about["config"]["images_per_class"]) == (15, 5)
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_bfloat16_that_the_processor_lacks_is_remarked_on(config, monkeypatch, capsys, emulated):
+    monkeypatch.setattr(run, "capabilities", lambda: {"avx2": True})
+    monkeypatch.setattr(run, "has_bf16", lambda: not emulated)
+    train(config(epochs=1, bf16=True))
+    assert ("emulates it, many times slower" in capsys.readouterr().out) == emulated
+
+
 def test_the_temperature_is_annealed_and_saved(config):
     options = {"model": "dynamic_vgg19", "image_size": "32", "num_kernels": 1, "batch_size": 24, "epochs": 2}
     kept = train(config(temperature_start=30.0, temperature_end=2.0, temperature_epochs=2, **options))

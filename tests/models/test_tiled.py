@@ -1,0 +1,224 @@
+"""The C program against a per-sample loop in float64, and life without it."""
+
+import platform
+import subprocess
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models import DynamicConv2d, tiled
+from models.mixture import Geometry, choose_method, convolve
+
+needs_compiler = pytest.mark.skipif(tiled.library() is None, reason="no C compiler with OpenMP")
+
+GEOMETRIES = {
+    "plain": Geometry(),
+    "padded": Geometry(padding=(1, 1)),
+    "strided": Geometry(stride=(2, 1), padding=(1, 2)),
+    "dilated": Geometry(padding=(2, 1), dilation=(2, 1)),
+}
+CHANNELS = 128  # in: a multiple of every processor's block
+OUT_CHANNELS = 28  # a multiple of 4, not of the tiles
+
+
+def operands(batch: int, num_kernels: int, size: tuple[int, int], memory_format=torch.channels_last) -> list[Tensor]:
+    """x, attention and weight in float32."""
+    generator = torch.Generator().manual_seed(batch * 10 + num_kernels)
+    x = torch.randn(batch, CHANNELS, *size, generator=generator).contiguous(memory_format=memory_format)
+    attention = torch.randn(batch, num_kernels, generator=generator).softmax(1)
+    weight = torch.randn(num_kernels * OUT_CHANNELS, CHANNELS, 3, 3, generator=generator) / 30
+    return [x, attention, weight.contiguous(memory_format=memory_format)]
+
+
+def one_by_one(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    kernels = weight.unflatten(0, (attention.shape[1], -1))
+    mixed = [torch.einsum("k,koihw->oihw", pi, kernels) for pi in attention]
+    convolved = [
+        F.conv2d(one[None], kernel, None, geometry.stride, geometry.padding, geometry.dilation)
+        for one, kernel in zip(x, mixed, strict=True)
+    ]
+    return torch.cat(convolved)
+
+
+def with_gradients(function, inputs: list[Tensor]) -> list[Tensor]:
+    inputs = [tensor.detach().requires_grad_() for tensor in inputs]
+    y = function(*inputs)
+    weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(y.dtype)
+    return [y, *torch.autograd.grad((y * weights).sum(), inputs)]
+
+
+def assert_equal_to_the_loop(inputs: list[Tensor], geometry: Geometry) -> None:
+    got = with_gradients(lambda x, pi, w: convolve(x, pi, w, None, geometry, "tiled"), inputs)
+    expected = with_gradients(lambda x, pi, w: one_by_one(x, pi, w, geometry), [tensor.double() for tensor in inputs])
+    for value, reference in zip(got, expected, strict=True):
+        assert value.shape == reference.shape
+        assert (value - reference).abs().max() < 1e-5 * reference.abs().max()
+
+
+@needs_compiler
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("size", [(5, 8), (17, 19), (3, 3)])  # more and fewer positions than a chunk
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_tiles_equal_the_per_sample_loop_for_any_geometry(geometry, size, memory_format):
+    if size == (3, 3) and geometry == "dilated":
+        size = (4, 3)
+    assert_equal_to_the_loop(operands(3, 4, size, memory_format), GEOMETRIES[geometry])
+
+
+@needs_compiler
+@pytest.mark.parametrize("num_kernels", range(1, 7))
+@pytest.mark.parametrize("batch", [1, 2, 4, 9])  # below, at and beyond the samples mixed together
+def test_tiles_equal_the_per_sample_loop_for_any_batch_and_number_of_kernels(num_kernels, batch):
+    assert_equal_to_the_loop(operands(batch, num_kernels, (4, 4)), GEOMETRIES["padded"])
+
+
+@needs_compiler
+def test_results_do_not_depend_on_the_number_of_threads():
+    inputs, threads = operands(5, 4, (8, 8)), torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            results.append(
+                with_gradients(lambda x, pi, w: convolve(x, pi, w, None, GEOMETRIES["padded"], "tiled"), inputs)
+            )
+    finally:
+        torch.set_num_threads(threads)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@needs_compiler
+def test_pixels_that_need_no_gradient_get_none():
+    x, attention, weight = operands(2, 4, (8, 8))
+    convolve(x, attention, weight.requires_grad_(), None, GEOMETRIES["padded"], "tiled").sum().backward()
+    expected = with_gradients(
+        lambda pi, w: convolve(x, pi, w, None, GEOMETRIES["padded"], "loop").sum(), [attention, weight]
+    )
+    assert x.grad is None and weight.grad.abs().sum() > 0 and len(expected) == 3
+
+
+@needs_compiler
+def test_a_sample_does_not_depend_on_its_neighbours_nor_on_what_else_is_in_memory():
+    x, attention, weight = operands(9, 4, (6, 6))
+    together = convolve(x, attention, weight, None, GEOMETRIES["padded"], "tiled")
+    for index in range(len(x)):
+        one = slice(index, index + 1)
+        alone = convolve(x[one], attention[one], weight, None, GEOMETRIES["padded"], "tiled")
+        assert torch.equal(together[one], alone)
+
+
+@needs_compiler
+def test_the_rule_takes_tiles_on_maps_of_up_to_16x16_in_float32(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    geometry = GEOMETRIES["padded"]
+
+    def chosen(side: int, batch: int = 4) -> str:
+        x, _, weight = operands(batch, 4, (side, side))
+        return choose_method(x, weight, 4, geometry)
+
+    assert [chosen(side) for side in (2, 4, 8, 16, 17)] == ["tiled"] * 4 + ["loop"]
+    x, _, weight = operands(4, 4, (8, 8), torch.contiguous_format)
+    assert choose_method(x, weight, 4, geometry) == "matmul"  # a copy of all kernels would cost more
+    assert (chosen(8, batch=1), chosen(17, batch=1)) == ("tiled", "grouped")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert chosen(8) != "tiled"
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)  # more than two blocks of channels
+    assert chosen(8) == "matmul"
+    with torch.no_grad():
+        assert chosen(8) == "tiled"
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, w: (x.double(), w.double()), "needs float32 on the CPU, got torch.float64"),
+        (lambda x, w: (x[:, :6], w[:, :6]), "needs input channels that .* divides .* got 6 and 28"),
+        (lambda x, w: (x, w[: 4 * 26]), "output channels that 4 divides, got 128 and 26"),
+    ],
+)
+def test_what_it_cannot_convolve_is_refused(change, message):
+    x, attention, weight = operands(2, 4, (8, 8))
+    x, weight = change(x, weight)
+    with pytest.raises(ValueError, match=message):
+        convolve(x, attention, weight, None, Geometry(), "tiled")
+
+
+def test_groups_are_refused():
+    with pytest.raises(ValueError, match="method 'tiled' needs groups=1, got 2"):
+        DynamicConv2d(128, 128, 3, groups=2, method="tiled")
+
+
+# Without the program
+
+
+@pytest.fixture
+def fresh_library():
+    tiled.library.cache_clear()
+    yield tiled.library
+    tiled.library.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "environment", [{"DYNCONV_TILED": "0"}, {"CC": "no-such-compiler"}, {"CC": "false"}], ids=lambda value: str(value)
+)
+def test_without_a_compiler_other_methods_are_taken(environment, monkeypatch, fresh_library):
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    assert fresh_library() is None
+    x, attention, weight = operands(4, 4, (8, 8))
+    assert choose_method(x, weight, 4, GEOMETRIES["padded"]) == "matmul"
+    with pytest.raises(ValueError, match="needs a C compiler with OpenMP; set CC"):
+        convolve(x, attention, weight, None, GEOMETRIES["padded"], "tiled")
+
+
+@needs_compiler
+def test_a_program_that_does_not_compile_is_done_without_and_leaves_nothing(monkeypatch, tmp_path, fresh_library):
+    broken = tmp_path / "mixture.c"
+    broken.write_text("int forward(")
+    monkeypatch.setattr(tiled, "SOURCE", broken)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert fresh_library() is None
+    assert list((tmp_path / "cache" / "dynconv-lab").iterdir()) == []
+
+
+@needs_compiler
+def test_it_is_compiled_once(monkeypatch, tmp_path, fresh_library):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    calls, run = [], subprocess.run
+    monkeypatch.setattr(
+        tiled.subprocess, "run", lambda command, **options: calls.append(command) or run(command, **options)
+    )
+    assert fresh_library() is not None
+    fresh_library.cache_clear()
+    assert fresh_library() is not None
+    assert sum("-shared" in command for command in calls) == 1
+    assert len(list((tmp_path / "dynconv-lab").glob("*.so"))) == 1
+
+
+@needs_compiler
+@pytest.mark.parametrize("wide", [0, 1], ids=["8 lanes", "16 lanes"])
+def test_every_vector_width_computes_the_same_without_the_processors_own_registers(
+    wide, monkeypatch, tmp_path, fresh_library
+):
+    """As other processors compile it: the code for AVX-512 and, without the hints for AVX, for any other."""
+    source = tiled.SOURCE.read_text().replace("defined(__AVX512F__)", str(wide)).replace("defined(__AVX__)", "0")
+    (tmp_path / "mixture.c").write_text(source)
+    monkeypatch.setattr(tiled, "SOURCE", tmp_path / "mixture.c")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert fresh_library().block() == (64 if wide else 32)
+    for batch, size in ((1, (4, 4)), (6, (5, 8))):
+        assert_equal_to_the_loop(operands(batch, 4, size), GEOMETRIES["padded"])
+
+
+@needs_compiler
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the instruction sets of x86")
+@pytest.mark.parametrize("instructions", ["x86-64", "x86-64-v3", "x86-64-v4"])
+def test_it_compiles_without_a_warning_for_any_x86(instructions, tmp_path):
+    flags = [f"-march={instructions}" if flag == "-march=native" else flag for flag in tiled.FLAGS]
+    command = ["cc", *flags, "-Wall", "-Wextra", "-Wno-psabi", "-Werror", "-o", tmp_path / "mixture.so", tiled.SOURCE]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
