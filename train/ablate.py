@@ -10,12 +10,12 @@ A run whose file is there is not repeated; one that was interrupted goes on from
 For dynamic networks the file also says how even the routers' mix is on the validation pictures: the
 entropy of the attention weights over ln K, 1 for uniform and 0 for a single kernel.
 
-The defaults suit two CPU cores: 32 px, bfloat16, three seeds. ``kernels`` and ``temperature`` train
-one epoch, each kernel starting as the bundled plain VGG19's (``--init-from``); the temperature falls
-in the first half of the run. ``blocks`` trains three epochs from scratch. On two cores (AMD Zen 4) a run
-of the dynamic network with K = 4 takes about ten minutes, so expect 2 to 3 hours for ``kernels`` and half an
-hour for ``temperature`` (its annealed runs are those of K = 4 and are taken from there); ``blocks`` takes an
-hour on one of them. On 2,000 pictures a 95 % interval is about 2 points either way: smaller
+The defaults suit two CPU cores: 32 px, three seeds. ``kernels`` and ``temperature`` train one epoch, each
+kernel starting as the bundled plain VGG19's (``--init-from``); the temperature falls in the first half of the
+run, and the annealed runs of ``temperature`` are those of K = 4, taken from there. ``blocks`` trains three
+epochs from scratch. An epoch of the dynamic network takes 10 to 20 minutes on two cores, and
+``--images-per-class`` shortens it; ``--bf16`` halves it on processors that have bfloat16. ``blocks`` takes
+an hour on one core with it. On 2,000 pictures a 95 % interval is about 2 points either way: smaller
 differences between variants mean little. A run needs up to 2 GB of disk, freed when it is measured.
 """
 

@@ -158,7 +158,7 @@ def bands_table(results: list[dict]) -> Table:
 def speed_table(results: list[dict], *, brief: bool = False) -> Table:
     """Dynamic over plain VGG19 in time, and the usual grouped form beside it.
 
-    ``brief``: at 64 px in fp32, on the machine with the most measurements.
+    ``brief``: at 64 px in fp32, on the first machine.
     """
     found, rows, caption = speed_records(results)[: 1 if brief else None], [], NOT_YET
     for speed in found:
@@ -167,7 +167,7 @@ def speed_table(results: list[dict], *, brief: bool = False) -> Table:
                 times = [milliseconds(row[name]) for name in SPEED_NETWORKS]
                 ratios = [f"{row[key]:.2f}" for key in ("over_plain", "grouped_over_ours")]
                 run = f"{row['mode']}, batch {row['batch']}"
-                rows.append([maker(speed), run, f"{row['size']} px", row["precision"], *times, *ratios])
+                rows.append([processor(speed), run, f"{row['size']} px", row["precision"], *times, *ratios])
     if found:
         machines = "; ".join(f"{s['device']}, {s['threads']} threads, PyTorch {s['torch']}" for s in found)
         slowest = each(found, lambda speed: f"{default_allocator_ratio(speed):.1f}")
@@ -179,24 +179,28 @@ def speed_table(results: list[dict], *, brief: bool = False) -> Table:
             f"with the default one a training step (64 px, fp32) takes {slowest} times as long as ours. "
             f"Reading the fp32 kernels of dynamic_vgg19 once takes {reading}."
         )
+        if not all(speed["tiled"] for speed in found):
+            caption += " Untiled: without the C program, as where there is no compiler."
     columns = ["processor", "run", "input", "precision", *SPEED_NETWORKS, "dynamic / plain", "grouped / ours"]
     kind = "speed" if brief else "speed-all"
     return {"id": kind, "title": "What dynamic convolution costs", "caption": caption, "columns": columns, "rows": rows}
 
 
 def speed_records(results: list[dict]) -> list[dict]:
-    """What ``benchmarks.dynamic_conv`` measured on each machine, the most complete first."""
-    return sorted(of_kind(results, "speed"), key=lambda speed: -len(speed["rows"]))
+    """What ``benchmarks.dynamic_conv`` measured on each machine: with tiles first, then the most complete."""
+    return sorted(of_kind(results, "speed"), key=lambda speed: (not speed["tiled"], -len(speed["rows"])))
 
 
-def maker(speed: dict) -> str:
-    """``AMD`` of ``AMD EPYC, AVX-512``."""
-    return speed["device"].partition(" ")[0].partition("(")[0]
+def processor(speed: dict) -> str:
+    """``AMD AVX-512`` of ``AMD EPYC, AVX2, AVX-512``, and whether the tiles of ``mixture.c`` were left out."""
+    maker, *features = speed["device"].split(", ")
+    name = " ".join([maker.partition(" ")[0].partition("(")[0], *features[-1:]])
+    return name if speed["tiled"] else f"{name}, untiled"
 
 
 def each(found: list[dict], say: Callable[[dict], str]) -> str:
     """``11 ms``, or ``11 ms (Intel) and 14 ms (AMD)`` of several machines."""
-    return " and ".join(say(speed) + (f" ({maker(speed)})" if len(found) > 1 else "") for speed in found)
+    return " and ".join(say(speed) + (f" ({processor(speed)})" if len(found) > 1 else "") for speed in found)
 
 
 def default_allocator_ratio(speed: dict) -> float:
