@@ -56,7 +56,7 @@ class DynamicConv2d(nn.Module):
     has a convolution's four axes and takes any memory format; ``bias`` is (K·C_out,) or None.
     Takes (B, C_in, H, W) of any H and W, returns (B, C_out, H', W') as ``nn.Conv2d`` would.
     ``method`` is one of ``METHODS`` of ``mixture.py``, all of which compute the same; ``auto`` takes
-    the cheapest for the input at hand.
+    the cheapest for the input at hand. On a CPU that is cheapest with channels_last weights and a C compiler.
 
     Raises ``ValueError`` for non-positive sizes, channels that ``groups`` does not divide or an unknown method.
     """
