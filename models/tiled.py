@@ -13,6 +13,7 @@ import logging
 import os
 import shlex
 import subprocess
+import threading
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ def library() -> ctypes.CDLL | None:
         path = cache_folder() / f"mixture-{hashlib.sha256(b''.join(made_of)).hexdigest()[:16]}.so"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{os.getpid()}")
+            temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
             subprocess.run([*compiler, *FLAGS, "-o", temporary, SOURCE], capture_output=True, check=True)
             temporary.replace(path)
         return declared(ctypes.CDLL(str(path)))
