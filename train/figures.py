@@ -104,7 +104,8 @@ def ablations_figure(results: list[dict], path: Path) -> dict | None:
     alt = "Dot plots of validation accuracy by variant, one panel each for " + ", ".join(measured)
     caption = (
         "Ablations: validation accuracy after the last epoch; a dot is a seed, a bar the mean of a variant. "
-        "Each panel has its own scale, network and training."
+        "Each panel has its own range of 6 points or more, network and training; on 2,000 pictures a 95 % interval "
+        "is about 2 points either way."
     )
     return finish(panels[0], path, alt, caption)
 
@@ -118,6 +119,9 @@ def plot_variants(axes: plt.Axes, variants: list[Variant], color: str) -> None:
         axes.hlines(100 * variant.mean, index - 0.3, index + 0.3, color="#222", zorder=3)
     axes.set_xticks(range(len(variants)), [variant.name for variant in variants])
     axes.set_xlim(-0.6, len(variants) - 0.4)
+    low, high = axes.get_ylim()
+    room = max(0, 6 - (high - low)) / 2  # differences within the interval of 2,000 pictures shall look small
+    axes.set_ylim(low - room, high + room)
     axes.grid(axis="y", alpha=0.3)
 
 
