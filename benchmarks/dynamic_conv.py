@@ -29,7 +29,7 @@ from models import DynamicConv2d, build_model
 from models.memory import keep_large_blocks
 from models.mixture import METHODS, Geometry, choose_method, convolve
 from models.processor import has, has_bf16
-from models.tiled import library
+from models.tiled import library, obstacle
 
 NETWORKS = ("vgg19", "dynamic_vgg19", "grouped")
 SIZES = (32, 64, 128)
@@ -175,7 +175,6 @@ def in_fresh_process(function, *arguments):
 def time_layers(device: str, rounds: int, batch: int = 32) -> None:
     """Forward, and forward with backward, of one layer by every method; ``*`` marks the rule's choice."""
     print(f"milliseconds forward / forward + backward, batch {batch}, K = 4")
-    methods = [method for method in METHODS if method != "tiled" or (device == "cpu" and library())]
     for precision in precisions(device):
         for size, channels in LAYERS:
             x = images("dynamic_vgg19", batch, size, device)[:, :1].repeat(1, channels, 1, 1)
@@ -185,10 +184,13 @@ def time_layers(device: str, rounds: int, batch: int = 32) -> None:
             attention = torch.randn(batch, 4, device=device).softmax(1).requires_grad_()
             geometry = Geometry(padding=(1, 1))
             kernel = weight[:channels].detach().requires_grad_()
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+                chosen = choose_method(x, weight, 4, geometry)
+                impossible = {"tiled"} if obstacle(x, weight, 4, geometry) else set()
             forward = {"plain": partial(F.conv2d, x, kernel, padding=1)} | {
                 method: partial(convolve, x, attention, weight, None, geometry, method)
-                for method in methods
-                if method != "tiled" or precision == "fp32"
+                for method in METHODS
+                if method not in impossible
             }
             ahead, full = (
                 timings(
@@ -196,8 +198,6 @@ def time_layers(device: str, rounds: int, batch: int = 32) -> None:
                 )
                 for back in (False, True)
             )
-            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-                chosen = choose_method(x, weight, 4, geometry)
             cells = [
                 f"{name}{'*' if name == chosen else ''} {ahead[name]['median_ms']:.1f} / {full[name]['median_ms']:.1f}"
                 for name in forward

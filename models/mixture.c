@@ -1,4 +1,4 @@
-/* Convolving every sample with its own mixture of K kernels, tile by tile: see `native` in mixture.py.
+/* Convolving every sample with its own mixture of K kernels, tile by tile: see `tiled` in mixture.py.
  *
  * A tile of the K kernels is mixed for a few samples, multiplied at once and never written to memory.
  * The backward pass mixes it again, adds the tile's share to the input's gradient, and turns each
@@ -123,17 +123,29 @@ INLINE void mix_samples(const int samples, long K, const float *pi, const float 
     }
 }
 
+/* Four vectors for each row from where they are kept, at[r] BLOCKs into `kept`, to registers and back. */
+INLINE void fetch(const int rows, vec sum[ROWS][4], const float *kept, const int *at) {
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) sum[r][j] = IN(kept + at[r] * BLOCK + j * LANES);
+}
+
+INLINE void put_back(const int rows, vec sum[ROWS][4], float *kept, const int *at) {
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) AT(kept + at[r] * BLOCK + j * LANES) = sum[r][j];
+}
+
 /* sums[to[row]][j] += x[from[row]] * kernel[j], lane by lane over the channels, for 4 output channels j */
 INLINE void multiply(const int rows, const float *x, const int *from, const int *to, const float *kernel,
-                     long kernel_step, vec *sums, long C) {
+                     long kernel_step, float *sums, long C) {
     vec sum[ROWS][4];
+    fetch(rows, sum, sums, to);
     const float *at[ROWS];
 #pragma GCC unroll 6
-    for (int r = 0; r < rows; r++) {
-        at[r] = x + from[r] * C;
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) sum[r][j] = sums[to[r] * 4 + j];
-    }
+    for (int r = 0; r < rows; r++) at[r] = x + from[r] * C;
     for (long c = 0; c < C; c += LANES) {
         vec pixels[ROWS];
 #pragma GCC unroll 6
@@ -143,10 +155,7 @@ INLINE void multiply(const int rows, const float *x, const int *from, const int 
         }
         add_products(rows, sum, pixels, kernel + c, kernel_step);
     }
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) sums[to[r] * 4 + j] = sum[r][j];
+    put_back(rows, sum, sums, to);
 }
 
 /* y from x. The lists are for one block of POSITIONS outputs after the other, counted from the block's first. */
@@ -158,7 +167,7 @@ int forward(const float *x, const float *pi, const float *w, float *y, long B, l
 #pragma omp parallel num_threads(threads) reduction(| : failed)
     {
         float *mixed = buffer(SAMPLES * 4 * kernel_step);
-        vec *sums = buffer(SAMPLES * POSITIONS * 4 * LANES);
+        float *sums = buffer(SAMPLES * POSITIONS * BLOCK);
         failed = !mixed || !sums;
 #pragma omp for schedule(dynamic)
         for (long o = 0; o < O; o += 4) {
@@ -166,24 +175,25 @@ int forward(const float *x, const float *pi, const float *w, float *y, long B, l
             for (long b = 0; b < B; b += together) {
                 const long samples = least(together, B - b);
                 for (long first = 0, list = 0; first < out; first += POSITIONS, list += taps) {
-                    memset(sums, 0, samples * POSITIONS * 4 * sizeof(vec));
+                    memset(sums, 0, samples * POSITIONS * BLOCK * sizeof(float));
                     for (long t = 0; t < taps; t++) {
                         for (int j = 0; j < 4; j++)
                             WITH_SAMPLES(samples, mix_samples, K, pi + b * K, w + ((o + j) * taps + t) * C, O * taps * C,
-                                     mixed + j * kernel_step, 4 * kernel_step, C);
+                                         mixed + j * kernel_step, 4 * kernel_step, C);
                         for (long s = 0; s < samples; s++) {
                             const int end = starts[list + t + 1];
                             for (int i = starts[list + t], n; i < end; i += n) {
                                 n = next_group(end - i);
                                 WITH_ROWS(n, multiply, x + (b + s) * in * C, from + i, to + i,
-                                         mixed + s * 4 * kernel_step, kernel_step, sums + s * POSITIONS * 4, C);
+                                          mixed + s * 4 * kernel_step, kernel_step, sums + s * POSITIONS * BLOCK, C);
                             }
                         }
                     }
                     for (long s = 0; s < samples; s++)
                         for (long p = 0; p < least(POSITIONS, out - first); p++)
                             for (int j = 0; j < 4; j++)
-                                y[((b + s) * out + first + p) * O + o + j] = total(sums[(s * POSITIONS + p) * 4 + j]);
+                                y[((b + s) * out + first + p) * O + o + j] =
+                                    total(IN(sums + (s * POSITIONS + p) * BLOCK + j * LANES));
                 }
             }
         }
@@ -197,13 +207,10 @@ int forward(const float *x, const float *pi, const float *w, float *y, long B, l
 INLINE void spread(const int rows, float *dx, const int *from, const float *g, const int *to, const float *kernel,
                    long outs) {
     vec sum[ROWS][4];
+    fetch(rows, sum, dx, from);
     const float *at[ROWS];
 #pragma GCC unroll 6
-    for (int r = 0; r < rows; r++) {
-        at[r] = g + to[r] * OUTS;
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) sum[r][j] = AT(dx + from[r] * BLOCK + j * LANES);
-    }
+    for (int r = 0; r < rows; r++) at[r] = g + to[r] * OUTS;
     for (long o = 0; o < outs; o++) {
         vec gs[ROWS];
 #pragma GCC unroll 6
@@ -213,10 +220,7 @@ INLINE void spread(const int rows, float *dx, const int *from, const float *g, c
         }
         add_products(rows, sum, gs, kernel + o * BLOCK, LANES);
     }
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++) AT(dx + from[r] * BLOCK + j * LANES) = sum[r][j];
+    put_back(rows, sum, dx, from);
 }
 
 /* gradient[o] = sum over the pairs of g[to][o] x[from], the gradient of `rows` output channels of one sample's kernel */
