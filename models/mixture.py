@@ -63,7 +63,7 @@ def convolve(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor | None, 
     elif method == "tiled":
         if reason := tiled.obstacle(x, weight, K, geometry):
             raise ValueError(f"method 'tiled' cannot convolve this: {reason}; use auto")
-        y = tiled.TiledConvolution.apply(x, attention, weight, geometry)
+        y = tiled.TiledConvolution.apply(x.to(tiled.dtype_of(x)), attention, weight, geometry)
     else:
         device = x.device.type
         if torch.is_autocast_enabled(device):
@@ -78,10 +78,10 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
 
     On a CPU (crossovers measured by ``python -m benchmarks.dynamic_conv --layers``, see ``benchmarks/LOG.md``):
     large maps are convolved one by one; on smaller ones a sample's kernel weighs more than its map, so it is mixed
-    and multiplied tile by tile. Where tiles are impossible (16 bits, no compiler, kernels that do not lie
-    channels_last), its trips through memory decide: one sample is one dense convolution, and on the smallest maps
-    K times the arithmetic costs less than any kernel per sample, sooner where matrix products are fast (16 bits
-    with AMX).
+    and multiplied tile by tile. Where tiles are impossible (no compiler, kernels that do not lie channels_last,
+    16 bits without AVX-512) or slower (16 bits with AMX), its trips through memory decide: one sample is one dense
+    convolution, and on the smallest maps K times the arithmetic costs less than any kernel per sample, sooner
+    where matrix products are fast.
     Elsewhere, and in compiled graphs, only the two forms without loops.
     """
     size = geometry.out_size(x.shape[2:], weight.shape[2:])
@@ -91,13 +91,14 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return "mix" if x.shape[0] > 1 and positions <= 16 else "grouped"
     in_place = weight.is_contiguous(memory_format=torch.channels_last)  # else all kernels would be copied first
-    for_tiles = positions <= TILED_UP_TO and in_place and enough_tiles(x)
+    half = tiled.dtype_of(x).itemsize == 2
+    amx = half and has("amx_bf16")
+    for_tiles = positions <= TILED_UP_TO and in_place and enough_tiles(x) and not amx
     if for_tiles and not tiled.obstacle(x, weight, num_kernels, geometry):
         return "tiled"
     if x.shape[0] == 1:
         return "grouped"
-    half = x.element_size() == 2 or torch.is_autocast_enabled("cpu")
-    mix_up_to = 64 if half and has("amx_bf16") else 16  # 8x8 or 4x4 maps
+    mix_up_to = 64 if amx else 16  # 8x8 or 4x4 maps
     matmul_up_to = 256 if half else 64  # 16x16 or 8x8 maps
     if geometry.groups > 1 or positions > matmul_up_to:
         return "loop"

@@ -4,7 +4,7 @@ A per-sample kernel costs more on its way through memory than in arithmetic, and
 cannot mix a kernel and multiply with it while it is in the processor's cache; ``mixture.c`` does. It needs
 a C compiler with OpenMP (``CC``, or ``cc``), which takes a second; the result is kept in
 ``~/.cache/dynconv-lab`` (or ``$XDG_CACHE_HOME``). Without a compiler, or with ``DYNCONV_TILED=0``, everything works as
-before by the other methods.
+before by the other methods. Under bfloat16 autocast it needs a processor that multiplies such numbers with AVX-512.
 """
 
 import ctypes
@@ -22,36 +22,38 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.processor import capabilities
+from models.processor import capabilities, has
 
 if TYPE_CHECKING:
     from models.mixture import Geometry
 
 SOURCE = Path(__file__).with_name("mixture.c")
 FLAGS = ["-O3", "-march=native", "-fopenmp", "-shared", "-fPIC"]  # the OpenMP that PyTorch has already loaded
+FOR_BF16 = ["-DBF16"]
 
 log = logging.getLogger(__name__)
 
 
 @cache
-def library() -> ctypes.CDLL | None:
-    """The compiled program, or None where it cannot be had."""
+def library(dtype: torch.dtype) -> ctypes.CDLL | None:
+    """The program compiled for maps of float32 or bfloat16, or None where it cannot be had."""
     if os.environ.get("DYNCONV_TILED") == "0":
         return None
     compiler = shlex.split(os.environ.get("CC", "cc"))
     try:
         version = subprocess.run([*compiler, "--version"], capture_output=True, check=True).stdout
-        made_of = [SOURCE.read_bytes(), version, " ".join(FLAGS).encode(), str(capabilities()).encode()]
+        flags = FLAGS + FOR_BF16 if dtype == torch.bfloat16 else FLAGS
+        made_of = [SOURCE.read_bytes(), version, " ".join(flags).encode(), str(capabilities()).encode()]
         path = cache_folder() / f"mixture-{hashlib.sha256(b''.join(made_of)).hexdigest()[:16]}.so"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-            subprocess.run([*compiler, *FLAGS, "-o", temporary, SOURCE], capture_output=True, check=True)
+            subprocess.run([*compiler, *flags, "-o", temporary, SOURCE], capture_output=True, check=True)
             temporary.replace(path)
         return declared(ctypes.CDLL(str(path)))
     except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
-        log.info("dynamic convolution without its C program: %s", reason)
+        log.info("dynamic convolution of %s without its C program: %s", dtype, reason)
         return None
 
 
@@ -68,13 +70,15 @@ def declared(program: ctypes.CDLL) -> ctypes.CDLL:
 
 def obstacle(x: Tensor, weight: Tensor, num_kernels: int, geometry: "Geometry") -> str | None:
     """Why the method cannot convolve ``x`` (B, C, H, W) with ``weight`` (K·C_out, C, k, k); None if it can."""
-    if x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32:
-        return f"it needs float32 on the CPU, got {x.dtype} and {weight.dtype} on {x.device.type}"
-    if torch.is_autocast_enabled("cpu"):
-        return "it does not run under autocast"
+    if x.device.type != "cpu" or weight.dtype != torch.float32:
+        return f"it needs float32 kernels on the CPU, got {weight.dtype} on {x.device.type}"
+    if (dtype := dtype_of(x)) not in (torch.float32, torch.bfloat16):
+        return f"it needs maps of float32, or bfloat16 under autocast, got {dtype}"
     if geometry.groups > 1:
         return f"it needs groups=1, got {geometry.groups}"
-    if (program := library()) is None:
+    if dtype == torch.bfloat16 and not has("avx512_bf16"):
+        return "it needs a processor with AVX-512 for bfloat16"
+    if (program := library(dtype)) is None:
         return "it needs a C compiler with OpenMP; set CC, and see that DYNCONV_TILED is not 0"
     out_channels = len(weight) // num_kernels
     if weight.shape[1] % program.block() or out_channels % 4:
@@ -85,35 +89,44 @@ def obstacle(x: Tensor, weight: Tensor, num_kernels: int, geometry: "Geometry") 
     return None
 
 
+def dtype_of(x: Tensor) -> torch.dtype:
+    """What the maps are multiplied in: autocast's type, or their own."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+
+
 class TiledConvolution(torch.autograd.Function):
-    """Each sample's own convolution, in tiles that are mixed and multiplied at once. ``obstacle`` must be None."""
+    """Each sample's own convolution, in tiles that are mixed and multiplied at once. ``obstacle`` must be None.
+
+    Kernels and attention are float32, as are all sums; ``x`` is float32 or bfloat16, and so is the result.
+    """
 
     @staticmethod
     def forward(ctx, x: Tensor, attention: Tensor, weight: Tensor, geometry: "Geometry") -> Tensor:
-        program, attention = library(), attention.contiguous()
+        program, attention = library(x.dtype), attention.contiguous()
         ctx.save_for_backward(x, attention, weight)
         ctx.geometry = geometry
         pixels, kernels = channels_last(x), channels_last(weight)
         size, kernel = tuple(x.shape[2:]), tuple(weight.shape[2:])
-        y = x.new_empty(len(x), *geometry.out_size(size, kernel), len(weight) // attention.shape[1])
+        y = weight.new_empty(len(x), *geometry.out_size(size, kernel), len(weight) // attention.shape[1])
         check(
             program.forward(
                 *map(address, (pixels, attention, kernels, y)), *sizes_of(pixels, attention, kernels, y),
                 *map(address, pairs(geometry, size, kernel, program.positions())), torch.get_num_threads(),
             )
         )  # fmt: skip
-        return y.permute(0, 3, 1, 2)
+        return y.permute(0, 3, 1, 2).to(x.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
-        program = library()
         x, attention, weight = ctx.saved_tensors
+        program = library(x.dtype)
         pixels, kernels, grad = channels_last(x), channels_last(weight), channels_last(grad)
         size, kernel = tuple(x.shape[2:]), tuple(weight.shape[2:])
-        grad_x = torch.empty_like(pixels) if ctx.needs_input_grad[0] else None  # pixels need none
+        grad_x = torch.empty_like(pixels, dtype=torch.float32) if ctx.needs_input_grad[0] else None  # pixels need none
         grad_weight = torch.empty_like(kernels)
-        grad_attention = x.new_empty(weight.shape[1] // program.block(), *attention.shape)  # of each block of channels
+        blocks = weight.shape[1] // program.block()  # of channels, each with its share of the attention's gradient
+        grad_attention = attention.new_empty(blocks, *attention.shape)
         check(
             program.backward(
                 *map(address, (pixels, attention, kernels, grad, grad_x, grad_weight, grad_attention)),
@@ -121,7 +134,7 @@ class TiledConvolution(torch.autograd.Function):
                 *map(address, pairs(ctx.geometry, size, kernel, None)), torch.get_num_threads(),
             )
         )  # fmt: skip
-        grad_x = None if grad_x is None else grad_x.permute(0, 3, 1, 2)
+        grad_x = None if grad_x is None else grad_x.permute(0, 3, 1, 2).to(x.dtype)
         return grad_x, grad_attention.sum(0), grad_weight.permute(0, 3, 1, 2), None
 
 

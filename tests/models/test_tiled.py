@@ -8,10 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models import DynamicConv2d, tiled
+from models import DynamicConv2d, mixture, tiled
 from models.mixture import Geometry, choose_method, convolve
+from models.processor import has
 
-needs_compiler = pytest.mark.skipif(tiled.library() is None, reason="no C compiler with OpenMP")
+needs_compiler = pytest.mark.skipif(tiled.library(torch.float32) is None, reason="no C compiler with OpenMP")
+needs_bf16 = pytest.mark.skipif(not has("avx512_bf16"), reason="the processor has no AVX-512 with bfloat16")
+in_both_types = pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=needs_bf16)])
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2}  # of the largest value
 
 GEOMETRIES = {
     "plain": Geometry(),
@@ -49,41 +53,75 @@ def with_gradients(function, inputs: list[Tensor]) -> list[Tensor]:
     return [y, *torch.autograd.grad((y * weights).sum(), inputs)]
 
 
-def assert_equal_to_the_loop(inputs: list[Tensor], geometry: Geometry) -> None:
-    got = with_gradients(lambda x, pi, w: convolve(x, pi, w, None, geometry, "tiled"), inputs)
+def tiled_in(dtype: torch.dtype, x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        return convolve(x, attention, weight, None, geometry, "tiled")
+
+
+def assert_equal_to_the_loop(inputs: list[Tensor], geometry: Geometry, dtype: torch.dtype = torch.float32) -> None:
+    got = with_gradients(lambda x, pi, w: tiled_in(dtype, x, pi, w, geometry), inputs)
+    assert got[0].dtype == dtype
     expected = with_gradients(lambda x, pi, w: one_by_one(x, pi, w, geometry), [tensor.double() for tensor in inputs])
     for value, reference in zip(got, expected, strict=True):
         assert value.shape == reference.shape
-        assert (value - reference).abs().max() < 1e-5 * reference.abs().max()
+        assert (value - reference).abs().max() < TOLERANCE[dtype] * reference.abs().max()
 
 
 @needs_compiler
+@in_both_types
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("size", [(5, 8), (17, 19), (3, 3)])  # more and fewer positions than a chunk
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_tiles_equal_the_per_sample_loop_for_any_geometry(geometry, size, memory_format):
+def test_tiles_equal_the_per_sample_loop_for_any_geometry(geometry, size, memory_format, dtype):
     if size == (3, 3) and geometry == "dilated":
         size = (4, 3)
-    assert_equal_to_the_loop(operands(3, 4, size, memory_format), GEOMETRIES[geometry])
+    assert_equal_to_the_loop(operands(3, 4, size, memory_format), GEOMETRIES[geometry], dtype)
 
 
 @needs_compiler
+@in_both_types
 @pytest.mark.parametrize("num_kernels", range(1, 7))
 @pytest.mark.parametrize("batch", [1, 2, 4, 9])  # below, at and beyond the samples mixed together
-def test_tiles_equal_the_per_sample_loop_for_any_batch_and_number_of_kernels(num_kernels, batch):
-    assert_equal_to_the_loop(operands(batch, num_kernels, (4, 4)), GEOMETRIES["padded"])
+def test_tiles_equal_the_per_sample_loop_for_any_batch_and_number_of_kernels(num_kernels, batch, dtype):
+    assert_equal_to_the_loop(operands(batch, num_kernels, (4, 4)), GEOMETRIES["padded"], dtype)
 
 
 @needs_compiler
-def test_results_do_not_depend_on_the_number_of_threads():
+@needs_bf16
+def test_in_bfloat16_only_the_operands_are_rounded():
+    """Sums are float32: with operands that bfloat16 holds exactly, the error is that of rounding the result once."""
+    x, _, weight = (tensor.bfloat16().float() for tensor in operands(3, 1, (8, 8)))
+    attention = torch.ones(3, 1)
+    y = tiled_in(torch.bfloat16, x, attention, weight, GEOMETRIES["padded"])
+    expected = one_by_one(x.double(), attention.double(), weight.double(), GEOMETRIES["padded"])
+    torch.testing.assert_close(y.double(), expected, rtol=2**-8, atol=1e-5)
+
+
+@needs_compiler
+@needs_bf16
+def test_a_bfloat16_network_without_autocast_is_refused():
+    x, attention, weight = operands(2, 4, (8, 8))
+    with pytest.raises(ValueError, match="needs float32 kernels on the CPU, got"):
+        convolve(x.bfloat16(), attention, weight.bfloat16(), None, Geometry(), "tiled")
+
+
+@needs_compiler
+def test_autocast_on_a_processor_without_bfloat16_is_refused(monkeypatch):
+    monkeypatch.setattr(tiled, "has", lambda feature: False)
+    inputs = operands(2, 4, (8, 8))
+    with pytest.raises(ValueError, match="needs a processor with AVX-512 for bfloat16"):
+        tiled_in(torch.bfloat16, *inputs, Geometry())
+
+
+@needs_compiler
+@in_both_types
+def test_results_do_not_depend_on_the_number_of_threads(dtype):
     inputs, threads = operands(5, 4, (8, 8)), torch.get_num_threads()
     results = []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            results.append(
-                with_gradients(lambda x, pi, w: convolve(x, pi, w, None, GEOMETRIES["padded"], "tiled"), inputs)
-            )
+            results.append(with_gradients(lambda x, pi, w: tiled_in(dtype, x, pi, w, GEOMETRIES["padded"]), inputs))
     finally:
         torch.set_num_threads(threads)
     for other in results[1:]:
@@ -111,7 +149,7 @@ def test_a_sample_does_not_depend_on_its_neighbours_nor_on_what_else_is_in_memor
 
 
 @needs_compiler
-def test_the_rule_takes_tiles_on_maps_of_up_to_16x16_in_float32(monkeypatch):
+def test_the_rule_takes_tiles_on_maps_of_up_to_16x16(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     geometry = GEOMETRIES["padded"]
 
@@ -123,8 +161,15 @@ def test_the_rule_takes_tiles_on_maps_of_up_to_16x16_in_float32(monkeypatch):
     x, _, weight = operands(4, 4, (8, 8), torch.contiguous_format)
     assert choose_method(x, weight, 4, geometry) == "matmul"  # a copy of all kernels would cost more
     assert (chosen(8, batch=1), chosen(17, batch=1)) == ("tiled", "grouped")
-    with torch.autocast("cpu", torch.bfloat16):
-        assert chosen(8) != "tiled"
+    for features, method in (
+        (set(), "matmul"),
+        ({"avx512_bf16"}, "tiled" if has("avx512_bf16") else "matmul"),  # the program compiles only where it is true
+        ({"avx512_bf16", "amx_bf16"}, "mix"),  # AMX multiplies faster than the tiles
+    ):
+        for module in (mixture, tiled):
+            monkeypatch.setattr(module, "has", lambda feature, features=features: feature in features)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert chosen(8) == method
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)  # more than two blocks of channels
     assert chosen(8) == "matmul"
     with torch.no_grad():
@@ -135,7 +180,7 @@ def test_the_rule_takes_tiles_on_maps_of_up_to_16x16_in_float32(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, w: (x.double(), w.double()), "needs float32 on the CPU, got torch.float64"),
+        (lambda x, w: (x.double(), w.double()), "needs float32 kernels on the CPU, got torch.float64"),
         (lambda x, w: (x[:, :6], w[:, :6]), "needs input channels that .* divides .* got 6 and 28"),
         (lambda x, w: (x, w[: 4 * 26]), "output channels that 4 divides, got 128 and 26"),
     ],
@@ -168,7 +213,7 @@ def fresh_library():
 def test_without_a_compiler_other_methods_are_taken(environment, monkeypatch, fresh_library):
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
-    assert fresh_library() is None
+    assert fresh_library(torch.float32) is None
     x, attention, weight = operands(4, 4, (8, 8))
     assert choose_method(x, weight, 4, GEOMETRIES["padded"]) == "matmul"
     with pytest.raises(ValueError, match="needs a C compiler with OpenMP; set CC"):
@@ -181,7 +226,7 @@ def test_a_program_that_does_not_compile_is_done_without_and_leaves_nothing(monk
     broken.write_text("int forward(")
     monkeypatch.setattr(tiled, "SOURCE", broken)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert fresh_library() is None
+    assert fresh_library(torch.float32) is None
     assert list((tmp_path / "cache" / "dynconv-lab").iterdir()) == []
 
 
@@ -192,9 +237,9 @@ def test_it_is_compiled_once(monkeypatch, tmp_path, fresh_library):
     monkeypatch.setattr(
         tiled.subprocess, "run", lambda command, **options: calls.append(command) or run(command, **options)
     )
-    assert fresh_library() is not None
+    assert fresh_library(torch.float32) is not None
     fresh_library.cache_clear()
-    assert fresh_library() is not None
+    assert fresh_library(torch.float32) is not None
     assert sum("-shared" in command for command in calls) == 1
     assert len(list((tmp_path / "dynconv-lab").glob("*.so"))) == 1
 
@@ -209,16 +254,19 @@ def test_every_vector_width_computes_the_same_without_the_processors_own_registe
     (tmp_path / "mixture.c").write_text(source)
     monkeypatch.setattr(tiled, "SOURCE", tmp_path / "mixture.c")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert fresh_library().block() == (64 if wide else 32)
+    assert fresh_library(torch.float32).block() == (64 if wide else 32)
     for batch, size in ((1, (4, 4)), (6, (5, 8))):
         assert_equal_to_the_loop(operands(batch, 4, size), GEOMETRIES["padded"])
 
 
 @needs_compiler
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the instruction sets of x86")
-@pytest.mark.parametrize("instructions", ["x86-64", "x86-64-v3", "x86-64-v4"])
-def test_it_compiles_without_a_warning_for_any_x86(instructions, tmp_path):
-    flags = [f"-march={instructions}" if flag == "-march=native" else flag for flag in tiled.FLAGS]
+@pytest.mark.parametrize(
+    ("instructions", "more"),
+    [("x86-64", []), ("x86-64-v3", []), ("x86-64-v4", []), ("cooperlake", tiled.FOR_BF16)],
+)
+def test_it_compiles_without_a_warning_for_any_x86(instructions, more, tmp_path):
+    flags = [f"-march={instructions}" if flag == "-march=native" else flag for flag in tiled.FLAGS + more]
     command = ["cc", *flags, "-Wall", "-Wextra", "-Wno-psabi", "-Werror", "-o", tmp_path / "mixture.so", tiled.SOURCE]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
