@@ -60,7 +60,7 @@ def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str 
 
 def without_folders(training: dict) -> dict:
     """The record of a run with the last part of its paths only: checkpoints travel, folders stay private."""
-    paths = ("data_root", "run_dir", "init_from")
+    paths = ("data_root", "run_dir", "init_from", "teacher")
     return {key: Path(value).name if key in paths and value else value for key, value in training.items()}
 
 

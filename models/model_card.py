@@ -56,8 +56,8 @@ REFERENCES = {
 }
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
     "image_size", "epochs", "batch_size", "channels", "optimizer", "lr", "schedule", "warmup", "momentum",
-    "weight_decay", "label_smoothing", "mix", "crop_scale", "ema", "init_from", "init_noise", "temperature_start",
-    "temperature_end", "temperature_epochs", "bf16", "seed",
+    "weight_decay", "label_smoothing", "mix", "crop_scale", "ema", "init_from", "init_noise", "teacher",
+    "teacher_share", "temperature_start", "temperature_end", "temperature_epochs", "bf16", "seed",
 )  # fmt: skip
 
 FUNCTIONAL = "import torch\nimport torch.nn.functional as F\n"
@@ -366,6 +366,8 @@ def matters(key: str, settings: dict, model: str) -> bool:
     if key.startswith("temperature") and model != "dynamic_vgg19":
         return False
     if key == "init_noise" and not settings.get("init_from"):
+        return False
+    if key == "teacher_share" and not settings.get("teacher"):
         return False
     if key == "epochs" and ":" in str(settings.get("image_size")):
         return False  # the schedule of sizes replaces it

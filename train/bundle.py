@@ -33,7 +33,7 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: 
     about, rows = read_run(run_dir)
     defaults = TrainConfig(model=model.name, data_root=data_root, run_dir=run_dir).to_dict()
     settings = {
-        key: Path(value).name if key == "init_from" else value
+        key: Path(value).name if key in ("init_from", "teacher") else value
         for key, value in about["config"].items()
         if key not in PLACES and value is not None and (value != defaults[key] or key == "seed")
     }

@@ -74,6 +74,11 @@ class TrainConfig:
     """Blocks of the compact network."""
     init_from: Path | None = None
     """Checkpoint folder to start from: the same network, or vgg19 for dynamic_vgg19 and adaptive_vgg19."""
+    teacher: Path | None = None
+    """Checkpoint folder of a trained network to learn from: whatever channels the run shows, the
+    teacher answers for the same crop in RGB."""
+    teacher_share: float = 0.5
+    """Share of the target that is the teacher's answer; the label has the rest."""
     init_noise: float = 0.1
     """Noise on each kernel when a plain network becomes dynamic, relative to the weights' spread."""
 
@@ -102,8 +107,9 @@ class TrainConfig:
         for name in ("warmup", "label_smoothing", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
-        if not 0 < self.crop_scale <= 1:
-            raise ValueError(f"crop_scale must be above 0 and at most 1, got {self.crop_scale}")
+        for name in ("crop_scale", "teacher_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
         if self.channels != "sample":
             parse_channels(self.channels)
         self.sizes  # noqa: B018 - checks the schedule

@@ -32,7 +32,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from models import CheckpointError, ImageClassifier, ModelConfig, build_model, save_checkpoint
+from models import CheckpointError, ImageClassifier, ModelConfig, build_model, load_checkpoint, save_checkpoint
 from models.checkpoint import write_safely
 from models.memory import keep_large_blocks
 from models.processor import capabilities, has_bf16
@@ -92,6 +92,7 @@ def train(config: TrainConfig) -> ImageClassifier:
         warm_start(plain, str(config.init_from), noise=config.init_noise, seed=config.seed)
     if config.channels_last:
         plain = plain.to(memory_format=torch.channels_last)
+    teacher = load_teacher(config, split, accelerator.device) if config.teacher else None
     optimizer = make_optimizer(plain, config)
     model, optimizer, loader, val_loader = accelerator.prepare(plain, optimizer, loader, val_loader)
     if not len(loader):
@@ -123,7 +124,8 @@ def train(config: TrainConfig) -> ImageClassifier:
         train_epoch(
             accelerator, model, loader, optimizer, config,
             epoch=epoch, steps=steps, num_classes=len(split.synsets),
-            mean=kept.config.mean, std=kept.config.std, averaged=averaged, on_step=meter,
+            mean=kept.config.mean, std=kept.config.std, averaged=averaged, teacher=teacher,
+            on_step=meter,
         )  # fmt: skip
         broadcast([*plain.buffers(), *kept.buffers()])  # running statistics are each process's own until here
         row = meter.close() | {"epoch": epoch + 1, "size": size, "train_s": time.perf_counter() - started}
@@ -143,6 +145,23 @@ def train(config: TrainConfig) -> ImageClassifier:
             finish_epoch(config, progress, kept, plain, averaged, optimizer)
     accelerator.wait_for_everyone()
     return kept
+
+
+def load_teacher(config: TrainConfig, split: Split, device: torch.device) -> ImageClassifier:
+    """The network to learn from; ``CheckpointError`` unless it knows the same classes and normalisation."""
+    teacher = load_checkpoint(config.teacher, device=device)
+    ours = ModelConfig(model=config.model, arguments={})
+    if teacher.config.synsets != split.synsets:
+        raise CheckpointError(
+            f"the teacher {config.teacher} knows {len(teacher.config.synsets)} classes, the data has "
+            f"{len(split.synsets)}; they must be the same, in the same order"
+        )
+    if (teacher.config.mean, teacher.config.std) != (ours.mean, ours.std):
+        raise CheckpointError(
+            f"the teacher {config.teacher} was trained with mean {teacher.config.mean} and std {teacher.config.std}, "
+            f"this run has {ours.mean} and {ours.std}; choose a teacher with the same"
+        )
+    return teacher
 
 
 class Meter:

@@ -114,6 +114,7 @@ def test_model_arguments_build_the_model(model):
         ({"label_smoothing": -0.1}, "label_smoothing must be at least 0 and below 1"),
         ({"ema": 1.0}, "ema must be at least 0 and below 1"),
         ({"crop_scale": 0.0}, "crop_scale must be above 0 and at most 1"),
+        ({"teacher_share": 1.1}, "teacher_share must be above 0 and at most 1"),
         ({"channels": "RX"}, "unknown channel 'X'"),
         ({"channels": ""}, "channels is empty"),
     ],

@@ -16,6 +16,7 @@ from train.engine import (
     make_optimizer,
     mix_batch,
     predict,
+    taught,
     train_epoch,
     unsure_below,
 )
@@ -297,3 +298,42 @@ def test_one_right_answer_in_ten_is_below_the_unsure_confidence():
     below = unsure_below(logits, labels)
     assert (confidence[:31] < below).sum() == 3
     assert unsure_below(logits, torch.full((41,), 1)) == 0
+
+
+# A teacher
+
+
+def test_a_taught_target_is_the_smoothed_label_mixed_with_the_answer(config):
+    teacher, images = Tiny().eval(), torch.randn(4, 3, 8, 8)
+    labels = torch.tensor([0, 1, 2, 0])
+    ours = config(label_smoothing=0.3, teacher_share=0.25)
+    targets = taught(Accelerator(cpu=True), teacher, images, labels, ours)
+    smoothed = 0.7 * torch.eye(3)[labels] + 0.1
+    torch.testing.assert_close(targets, 0.75 * smoothed + 0.25 * teacher(images).softmax(1))
+    assert not targets.requires_grad
+    torch.testing.assert_close(taught(Accelerator(cpu=True), teacher, images, torch.eye(3)[labels], ours), targets)
+
+
+def test_a_teacher_sees_all_channels_whatever_the_network_is_shown(config):
+    seen = []
+    teacher = Tiny().eval()
+    teacher.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    data = batches(1)
+    run_epoch(Tiny(), config(channels="B"), data, teacher=teacher)
+    torch.testing.assert_close(seen[0], normalize(data[0][0], HALF, HALF))
+    assert not teacher.training
+
+
+def test_the_teacher_alone_can_teach(config):
+    """With the whole target from a good teacher, the labels do not matter."""
+    ours = config(teacher_share=1.0, label_smoothing=0.0, epochs=20, lr=0.5)
+    data, teacher = batches(), Tiny()
+    for epoch in range(20):
+        run_epoch(teacher, config(epochs=20, lr=0.5), data, epoch=epoch)
+    wrong = [(pixels, (labels + 1) % 3) for pixels, labels in data]
+    pupil = Tiny()
+    for epoch in range(20):
+        run_epoch(pupil, ours, wrong, epoch=epoch, teacher=teacher.eval())
+    pixels, labels = data[0]
+    answers = pupil.eval()(normalize(pixels, HALF, HALF)).argmax(1)
+    assert (answers == labels).all()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -308,6 +309,27 @@ def test_training_starts_from_a_checkpoint(config, tmp_path):
     save_checkpoint(source, tmp_path / "source")
     copied = train(config(init_from=tmp_path / "source", lr=1e-12, weight_decay=0.0, epochs=1))
     torch.testing.assert_close(copied.classifier.weight, source.classifier.weight)
+
+
+def test_a_teacher_changes_what_is_learned_and_is_recorded(config, tmp_path):
+    train(config(run_dir=tmp_path / "teacher", epochs=1))
+    alone = train(config(run_dir=tmp_path / "alone", epochs=1))
+    pupil = train(config(run_dir=tmp_path / "pupil", epochs=1, teacher=tmp_path / "teacher"))
+    assert not torch.equal(pupil.classifier.weight, alone.classifier.weight)
+    recorded = load_checkpoint(tmp_path / "pupil").config.training
+    assert (recorded["teacher"], recorded["teacher_share"]) == ("teacher", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [({"synsets": ("n1", "n2")}, "knows 2 classes, the data has"), ({"mean": (0.4, 0.4, 0.4)}, "trained with mean")],
+)
+def test_a_teacher_of_other_classes_or_normalisation_is_refused(config, tmp_path, changed, message):
+    teacher = train(config(run_dir=tmp_path / "teacher", epochs=1))
+    teacher.config = replace(teacher.config, **changed)
+    save_checkpoint(teacher, tmp_path / "teacher")
+    with pytest.raises(CheckpointError, match=message):
+        train(config(teacher=tmp_path / "teacher"))
 
 
 def test_a_missing_source_is_refused(config, tmp_path):
