@@ -249,7 +249,7 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "keeps_large_blocks": allocator,
-        "tiled": device == "cpu" and library() is not None,
+        "tiled": device == "cpu" and library(torch.float32) is not None,
         "rows": rows,
         "read_kernels": read_kernels(device, options.rounds),
         "grouped_default_allocator": in_fresh_process(default_allocator, device, options.rounds),

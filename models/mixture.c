@@ -59,11 +59,15 @@ int positions(void) { return POSITIONS; }
 static long least(long a, long b) { return a < b ? a : b; }
 
 static float total(vec v) {
+#if defined(BF16)
+    return _mm512_reduce_add_ps((__m512)v);
+#else
     float part[LANES];
     AT(part) = v;
     for (int half = LANES / 2; half; half /= 2)
         for (int i = 0; i < half; i++) part[i] += part[i + half];
     return part[0];
+#endif
 }
 
 static void *buffer(size_t lanes) { return aligned_alloc(64, (lanes * sizeof(float) + 63) / 64 * 64); }
