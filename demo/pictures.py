@@ -5,16 +5,15 @@ Every failure is a ``FriendlyError``.
 
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageOps
 
 from demo.text import FriendlyError
+from models.pictures import to_8_bit, to_rgb
 
 MAX_PIXELS = 50_000_000  # a 50-megapixel photograph; more is refused before it is decoded
 WORKING_SIZE = 512  # longer sides are reduced to this, far above any network's input
 
 JPEG_MODES = ("RGB", "L")  # the modes in which a JPEG decoder can reduce while it decodes
-DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
 
 
 def open_picture(path: str | Path | None) -> Image.Image:
@@ -32,7 +31,7 @@ def open_picture(path: str | Path | None) -> Image.Image:
             if picture.mode in JPEG_MODES:
                 picture.draft(picture.mode, (WORKING_SIZE, WORKING_SIZE))
             picture.load()
-            return to_rgb(picture)
+            return shrink(picture)
     except FriendlyError:
         raise
     except Image.DecompressionBombError as error:
@@ -41,23 +40,10 @@ def open_picture(path: str | Path | None) -> Image.Image:
         raise FriendlyError("picture_unreadable") from error
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
+def shrink(picture: Image.Image) -> Image.Image:
     """Any PIL picture → upright RGB with sides of 1 to ``WORKING_SIZE``."""
-    if picture.mode in DEEP_MODES:
-        picture = scale_to_8_bit(picture)
-    picture = ImageOps.exif_transpose(picture)
+    picture = ImageOps.exif_transpose(to_8_bit(picture))
     if max(picture.size) > WORKING_SIZE:
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")  # palettes do not average
         picture.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return picture.convert("RGB")
-
-
-def scale_to_8_bit(picture: Image.Image) -> Image.Image:
-    """A deep grey picture → 8 bits: 16-bit values keep their top byte, wider ones stretch over their range."""
-    values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
-    low, high = (0.0, 65535.0) if picture.mode.startswith("I;16") else (values.min(), values.max())
-    scaled = (values - low) / max(high - low, 1e-9) * 255
-    return Image.fromarray(scaled.round().astype(np.uint8))
+    return to_rgb(picture)

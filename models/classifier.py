@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from models.channels import CHANNELS, check_fill, fill_channels
+from models.pictures import to_rgb
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class ModelConfig:
         return asdict(self)
 
     def preprocess(self, picture: Image.Image | Tensor) -> Tensor:
-        """PIL RGB picture or uint8 (3, H, W) → normalised (3, S, S), as in training and evaluation."""
+        """Any PIL picture or uint8 (3, H, W) → normalised (3, S, S), as in training and evaluation."""
+        if isinstance(picture, Image.Image):
+            picture = to_rgb(picture)
         return normalize(resize(picture, self.input_size), self.mean, self.std)
 
 

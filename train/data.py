@@ -26,6 +26,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_datas
 from torchvision.transforms import v2
 
 from models.classifier import resize
+from models.pictures import to_rgb
 
 SPLITS = ("train", "val", "test")
 
@@ -155,11 +156,9 @@ def is_readable(path: Path) -> bool:
 
 
 def read_picture(path: Path) -> Image.Image:
-    """Any picture as 8-bit RGB."""
+    """Any picture as upright 8-bit RGB, as the demo shows it to the networks."""
     with Image.open(path) as picture:
-        if picture.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8, not scale them
-            return picture.convert("I").point(lambda value: value * (1 / 257)).convert("RGB")
-        return picture.convert("RGB")
+        return to_rgb(picture)
 
 
 class Pictures(Dataset):

@@ -4,7 +4,7 @@ from PIL import Image
 from models import load_model, select_channels
 
 model = load_model("dynamic_vgg19")  # or vgg19, adaptive_vgg19, compact, resnet34, a folder, "user/repo"
-picture = Image.open("demo/examples/lion.jpg").convert("RGB")
+picture = Image.open("demo/examples/lion.jpg")
 x = model.config.preprocess(picture).unsqueeze(0)  # (1, 3, S, S)
 x = x.to(next(model.parameters()).device)
 

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models import ModelConfig
+from models.pictures import to_8_bit, to_rgb
+
+CONFIG = ModelConfig(model="compact", arguments={}, input_size=16)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"])
+def test_preprocess_takes_a_picture_of_any_mode(mode):
+    picture = Image.new(mode, (20, 10), 7) if mode[0] in "IF" else Image.new("RGB", (20, 10), "red").convert(mode)
+    x = CONFIG.preprocess(picture)
+    assert x.shape == (3, 16, 16) and x.isfinite().all()
+    torch.testing.assert_close(x, CONFIG.preprocess(to_rgb(picture)))
+
+
+def test_an_rgb_picture_keeps_its_pixels():
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8))
+    assert to_rgb(picture).tobytes() == picture.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L"])
+def test_sixteen_bits_of_either_byte_order_are_divided_by_257(mode):
+    values = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
+    picture = Image.frombytes(mode, (16, 16), values.astype(">u2" if mode.endswith("B") else "<u2").tobytes())
+    assert np.array_equal(np.asarray(to_8_bit(picture)), np.arange(256, dtype=np.uint8).reshape(16, 16))
+
+
+def test_wider_grey_is_stretched_over_its_range():
+    picture = Image.fromarray(np.array([[-2.0, 0.0, 8.0, np.nan]], dtype=np.float32))
+    assert np.asarray(to_8_bit(picture)).tolist() == [[0, 51, 255, 51]]
