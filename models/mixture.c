@@ -326,7 +326,7 @@ INLINE void correlate(const int rows, const float *x, const int *from, const flo
 /* Two positions in every lane: row i / 2 of xs and gs holds the input's and the gradient's numbers of pairs i and i + 1. */
 static void pair_positions(const float *x, const int *from, const float *g, const int *to, long pairs, float *xs,
                            float *gs) {
-    const __mmask32 all = OUTS == 32 ? ~0u : (1u << OUTS) - 1;
+    const __mmask32 all = (1u << OUTS) - 1; /* numbers of a row of g */
     for (long i = 0; i < pairs; i += 2, xs += BLOCK, gs += OUTS) {
         const float *xi = x + from[i] * (BLOCK / 2), *gi = g + to[i] * (OUTS / 2);
         const int whole = i + 1 < pairs; /* else the last one's partner is zero */

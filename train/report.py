@@ -14,7 +14,7 @@ import sys
 from models.model_card import table
 from train import RESULTS, ROOT, figures
 from train.ablate import ABLATIONS
-from train.findings import RGB_PAIR, SAMPLED_PAIR, of_kind, read_results
+from train.findings import RGB_PAIR, RIVALS, SAMPLED_PAIR, of_kind, read_results
 from train.tables import (
     Table,
     ablation_table,
@@ -37,7 +37,7 @@ def make_tables(results: list[dict]) -> list[Table]:
     return [
         accuracy_table(results),
         *[subset_table(results, study, pair, fill) for pair in (RGB_PAIR, SAMPLED_PAIR) for fill in fills],
-        adaptive_table(results),
+        *[adaptive_table(results, adaptive) for adaptive in RIVALS],
         bands_table(results),
         task2_table(results, study),
         *[ablation_table(results, study, ablation) for ablation in ABLATIONS],

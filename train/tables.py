@@ -3,7 +3,7 @@
 Nothing is measured here. The study's own figures stand beside ours and are marked as on other data.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from models import SUBSETS
 from models.costs import cost_of, cost_tables
@@ -13,7 +13,7 @@ from train.bootstrap import paired_counts, ratio_interval
 from train.findings import (
     ADAPTIVE,
     RGB_PAIR,
-    RGB_PLAIN,
+    RIVALS,
     SAMPLED_PAIR,
     TASK2_PAIR,
     bundled_evaluations,
@@ -52,14 +52,15 @@ def accuracy_table(results: list[dict]) -> Table:
         )
         caption = (
             f"Bundled 8-bit weights; {data_line(evaluation)}; accuracy in % with 95 % Wilson interval; "
-            "one seed each; chance is 2 %. Multiply-accumulates per picture at that input size."
+            "one seed each; chance is 2 %. Multiply-accumulates per picture at that input size. Taught: the answer of "
+            "a trained network to the same crop in RGB is part of the target."
         )
     columns = ["model", "input", "accuracy", "parameters", "multiply-accumulates", "training"]
     return {"id": "accuracy", "title": "Test accuracy", "caption": caption, "columns": columns, "rows": rows}
 
 
 def training_line(training: dict, trainings: dict[str, dict]) -> str:
-    """``10 epochs``, or ``7 + 2 epochs, from vgg19-base`` for weights that started from others, and their channels."""
+    """``10 epochs``, or ``7 + 2 epochs, from vgg19-base`` for weights that started from others, and how."""
     start = training["settings"].get("init_from")
     counts = [training["epochs"]]
     source = start
@@ -67,7 +68,8 @@ def training_line(training: dict, trainings: dict[str, dict]) -> str:
         counts.insert(0, trainings[source]["epochs"])
         source = trainings[source]["settings"].get("init_from")
     line = " + ".join(map(str, counts)) + " epochs" + (f", from {start}" if start else "")
-    return line + (", random channels" if training["channels"] == "sample" else "")
+    teacher = training["settings"].get("teacher")
+    return line + (", random channels" if training["channels"] == "sample" else "") + (", taught" if teacher else "")
 
 
 def subset_table(results: list[dict], study: dict, pair: tuple[str, str], fill: str) -> Table:
@@ -105,10 +107,11 @@ def subset_table(results: list[dict], study: dict, pair: tuple[str, str], fill: 
     return {"id": f"{kind}-{fill}", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
-def adaptive_table(results: list[dict]) -> Table:
-    """The network for any channels beside both VGG19, trained on RGB and on random channels."""
-    names = (RGB_PLAIN, *SAMPLED_PAIR)
-    compared = {name: found for name in names if (found := comparison(results, (name, ADAPTIVE)))}
+def adaptive_table(results: list[dict], adaptive: str = ADAPTIVE) -> Table:
+    """The network for any channels, or an earlier stage of it, beside VGG19 trained on RGB and on random channels."""
+    names = RIVALS[adaptive]
+    compared = {name: found for name in names if (found := comparison(results, (name, adaptive)))}
+    trainings = {record["checkpoint"]: record for record in of_kind(results, "training")}
     rows, caption = [], NOT_YET
     if compared:
         ours = next(iter(compared.values()))["second"]
@@ -123,14 +126,25 @@ def adaptive_table(results: list[dict]) -> Table:
         worst = min((channels for channels in accuracies if len(channels) == 1), key=accuracies.get)
         caption = (
             f"{data_line(ours)}; accuracy in % with 95 % Wilson interval; in brackets the p-value of McNemar's exact "
-            f"test against adaptive_vgg19, not corrected for {len(rows) * len(compared)} tests. The others' missing "
-            "channels are filled (aligned); -rgb was trained on RGB alone, the rest on random channels, all from the "
-            f"same VGG19. The worst single channel ({worst}) keeps "
-            f"{percent(accuracies[worst] / accuracies['RGB'])} % of RGB's accuracy in adaptive_vgg19."
+            f"test against {adaptive}, not corrected for {len(rows) * len(compared)} tests. The others' missing "
+            f"channels are filled (aligned). {trained(compared, trainings)}The worst single channel ({worst}) keeps "
+            f"{percent(accuracies[worst] / accuracies['RGB'])} % of RGB's accuracy in {adaptive}."
         )
-    columns = ["input", ADAPTIVE, *[f"{name} (p)" for name in compared or names]]
-    title = "Any channels: adaptive VGG19 against filling"
-    return {"id": "adaptive", "title": title, "caption": caption, "columns": columns, "rows": rows}
+    columns = ["input", adaptive, *[f"{name} (p)" for name in compared or names]]
+    title = "Any channels: adaptive VGG19 against filling" + (", an earlier stage" if adaptive != ADAPTIVE else "")
+    name = adaptive.replace(ADAPTIVE, "adaptive")
+    return {"id": name, "title": title, "caption": caption, "columns": columns, "rows": rows}
+
+
+def trained(names: Iterable[str], trainings: dict[str, dict]) -> str:
+    """``Last stage: vgg19 2 epochs, random channels; …. `` of those whose training is on record, or nothing."""
+    stages = [
+        f"{name} {count} epoch{'s' if count > 1 else ''} on {'random channels' if channels == 'sample' else channels}"
+        for name in names
+        if name in trainings
+        for count, channels in [(trainings[name]["epochs"], trainings[name]["channels"])]
+    ]
+    return f"Last stage of training: {', '.join(stages)}. " if stages else ""
 
 
 def bands_table(results: list[dict]) -> Table:

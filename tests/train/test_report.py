@@ -122,6 +122,16 @@ def test_the_adaptive_table_shows_every_measured_rival_and_the_worst_channel(res
     assert "The worst single channel (R) keeps 90.9 % of RGB's accuracy" in table["caption"]
 
 
+def test_an_earlier_stage_has_its_own_table_and_says_how_each_was_trained(results):
+    before = json.loads(json.dumps(results[2]))
+    before["first"]["checkpoint"], before["second"]["checkpoint"] = "runs/vgg19-64-rgb", "adaptive_vgg19-sampled"
+    training = {"kind": "training", "checkpoint": "vgg19-64-rgb", "epochs": 1, "channels": "RGB", "settings": {}}
+    table = adaptive_table([*results, before, training], "adaptive_vgg19-sampled")
+    assert table["id"] == "adaptive-sampled"
+    assert table["columns"] == ["input", "adaptive_vgg19-sampled", "vgg19-64-rgb (p)"]
+    assert "Last stage of training: vgg19-64-rgb 1 epoch on RGB. The worst" in table["caption"]
+
+
 def test_the_bands_table_has_a_dash_where_others_cannot_answer():
     bands = {
         "kind": "bands",
