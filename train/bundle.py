@@ -16,7 +16,7 @@ from pathlib import Path
 from torch import Tensor
 
 from models import CheckpointError, ImageClassifier, load_checkpoint, save_checkpoint
-from models.checkpoint import STORAGES, pack, unpack
+from models.checkpoint import STORAGES, pack, unpack, without_folders
 from models.memory import keep_large_blocks
 from train import RESULTS
 from train.config import TrainConfig
@@ -33,8 +33,8 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: 
     about, rows = read_run(run_dir)
     defaults = TrainConfig(model=model.name, data_root=data_root, run_dir=run_dir).to_dict()
     settings = {
-        key: Path(value).name if key in ("init_from", "teacher") else value
-        for key, value in about["config"].items()
+        key: value
+        for key, value in without_folders(about["config"]).items()
         if key not in PLACES and value is not None and (value != defaults[key] or key == "seed")
     }
     val = load_split(data_root, "val")

@@ -137,13 +137,12 @@ def adaptive_table(results: list[dict], adaptive: str = ADAPTIVE) -> Table:
 
 
 def trained(names: Iterable[str], trainings: dict[str, dict]) -> str:
-    """``Last stage: vgg19 2 epochs, random channels; …. `` of those whose training is on record, or nothing."""
-    stages = [
-        f"{name} {count} epoch{'s' if count > 1 else ''} on {'random channels' if channels == 'sample' else channels}"
-        for name in names
-        if name in trainings
-        for count, channels in [(trainings[name]["epochs"], trainings[name]["channels"])]
-    ]
+    """``Last stage of training: vgg19 2 epochs on random channels, …. `` of those on record, or nothing."""
+    stages = []
+    for training in (trainings[name] for name in names if name in trainings):
+        count, channels = training["epochs"], training["channels"]
+        channels = "random channels" if channels == "sample" else channels
+        stages.append(f"{training['checkpoint']} {count} epoch{'s' if count > 1 else ''} on {channels}")
     return f"Last stage of training: {', '.join(stages)}. " if stages else ""
 
 
