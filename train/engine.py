@@ -76,7 +76,7 @@ def train_epoch(
 ) -> None:
     """Train one epoch of ``steps`` steps; ``epoch`` counts from 0. Raises ``NonFiniteLossError``.
 
-    A ``teacher``, in eval mode on the same device and normalised alike, has ``config.teacher_share`` of the target.
+    A ``teacher``, in eval mode on the same device and normalised alike, has ``config.teacher_share`` of the loss.
     """
     model.train()
     plain = accelerator.unwrap_model(model)
@@ -94,8 +94,7 @@ def train_epoch(
         generator = torch.Generator().manual_seed(mix_seed(config.seed, step))
         images = normalize(pixels, mean, std)  # (B, 3, S, S)
         images, targets = mix_batch(images, labels, config.mix, num_classes, generator)
-        if teacher is not None:
-            targets = taught(accelerator, teacher, images, targets, config)
+        answers = None if teacher is None else ask(accelerator, teacher, images)  # (B, num_classes)
         sampling = config.channels == "sample"
         view = sampled_view(plain.fill, generator) if sampling else named_view(config.channels)
         images, seen = view(images)  # (B, C, S, S)
@@ -104,9 +103,10 @@ def train_epoch(
 
         optimizer.zero_grad(set_to_none=True)
         with accelerator.autocast():
-            logits = model(images, **seen)  # (B, num_classes)
-        smoothing = config.label_smoothing if teacher is None else 0.0  # taught targets are smoothed already
-        loss = F.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+            logits = model(images, **seen).float()  # (B, num_classes)
+        loss = F.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
+        if answers is not None:
+            loss = loss.lerp(F.cross_entropy(logits, answers), config.teacher_share)
         if not torch.isfinite(loss):
             raise NonFiniteLossError(f"loss is {loss.item()} at step {step}, learning rate {lr:.4g}; lower --lr")
         accelerator.backward(loss)
@@ -134,20 +134,14 @@ def mix_batch(
 
 
 @torch.no_grad()
-def taught(
-    accelerator: Accelerator, teacher: ImageClassifier, images: Tensor, targets: Tensor, config: TrainConfig
-) -> Tensor:
-    """Targets (B, num_classes): smoothed labels mixed with the teacher's answers for RGB pictures (B, 3, S, S).
+def ask(accelerator: Accelerator, teacher: ImageClassifier, images: Tensor) -> Tensor:
+    """The teacher's probabilities (B, num_classes) for RGB pictures (B, 3, S, S).
 
     The network is shown some channels and learns what a teacher says who sees them all: distillation
     (Hinton et al., 2015) on the very crop that the network sees (Beyer et al., CVPR 2022, section 3).
     """
     with accelerator.autocast():
-        answers = teacher(images).float().softmax(1)  # (B, num_classes)
-    if targets.ndim == 1:
-        targets = F.one_hot(targets, answers.shape[1])
-    smoothed = targets * (1 - config.label_smoothing) + config.label_smoothing / answers.shape[1]
-    return smoothed.lerp(answers, config.teacher_share)
+        return teacher(images).float().softmax(1)
 
 
 def named_view(channels: str) -> View:
