@@ -120,6 +120,16 @@ class DynamicConv2d(nn.Module):
         y = self.convolve(x, attention)  # (B, C_out, H', W')
         return (y, attention) if return_attention else y
 
+    @torch.no_grad()
+    def kernel_spread(self) -> float:
+        """How far the kernels have parted: root mean square distance from their mean, over the mean's own.
+
+        At 0 the layer is a plain convolution, whatever the attention; independent kernels have √(K − 1).
+        """
+        kernels = self.weight.unflatten(0, (self.num_kernels, -1)).float()  # (K, C_out, C_in / groups, k, k)
+        mean = kernels.mean(dim=0, keepdim=True)
+        return ((kernels - mean).norm() / mean.expand_as(kernels).norm()).item()
+
     def convolve(self, x: Tensor, attention: Tensor) -> Tensor:
         """The convolution of each sample with Σ_k π_k W_k."""
         geometry = Geometry(self.stride, self.padding, self.dilation, self.groups)

@@ -106,6 +106,10 @@ class DynamicVGG19(VGG19):
         for layer in self.dynamic_layers:
             layer.attention.set_temperature(temperature)
 
+    def kernel_spread(self) -> float:
+        """How far the K kernels of a layer have parted, mean over the layers; see ``DynamicConv2d``."""
+        return sum(layer.kernel_spread() for layer in self.dynamic_layers) / len(self.dynamic_layers)
+
     def classify(
         self, x: Tensor, *, temperature: float | None = None, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:

@@ -132,6 +132,7 @@ def train(config: TrainConfig) -> ImageClassifier:
         if hasattr(plain, "set_temperature"):
             row["temperature"] = config.temperature_at(epoch + 1)
             kept.set_temperature(row["temperature"])
+            row["kernel_spread"] = kept.kernel_spread()
         logits, labels = predict(
             accelerator, kept, val_loader, mean=kept.config.mean, std=kept.config.std, channels=val_channels(config)
         )

@@ -1,5 +1,7 @@
 """Starting a network from trained weights."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -41,23 +43,24 @@ def plain_to_dynamic(
     """State of a dynamic VGG19 that starts as the plain one.
 
     Each of the K kernels is the plain kernel plus noise of ``noise`` times its spread (identical
-    kernels would get identical gradients and never part). The plain bias, which the dynamic
-    layer lacks, moves into the running mean of the normalisation behind it. Routers keep their
-    fresh initialisation.
+    kernels would get identical gradients and never part); the noise of the K sums to zero, so that
+    their mean is the plain kernel. All are divided by √K, which the normalisation behind them undoes:
+    each kernel gets a K-th of the gradient, and at the plain kernel's size their mixture would learn K
+    times more slowly than it; so it learns just as fast. The plain bias, which the dynamic layer
+    lacks, moves into the running mean of that normalisation. Routers keep their fresh initialisation.
     """
     generator = torch.Generator().manual_seed(seed)
-    state = dict(dynamic)
-    for key, tensor in plain.items():
-        if key in dynamic and dynamic[key].shape != tensor.shape:  # K kernels stacked
-            kernels = tensor.repeat(len(dynamic[key]) // len(tensor), 1, 1, 1)
-            spread = torch.randn(kernels.shape, generator=generator) * tensor.std()
-            state[key] = kernels + noise * spread
-        elif key in dynamic:
-            state[key] = tensor.clone()
+    state = {key: tensor.clone() for key, tensor in plain.items() if key in dynamic}
+    state = dynamic | state
     for key in plain.keys() - dynamic.keys():  # convolution biases: features.<i>.bias
-        index = int(key.split(".")[1])
-        mean = f"features.{index + 1}.running_mean"
-        state[mean] = state[mean] - plain[key]
+        layer, norm = (f"features.{int(key.split('.')[1]) + step}" for step in (0, 1))
+        kernel = plain[f"{layer}.weight"]
+        count = len(dynamic[f"{layer}.weight"]) // len(kernel)  # K
+        spread = torch.randn(count, *kernel.shape, generator=generator) * kernel.std()
+        kernels = kernel + noise * (spread - spread.mean(dim=0))
+        state[f"{layer}.weight"] = kernels.flatten(0, 1) / math.sqrt(count)
+        state[f"{norm}.running_mean"] = (plain[f"{norm}.running_mean"] - plain[key]) / math.sqrt(count)
+        state[f"{norm}.running_var"] = plain[f"{norm}.running_var"] / count
     return state
 
 

@@ -197,3 +197,11 @@ def test_autocast_keeps_the_routing_in_full_precision():
     with torch.autocast("cpu", torch.bfloat16):
         y, attention = layer(torch.randn(2, 6, 8, 8), return_attention=True)
     assert (y.dtype, attention.dtype) == (torch.bfloat16, torch.float32)
+
+
+def test_the_spread_of_kernels_is_0_for_equal_ones_and_known_for_independent_ones():
+    layer = DynamicConv2d(32, 64, 3, num_kernels=5, bias=False)
+    assert layer.kernel_spread() == pytest.approx(2.0, abs=0.1)  # √(K − 1)
+    with torch.no_grad():
+        layer.weight.copy_(layer.weight.chunk(5)[0].repeat(5, 1, 1, 1))
+    assert layer.kernel_spread() == pytest.approx(0.0, abs=1e-6)

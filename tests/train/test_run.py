@@ -296,6 +296,7 @@ def test_the_temperature_is_annealed_and_saved(config):
     kept = train(config(temperature_start=30.0, temperature_end=2.0, temperature_epochs=2, **options))
     assert [row["temperature"] for row in rows(config().run_dir)] == [16.0, 2.0]
     assert kept.temperature == 2.0
+    assert rows(config().run_dir)[-1]["kernel_spread"] == pytest.approx(kept.kernel_spread(), rel=1e-6)
     saved = load_checkpoint(config().run_dir)
     assert (
         saved.temperature

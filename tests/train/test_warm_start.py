@@ -62,10 +62,29 @@ def test_noise_depends_only_on_its_seed(plain):
     with torch.device("meta"):
         shapes = dynamic_vgg19().state_dict()
     dynamic = {key: torch.empty_like(value, device="cpu") for key, value in shapes.items()}
-    key = "features.3.weight"
-    layers = {key: plain.state_dict()[key]}
-    first, again, other = (plain_to_dynamic(layers, dynamic, noise=0.1, seed=seed)[key] for seed in (1, 1, 2))
+    first, again, other = (
+        plain_to_dynamic(plain.state_dict(), dynamic, noise=0.1, seed=seed)["features.3.weight"] for seed in (1, 1, 2)
+    )
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_the_noise_of_all_kernels_sums_to_zero(plain):
+    plain = plain.state_dict()
+    kernels = plain_to_dynamic(plain, dynamic_vgg19().state_dict(), noise=0.5, seed=0)["features.3.weight"]
+    mean = torch.stack(kernels.chunk(2)).mean(0)
+    torch.testing.assert_close(mean * 2**0.5, plain["features.3.weight"])
+
+
+def test_the_mixture_learns_as_fast_as_the_plain_kernel(plain, folder, images):
+    """One step of gradient descent moves both by the same share of their size."""
+    dynamic, labels = dynamic_vgg19(temperature=1e6).eval(), torch.tensor([0, 1, 2, 0])
+    warm_start(dynamic, str(folder), noise=0.0, seed=0)
+    moved = []
+    for layer, model in ((plain.features[3], plain), (dynamic.features[3], dynamic)):
+        (gradient,) = torch.autograd.grad(F.cross_entropy(model(images), labels), layer.weight)
+        count = getattr(layer, "num_kernels", 1)
+        moved.append(gradient.unflatten(0, (count, -1)).mean(0) / layer.weight.norm() * count**0.5)
+    torch.testing.assert_close(moved[1], moved[0], rtol=1e-2, atol=1e-5)
 
 
 def test_the_temperature_and_the_routers_stay_those_of_the_new_network(folder):
