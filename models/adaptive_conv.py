@@ -10,10 +10,11 @@ depends on C, the order of the channels does not matter, and nothing grows with 
 
 π is a softmax over the channels of two terms:
 
-- a fixed tuning curve −(ln λ_c − μ_k)² / 2σ_k², since a kernel responds to wavelengths near its own, as a cone of
-  the eye does; a channel of unknown wavelength has a constant instead. Alone, this term interpolates the
-  spectrum at the kernels' wavelengths: R, G and B go to their own kernels, one channel is copied to all,
-  and a missing one is taken from its neighbour. The study's filling is a special case;
+- a fixed tuning curve −ln(1 + (ln λ_c − μ_k)² / σ_k²), since a kernel responds to wavelengths near its own, as a cone
+  of the eye does; a channel of unknown wavelength has a constant instead. Alone, this term interpolates the
+  spectrum at the kernels' wavelengths by inverse squared distance (Shepard, 1968): R, G and B go to their own
+  kernels, one channel is copied to all, and a missing one is the weighted mean of its neighbours. The study's
+  filling is a special case;
 - a small learned router of the channel's statistics, its tuning and its company: how many channels are
   there, and their mean statistics and tuning. It also gives the gates g_k, so that the kernels can be weighed
   differently for a lone channel, where every π is 1.
@@ -79,7 +80,7 @@ class ChannelAdaptiveConv2d(nn.Module):
         tuned = len(self.tuning_um)
         self.center[:tuned] = torch.tensor(self.tuning_um).log()
         self.center[tuned:] = self.center[:tuned].mean() if tuned else 0.0
-        self.width[:tuned], self.width[tuned:] = 0.06, 100.0  # neighbours among R, G and B overlap a little
+        self.width[:tuned], self.width[tuned:] = 0.03, 100.0  # neighbours among R, G and B overlap a little
         nn.init.zeros_(self.router[-1].weight)
         nn.init.zeros_(self.router[-1].bias)
 
@@ -124,7 +125,7 @@ class ChannelAdaptiveConv2d(nn.Module):
         """Log-response of every kernel to the wavelengths (…, C), in µm or NaN: (…, C, K)."""
         known = wavelengths_um.isfinite()
         position = wavelengths_um.where(known, 1).log()[..., None]  # (…, C, 1)
-        curves = -((position - self.center) ** 2) / (2 * self.width**2)
+        curves = -torch.log1p(((position - self.center) / self.width) ** 2)
         return curves.where(known[..., None], UNKNOWN_SCORE)
 
     def extra_repr(self) -> str:

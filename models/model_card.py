@@ -134,7 +134,7 @@ def dynamic_conv(x, key):  # each sample is convolved with its own mixture of K 
 def first_conv(x, wavelengths_um):  # each of the K kernels takes its own share of every channel
     part = {{key.removeprefix("features.0."): value for key, value in state.items() if key.startswith("features.0.")}}
     distance = torch.tensor(wavelengths_um).log()[:, None] - part["center"]  # (C, K)
-    curves = (-(distance**2) / (2 * part["width"] ** 2)).expand(len(x), -1, -1)  # (B, C, K)
+    curves = -torch.log1p((distance / part["width"]) ** 2).expand(len(x), -1, -1)  # (B, C, K)
     statistics = torch.stack([x.mean((2, 3)), x.std((2, 3), correction=0)], dim=2)
     own = torch.cat([statistics, curves.exp()], dim=2)
     others = own.mean(1, keepdim=True).expand_as(own)
