@@ -50,9 +50,8 @@ def plain_to_dynamic(
     lacks, moves into the running mean of that normalisation. Routers keep their fresh initialisation.
     """
     generator = torch.Generator().manual_seed(seed)
-    state = {key: tensor.clone() for key, tensor in plain.items() if key in dynamic}
-    state = dynamic | state
-    for key in plain.keys() - dynamic.keys():  # convolution biases: features.<i>.bias
+    state = dynamic | {key: tensor.clone() for key, tensor in plain.items() if key in dynamic}
+    for key in (key for key in plain if key not in dynamic):  # convolution biases, in order: features.<i>.bias
         layer, norm = (f"features.{int(key.split('.')[1]) + step}" for step in (0, 1))
         kernel = plain[f"{layer}.weight"]
         count = len(dynamic[f"{layer}.weight"]) // len(kernel)  # K

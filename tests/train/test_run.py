@@ -292,11 +292,11 @@ def test_bfloat16_that_the_processor_lacks_is_remarked_on(config, monkeypatch, c
 
 
 def test_the_temperature_is_annealed_and_saved(config):
-    options = {"model": "dynamic_vgg19", "image_size": "32", "num_kernels": 1, "batch_size": 24, "epochs": 2}
+    options = {"model": "dynamic_vgg19", "image_size": "32", "num_kernels": 2, "batch_size": 24, "epochs": 2}
     kept = train(config(temperature_start=30.0, temperature_end=2.0, temperature_epochs=2, **options))
     assert [row["temperature"] for row in rows(config().run_dir)] == [16.0, 2.0]
     assert kept.temperature == 2.0
-    assert rows(config().run_dir)[-1]["kernel_spread"] == pytest.approx(kept.kernel_spread(), rel=1e-6)
+    assert rows(config().run_dir)[-1]["kernel_spread"] == kept.kernel_spread() > 0
     saved = load_checkpoint(config().run_dir)
     assert (
         saved.temperature

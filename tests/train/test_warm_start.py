@@ -68,6 +68,16 @@ def test_noise_depends_only_on_its_seed(plain):
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
+def test_the_layers_draw_their_noise_in_order(plain):
+    """Python's sets have another order in every process; a seed has to mean the same in all of them."""
+    plain = plain.state_dict()
+    kernels = plain_to_dynamic(plain, dynamic_vgg19().state_dict(), noise=0.5, seed=3)["features.0.weight"]
+    kernel = plain["features.0.weight"]
+    spread = torch.randn(2, *kernel.shape, generator=torch.Generator().manual_seed(3)) * kernel.std()
+    expected = (kernel + 0.5 * (spread - spread.mean(dim=0))) / 2**0.5
+    torch.testing.assert_close(torch.stack(kernels.chunk(2)), expected)
+
+
 def test_the_noise_of_all_kernels_sums_to_zero(plain):
     plain = plain.state_dict()
     kernels = plain_to_dynamic(plain, dynamic_vgg19().state_dict(), noise=0.5, seed=0)["features.3.weight"]
