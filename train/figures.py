@@ -68,18 +68,23 @@ def curves_figure(results: list[dict], path: Path) -> dict | None:
     known = {record["checkpoint"]: record for record in trainings}
     if not trainings:
         return None
-    axes = start()
+    axes, named = start(), set()
     for record in sorted(trainings, key=lambda record: list(MODELS).index(record["model"])):
-        rows, source = record["rows"], record["settings"].get("init_from")
-        before = epochs_until(source, known)  # a run that started from another goes on where that one ended
+        rows, model = record["rows"], record["model"]
+        # a run that started from another goes on where that one ended
+        before = epochs_until(record["settings"].get("init_from"), known)
         epochs, values = [before + row["epoch"] for row in rows], [100 * row["val_accuracy"] for row in rows]
-        sampled = record["channels"] == "sample"
-        label = record["checkpoint"] + (f" (from {source})" if source else "")
-        axes.plot(epochs, values, marker="o" if sampled else ".", label=label, color=COLORS[record["model"]])
+        marker = "o" if record["channels"] == "sample" else "."
+        axes.plot(epochs, values, marker=marker, color=COLORS[model], label=None if model in named else model)
+        named.add(model)
     axes.set(xlabel="epoch", ylabel="validation accuracy, %")
     axes.grid(alpha=0.3)
     alt = "Line chart of validation accuracy by epoch for every training run"
-    return finish(axes, path, alt, "Validation accuracy by epoch, at each epoch's own image size.")
+    caption = (
+        "Validation accuracy by epoch, at each epoch's own image size; a line is one stage of training, large points "
+        "are stages with random channels."
+    )
+    return finish(axes, path, alt, caption)
 
 
 def epochs_until(source: str | None, known: dict[str, dict]) -> int:
