@@ -55,7 +55,7 @@ REFERENCES = {
     "resnet34": ("He et al., Deep Residual Learning for Image Recognition, CVPR 2016",),
 }
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
-    "image_size", "epochs", "batch_size", "channels", "optimizer", "lr", "schedule", "warmup", "momentum",
+    "image_size", "epochs", "batch_size", "channels", "channel_counts", "optimizer", "lr", "schedule", "warmup", "momentum",
     "weight_decay", "label_smoothing", "mix", "crop_scale", "ema", "init_from", "init_noise", "teacher",
     "teacher_share", "temperature_start", "temperature_end", "temperature_epochs", "bf16", "seed",
 )  # fmt: skip
@@ -366,6 +366,8 @@ def matters(key: str, settings: dict, model: str) -> bool:
     if key.startswith("temperature") and model != "dynamic_vgg19":
         return False
     if key == "init_noise" and not settings.get("init_from"):
+        return False
+    if key == "channel_counts" and settings.get("channels") != "sample":
         return False
     if key == "teacher_share" and not settings.get("teacher"):
         return False

@@ -33,6 +33,8 @@ class TrainConfig:
     channels: str = "RGB"
     """Channels to train on: a subset such as RG, or "sample" for a random subset per picture
     (adaptive_vgg19: also mixtures of R, G and B as bands of other wavelengths)."""
+    channel_counts: str = "1:1:1"
+    """How often "sample" draws one, two and three channels, relative to each other."""
     fill: Literal["aligned", "appended"] = "aligned"
     """Where the mean of two channels goes, see models/channels.py."""
 
@@ -113,6 +115,7 @@ class TrainConfig:
         if self.channels != "sample":
             parse_channels(self.channels)
         self.sizes  # noqa: B018 - checks the schedule
+        self.count_weights  # noqa: B018 - checks the counts
 
     @property
     def sizes(self) -> list[int]:
@@ -132,6 +135,17 @@ class TrainConfig:
                 f"{self.model} needs at least one epoch, {smallest} px or more"
             )
         return sizes
+
+    @property
+    def count_weights(self) -> tuple[float, float, float]:
+        """Weights of one, two and three channels when sampling; ``ValueError`` for malformed ones."""
+        try:
+            one, two, three = (float(part) for part in self.channel_counts.split(":"))
+        except ValueError as error:
+            raise ValueError(f"channel_counts must be like 1:1:1 or 2:1:2, got {self.channel_counts!r}") from error
+        if not (min(one, two, three) >= 0 and 0 < one + two + three < float("inf")):
+            raise ValueError(f"channel_counts must not be negative, nor all 0, got {self.channel_counts!r}")
+        return one, two, three
 
     @property
     def model_arguments(self) -> dict:

@@ -96,7 +96,7 @@ def train_epoch(
         images, targets = mix_batch(images, labels, config.mix, num_classes, generator)
         answers = None if teacher is None else ask(accelerator, teacher, images)  # (B, num_classes)
         sampling = config.channels == "sample"
-        view = sampled_view(plain.fill, generator) if sampling else named_view(config.channels)
+        view = sampled_view(plain.fill, generator, config.count_weights) if sampling else named_view(config.channels)
         images, seen = view(images)  # (B, C, S, S)
         if config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
@@ -154,7 +154,9 @@ def band_view(bands: Bands) -> View:
     return lambda images: (bands.of(images), {"wavelengths_um": bands.wavelengths_um.to(images.device)})
 
 
-def sampled_view(fill: str | None, generator: torch.Generator) -> View:
+def sampled_view(
+    fill: str | None, generator: torch.Generator, count_weights: tuple[float, ...] = (1, 1, 1)
+) -> View:
     """Random channels for every picture: filled with ``fill``, or as they are for a network that takes any.
 
     Within a batch the pictures' subsets differ. With one subset for all, batch normalisation would see the
@@ -163,7 +165,7 @@ def sampled_view(fill: str | None, generator: torch.Generator) -> View:
     """
 
     def view(images: Tensor) -> tuple[Tensor, dict]:
-        subsets = [draw_channels(generator) for _ in images]
+        subsets = [draw_channels(generator, count_weights) for _ in images]
         if fill is not None:
             bands = stack_bands([filled_bands(subset, fill) for subset in subsets])
             return bands.of(images), {"channels": CHANNELS}
@@ -174,12 +176,12 @@ def sampled_view(fill: str | None, generator: torch.Generator) -> View:
     return view
 
 
-def draw_channels(generator: torch.Generator) -> str:
-    """A random subset: how many channels first, then which.
+def draw_channels(generator: torch.Generator, count_weights: tuple[float, ...] = (1, 1, 1)) -> str:
+    """A random subset: how many channels first, with these weights of one, two and three, then which.
 
     Hierarchical channel sampling of ChannelViT (Bao et al., ICLR 2024, section 3.3).
     """
-    count = torch.randint(1, 4, (), generator=generator).item()
+    count = 1 + torch.tensor(count_weights, dtype=torch.float).multinomial(1, generator=generator).item()
     choices = [subset for subset in SUBSETS if len(subset) == count]
     return choices[torch.randint(len(choices), (), generator=generator)]
 

@@ -65,6 +65,16 @@ def test_a_malformed_schedule_is_refused(image_size):
         config(image_size=image_size)
 
 
+def test_channel_counts_are_weights_of_one_two_and_three():
+    assert config(channel_counts="2:1:0.5").count_weights == (2, 1, 0.5)
+
+
+@pytest.mark.parametrize("channel_counts", ["", "1:1", "1:1:1:1", "one:1:1", "1:-1:1", "0:0:0", "1:1:nan", "1:inf:1"])
+def test_malformed_channel_counts_are_refused(channel_counts):
+    with pytest.raises(ValueError, match="channel_counts must "):
+        config(channel_counts=channel_counts)
+
+
 @pytest.mark.parametrize(("image_size", "epochs"), [("32", 0), ("32:0", 5), ("4", 1), ("32:1,4:1", 1)])
 def test_a_schedule_without_epochs_or_pixels_is_refused(image_size, epochs):
     with pytest.raises(ValueError, match="compact needs at least one epoch, 8 px or more"):

@@ -239,6 +239,13 @@ def test_sampling_draws_every_subset_and_the_number_of_channels_first():
     assert draws.count("RG") / 3000 == pytest.approx(1 / 9, abs=0.03)
 
 
+def test_the_numbers_of_channels_are_drawn_with_their_weights():
+    generator = torch.Generator().manual_seed(0)
+    draws = [draw_channels(generator, (3, 0, 1)) for _ in range(3000)]
+    assert set(draws) == {"R", "G", "B", "RGB"}
+    assert draws.count("RGB") / 3000 == pytest.approx(1 / 4, abs=0.03)
+
+
 def test_sampled_channels_differ_within_a_batch_and_between_steps(config):
     model, given = Tiny(), []
     model.register_forward_pre_hook(lambda module, x, said: given.append((x[0], said)), with_kwargs=True)
