@@ -28,6 +28,8 @@ channels instead of the kernels are this project's.
 Sizes in this file: B batch, C channels, K kernels, H and W height and width.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,6 +37,14 @@ from torch import Tensor, nn
 from models.precision import full_precision
 
 UNKNOWN_SCORE = -2.0  # of a channel of unknown wavelength: after those near a kernel, before those far from it
+
+
+class Routing(NamedTuple):
+    """What the layer decides about a batch before it convolves."""
+
+    attention: Tensor  # π (B, C, K), summing to one over the present channels, zero for absent ones
+    gates: Tensor  # g (B, K) in 0..2
+    company: Tensor  # (B, K + 3): mean statistics and tuning of the present channels, one over their number
 
 
 class ChannelAdaptiveConv2d(nn.Module):
@@ -69,7 +79,9 @@ class ChannelAdaptiveConv2d(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.register_buffer("center", torch.empty(num_kernels))  # μ, of the logarithm of µm
         self.register_buffer("width", torch.empty(num_kernels))  # σ
-        self.router = nn.Sequential(nn.Linear(5 + 2 * num_kernels, 32), nn.ReLU(), nn.Linear(32, 2 * num_kernels))
+        self.company_size = num_kernels + 3
+        view_size = num_kernels + 2 + self.company_size
+        self.router = nn.Sequential(nn.Linear(view_size, 32), nn.ReLU(), nn.Linear(32, 2 * num_kernels))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -90,21 +102,21 @@ class ChannelAdaptiveConv2d(nn.Module):
         wavelengths_um: Tensor,
         *,
         present: Tensor | None = None,
-        return_attention: bool = False,
-    ) -> Tensor | tuple[Tensor, Tensor]:
+        return_routing: bool = False,
+    ) -> Tensor | tuple[Tensor, Routing]:
         """Convolve ``x`` (B, C, H, W); ``wavelengths_um`` is (C,) or (B, C), NaN where nobody knows.
 
         ``present`` (B, C), boolean, leaves channels of single samples out, whatever they hold. With
-        ``return_attention`` also gives π (B, C, K), zero for absent channels.
+        ``return_routing`` also gives what the layer decided.
         """
-        attention, gates = self.attend(x, wavelengths_um, present)  # (B, C, K), (B, K)
-        shares = attention * gates[:, None]
+        routing = self.route(x, wavelengths_um, present)
+        shares = routing.attention * routing.gates[:, None]  # (B, C, K)
         bands = torch.einsum("bck,bchw->bkhw", shares.to(x.dtype), x)  # (B, K, H, W)
         y = F.conv2d(bands, self.weight, self.bias, self.stride, self.padding)  # (B, C_out, H', W')
-        return (y, attention) if return_attention else y
+        return (y, routing) if return_routing else y
 
-    def attend(self, x: Tensor, wavelengths_um: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Attention (B, C, K), summing to one over the present channels, and gates (B, K) in 0..2."""
+    def route(self, x: Tensor, wavelengths_um: Tensor, present: Tensor | None = None) -> Routing:
+        """Who attends to whom; arguments as in ``forward``."""
         with full_precision(x):
             B, C = x.shape[:2]
             x = x.to(torch.promote_types(x.dtype, torch.float32)).flatten(2)  # (B, C, H·W)
@@ -115,11 +127,12 @@ class ChannelAdaptiveConv2d(nn.Module):
             curves = self.tuning_curves(wavelengths_um).expand(B, C, -1)  # (B, C, K)
             own = torch.cat([statistics, curves.exp()], dim=2).where(here, 0)  # (B, C, 2 + K)
             count = here.sum(dim=1, keepdim=True).clamp_min(1).to(x.dtype)  # (B, 1, 1)
-            company = own.sum(dim=1, keepdim=True) / count  # (B, 1, 2 + K)
-            view = torch.cat([own, company.expand(-1, C, -1), (1 / count).expand(-1, C, -1)], dim=2)
+            company = torch.cat([own.sum(dim=1, keepdim=True) / count, 1 / count], dim=2)  # (B, 1, K + 3)
+            view = torch.cat([own, company.expand(-1, C, -1)], dim=2)
             scores, gates = self.router(view).chunk(2, dim=2)  # (B, C, K) each
             attention = (curves + scores).masked_fill(~here, -torch.inf).softmax(dim=1).where(here, 0)
-            return attention, 2 * torch.sigmoid((gates * here).sum(dim=1) / count[:, 0])
+            gates = 2 * torch.sigmoid((gates * here).sum(dim=1) / count[:, 0])  # (B, K)
+            return Routing(attention, gates, company[:, 0])
 
     def tuning_curves(self, wavelengths_um: Tensor) -> Tensor:
         """Log-response of every kernel to the wavelengths (…, C), in µm or NaN: (…, C, K)."""

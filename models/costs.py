@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from models.adaptive_conv import ChannelAdaptiveConv2d
 from models.attention import SelfAttention2d
 from models.classifier import ImageClassifier
+from models.conditional_norm import ConditionalBatchNorm2d
 from models.dynamic_conv import DynamicConv2d, KernelAttention
 from models.registry import build_model
 
@@ -77,6 +78,7 @@ COUNTS: dict[str, dict[type[nn.Module], Count]] = {
         nn.Conv2d: count_conv,
         nn.Linear: count_linear,
         nn.BatchNorm2d: lambda norm, x, y: 5 * x.numel(),
+        ConditionalBatchNorm2d: lambda norm, x, y: 5 * x.numel(),
         nn.AdaptiveAvgPool2d: lambda pool, x, y: x.numel(),
         DynamicConv2d: count_dynamic_conv,
         KernelAttention: count_router,

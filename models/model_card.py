@@ -30,7 +30,8 @@ SUMMARIES = {
     "looks at the picture's channels: π(x) = softmax(FC₂(ReLU(FC₁(GAP(x)))) / temperature), W(x) = Σ_k π_k(x) · W_k.",
     "adaptive_vgg19": "VGG19 whose first convolution takes any number of channels in any order: each of its K kernels "
     "attends to the channels that are there, by their wavelength, their statistics and their company: "
-    "y = Σ_k g_k W_k * (Σ_c π_ck x_c). Nothing is filled. More than three channels, and wavelengths other than those "
+    "y = Σ_k g_k W_k * (Σ_c π_ck x_c). Scale and shift of every batch normalisation follow the company, too. Nothing "
+    "is filled. More than three channels, and wavelengths other than those "
     "of R, G and B, were trained for on mixtures of R, G and B alone.",
     "compact": "Two convolutions with a residual-in-residual dense block and a self-attention block in parallel "
     "between them, their outputs added.",
@@ -45,6 +46,7 @@ REFERENCES = {
     "adaptive_vgg19": (
         "Chen et al., Dynamic Convolution: Attention over Convolution Kernels, CVPR 2020",
         "Xiong et al., Neural Plasticity-Inspired Multimodal Foundation Model for Earth Observation (DOFA), 2024",
+        "de Vries et al., Modulating Early Visual Processing by Language, NeurIPS 2017",
         "Bao et al., Channel Vision Transformers: An Image Is Worth 1 x 16 x 16 Words (ChannelViT), ICLR 2024",
         "Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015",
     ),
@@ -55,8 +57,8 @@ REFERENCES = {
     "resnet34": ("He et al., Deep Residual Learning for Image Recognition, CVPR 2016",),
 }
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
-    "image_size", "epochs", "batch_size", "channels", "channel_counts", "optimizer", "lr", "schedule", "warmup", "momentum",
-    "weight_decay", "label_smoothing", "mix", "crop_scale", "ema", "init_from", "init_noise", "teacher",
+    "image_size", "epochs", "batch_size", "channels", "channel_counts", "optimizer", "lr", "schedule", "warmup",
+    "momentum", "weight_decay", "label_smoothing", "mix", "crop_scale", "ema", "init_from", "init_noise", "teacher",
     "teacher_share", "temperature_start", "temperature_end", "temperature_epochs", "bf16", "seed",
 )  # fmt: skip
 
@@ -94,17 +96,18 @@ def batch_norm(x, key):
 """
 VGG = """\
 def model(x{arguments}):
-    index = 0
+{first}    index = 0
     for convolutions in (2, 2, 4, 4, 4):  # before each halving
         for _ in range(convolutions):
             x = {convolution}
-            x = F.relu(batch_norm(x, f"features.{{index + 1}}"))
+            x = F.relu({norm})
             index += 3  # convolution, batch norm, ReLU
         x = F.max_pool2d(x, 2)
         index += 1
     x = F.adaptive_avg_pool2d(x, 7).flatten(1)
     return F.linear(x, state["classifier.weight"], state["classifier.bias"])
 """
+DRAW = "    x, company = draw(x, wavelengths_um)\n"
 NETWORKS = {
     "vgg19": """\
 
@@ -127,36 +130,49 @@ def dynamic_conv(x, key):  # each sample is convolved with its own mixture of K 
 
 {BATCH_NORM}
 
-{VGG.format(arguments="", convolution='dynamic_conv(x, f"features.{index}")')}""",
+{
+        VGG.format(
+            arguments="",
+            first="",
+            convolution='dynamic_conv(x, f"features.{index}")',
+            norm='batch_norm(x, f"features.{index + 1}")',
+        )
+    }""",
     "adaptive_vgg19": f"""\
 
 
-def first_conv(x, wavelengths_um):  # each of the K kernels takes its own share of every channel
+def draw(x, wavelengths_um):  # what each of the K kernels takes from the channels, and who they are
     part = {{key.removeprefix("features.0."): value for key, value in state.items() if key.startswith("features.0.")}}
     distance = torch.tensor(wavelengths_um).log()[:, None] - part["center"]  # (C, K)
     curves = -torch.log1p((distance / part["width"]) ** 2).expand(len(x), -1, -1)  # (B, C, K)
     statistics = torch.stack([x.mean((2, 3)), x.std((2, 3), correction=0)], dim=2)
     own = torch.cat([statistics, curves.exp()], dim=2)
-    others = own.mean(1, keepdim=True).expand_as(own)
-    view = torch.cat([own, others, torch.full_like(own[..., :1], 1 / x.shape[1])], dim=2)
+    company = torch.cat([own.mean(1), torch.full_like(own[:, 0, :1], 1 / x.shape[1])], dim=1)
+    view = torch.cat([own, company[:, None].expand(-1, x.shape[1], -1)], dim=2)
     hidden = F.relu(F.linear(view, part["router.0.weight"], part["router.0.bias"]))
     scores, gates = F.linear(hidden, part["router.2.weight"], part["router.2.bias"]).chunk(2, dim=2)
     attention = (curves + scores).softmax(1)  # over the channels
     gates = 2 * torch.sigmoid(gates.mean(1, keepdim=True))
-    bands = torch.einsum("bck,bchw->bkhw", attention * gates, x)
-    return F.conv2d(bands, part["weight"], part["bias"], padding=1)
+    return torch.einsum("bck,bchw->bkhw", attention * gates, x), company
 
 
 def conv(x, key):
     return F.conv2d(x, state[f"{{key}}.weight"], state[f"{{key}}.bias"], padding=1)
 
 
-{BATCH_NORM}
+def conditional_norm(x, company, key):
+    x = F.batch_norm(x, state[f"{{key}}.running_mean"], state[f"{{key}}.running_var"])
+    affine = F.linear(company, state[f"{{key}}.modulation.weight"], state[f"{{key}}.modulation.bias"])
+    scale, shift = affine[:, :, None, None].chunk(2, dim=1)
+    return scale * x + shift
+
 
 {
         VGG.format(
             arguments=", wavelengths_um=(0.665, 0.560, 0.490)",
-            convolution='conv(x, f"features.{index}") if index else first_conv(x, wavelengths_um)',
+            first=DRAW,
+            convolution='conv(x, f"features.{index}")',
+            norm='conditional_norm(x, company, f"features.{index + 1}")',
         )
     }""",
     "compact": f"""\

@@ -16,6 +16,7 @@ from models.adaptive_conv import ChannelAdaptiveConv2d
 from models.bands import check_count, wavelengths_of
 from models.channels import CHANNELS
 from models.classifier import ImageClassifier
+from models.conditional_norm import ConditionalBatchNorm2d
 from models.dynamic_conv import DynamicConv2d
 
 CONFIGURATION_E = (64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4, "M")
@@ -34,8 +35,10 @@ class VGG19(ImageClassifier):
         num_classes: int = 50,
         fill: str | None = "aligned",
         conv: Callable[..., nn.Module] = nn.Conv2d,
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
     ):
-        """``conv(in_channels, out_channels, 3, padding=1)`` builds each convolution."""
+        """``conv(in_channels, out_channels, 3, padding=1)`` builds each convolution, ``norm(out_channels)`` the
+        normalisation after it."""
         super().__init__(num_classes=num_classes, fill=fill)
         layers: list[nn.Module] = []
         in_channels = 3
@@ -43,7 +46,7 @@ class VGG19(ImageClassifier):
             if item == "M":
                 layers.append(nn.MaxPool2d(2))
                 continue
-            layers += [conv(in_channels, item, 3, padding=1), nn.BatchNorm2d(item), nn.ReLU(inplace=True)]
+            layers += [conv(in_channels, item, 3, padding=1), norm(item), nn.ReLU(inplace=True)]
             in_channels = item
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(POOLED)
@@ -133,17 +136,20 @@ class DynamicVGG19(VGG19):
 
 
 class AdaptiveVGG19(VGG19):
-    """VGG19 whose first layer takes any channels: ``ChannelAdaptiveConv2d``; the rest is plain.
+    """VGG19 whose first layer takes any channels: ``ChannelAdaptiveConv2d``; the other convolutions are plain.
 
+    All normalisations follow which channels there are: ``ConditionalBatchNorm2d``.
     It fills nothing. ``model(x, "RG")``, ``model(x, ("R", "NIR"))``, ``model(x, wavelengths_um=[0.665, 0.842])``.
     """
 
     name = "adaptive_vgg19"
 
     def __init__(self, *, num_classes: int = 50, num_kernels: int = 4):
-        super().__init__(num_classes=num_classes, fill=None)
+        first = ChannelAdaptiveConv2d(CONFIGURATION_E[0], 3, padding=1, num_kernels=num_kernels)
+        norm = partial(ConditionalBatchNorm2d, description_size=first.company_size)
+        super().__init__(num_classes=num_classes, fill=None, norm=norm)
         self.describe(num_classes=num_classes, num_kernels=num_kernels)
-        self.features[0] = ChannelAdaptiveConv2d(CONFIGURATION_E[0], 3, padding=1, num_kernels=num_kernels)
+        self.features[0] = first
 
     def forward(
         self,
@@ -171,9 +177,12 @@ class AdaptiveVGG19(VGG19):
 
         ``present`` (B, C), boolean, says which channels each sample of a mixed batch has.
         """
-        x, attention = self.features[0](x, wavelengths_um, present=present, return_attention=True)
-        logits = self.head(self.features[1:](x))
-        return (logits, attention) if return_attention else logits
+        first, *others = self.features
+        x, routing = first(x, wavelengths_um, present=present, return_routing=True)  # (B, 64, H, W)
+        for layer in others:
+            x = layer(x, routing.company) if isinstance(layer, ConditionalBatchNorm2d) else layer(x)
+        logits = self.head(x)
+        return (logits, routing.attention) if return_attention else logits
 
     def kernel_attention(self, x: Tensor, channels: str | Iterable[str] | None = None, **options) -> Tensor:
         """What each kernel takes from each channel, (B, C, K), summing to 1 over the present channels."""

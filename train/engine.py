@@ -154,9 +154,7 @@ def band_view(bands: Bands) -> View:
     return lambda images: (bands.of(images), {"wavelengths_um": bands.wavelengths_um.to(images.device)})
 
 
-def sampled_view(
-    fill: str | None, generator: torch.Generator, count_weights: tuple[float, ...] = (1, 1, 1)
-) -> View:
+def sampled_view(fill: str | None, generator: torch.Generator, count_weights: tuple[float, ...] = (1, 1, 1)) -> View:
     """Random channels for every picture: filled with ``fill``, or as they are for a network that takes any.
 
     Within a batch the pictures' subsets differ. With one subset for all, batch normalisation would see the

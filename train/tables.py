@@ -12,9 +12,7 @@ from train.ablate import ABLATIONS, variants_of
 from train.bootstrap import paired_counts, ratio_interval
 from train.findings import (
     ADAPTIVE,
-    EXPERT,
     RGB_PAIR,
-    RGB_PLAIN,
     RIVALS,
     SAMPLED_PAIR,
     TASK2_PAIR,
@@ -147,27 +145,6 @@ def trained(names: Iterable[str], trainings: dict[str, dict]) -> str:
         channels = "random channels" if channels == "sample" else channels
         stages.append(f"{training['checkpoint']} {count} epoch{'s' if count > 1 else ''} on {channels}")
     return f"Last stage of training: {', '.join(stages)}. " if stages else ""
-
-
-def expert_table(results: list[dict], channel: str = "B") -> Table:
-    """What one channel can give: a network trained on it alone, beside one trained on any channels."""
-    expert, full = (comparison(results, (name, ADAPTIVE)) for name in (EXPERT, RGB_PLAIN))
-    trainings = {record["checkpoint"]: record for record in of_kind(results, "training")}
-    rows, caption = [], NOT_YET
-    if expert and full:
-        whole = rgb_row(full["first"])["accuracy"]
-        for name, evaluation in ((EXPERT, expert["first"]), (ADAPTIVE, expert["second"])):
-            found = row_of(evaluation, channel)
-            rows.append([name, with_interval(found), f"{percent(found['accuracy'] / whole)} %"])
-        test = next(item for item in expert["paired"] if item["channels"] == channel)
-        caption = (
-            f"{data_line(expert['first'])}; accuracy in % with 95 % Wilson interval. Last column: divided by the "
-            f"{percent(whole)} % of {RGB_PLAIN}, trained on RGB, on RGB. McNemar's exact test of the two: "
-            f"p = {test['p_value']:.2g}. {trained((EXPERT, ADAPTIVE), trainings)}".strip()
-        )
-    columns = ["model", f"accuracy on {channel} alone", f"of {RGB_PLAIN} on RGB"]
-    title = "One channel: a network trained on nothing else"
-    return {"id": "expert", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
 def bands_table(results: list[dict]) -> Table:

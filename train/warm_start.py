@@ -67,9 +67,13 @@ def plain_to_adaptive(plain: dict[str, Tensor], adaptive: dict[str, Tensor]) -> 
     """State of an adaptive VGG19 that starts as the plain one with missing channels filled.
 
     The first three kernels are the plain ones of R, G and B, to which they are tuned; the further ones are zero.
+    Scale and shift of a normalisation become the constant part of what the conditional one computes.
     """
     key = "features.0.weight"
-    state = adaptive | {name: tensor.clone() for name, tensor in plain.items()}
+    state = adaptive | {name: tensor.clone() for name, tensor in plain.items() if name in adaptive}
+    for name in (name for name in adaptive if name.endswith(".modulation.bias")):
+        norm = name.removesuffix(".modulation.bias")
+        state[name] = torch.cat([plain[f"{norm}.weight"], plain[f"{norm}.bias"]])
     kernels = torch.zeros_like(adaptive[key])
     known = min(kernels.shape[1], plain[key].shape[1])
     kernels[:, :known] = plain[key][:, :known]

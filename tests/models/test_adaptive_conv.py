@@ -31,8 +31,8 @@ def wavelengths(channels: int) -> torch.Tensor:
 def test_the_output_is_the_sum_over_channels_of_each_ones_own_mixture(channels):
     layer = make_layer()
     x = pixels(2, channels)
-    y, attention = layer(x, wavelengths(channels), return_attention=True)
-    _, gates = layer.attend(x, wavelengths(channels))
+    y, routing = layer(x, wavelengths(channels), return_routing=True)
+    attention, gates, _ = routing
     expected = torch.zeros_like(y)
     for sample in range(2):
         for channel in range(channels):
@@ -60,7 +60,7 @@ def test_a_masked_batch_of_mixed_subsets_equals_each_subset_alone():
     layer = make_layer()
     x = pixels(4, 3)
     present = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 1, 1]]).bool()
-    y, attention = layer(x, RGB.double(), present=present, return_attention=True)
+    y, (attention, _, _) = layer(x, RGB.double(), present=present, return_routing=True)
     for sample, here in enumerate(present):
         alone = layer(x[sample : sample + 1, here], RGB.double()[here])
         torch.testing.assert_close(y[sample : sample + 1], alone)
@@ -83,7 +83,7 @@ def test_a_constant_channel_counts_as_absent_without_being_told():
 
 
 def test_a_picture_of_constant_channels_alone_keeps_them_all():
-    attention, _ = make_layer().attend(torch.full((1, 3, 4, 4), 0.5).double(), RGB.double())
+    attention = make_layer().route(torch.full((1, 3, 4, 4), 0.5).double(), RGB.double()).attention
     assert (attention > 0).all()
 
 
@@ -91,19 +91,21 @@ def test_untrained_it_fills_as_the_study_does():
     """RGB goes to the kernels of R, G and B, one channel to all of them, a missing one is its neighbours'."""
     layer = ChannelAdaptiveConv2d(6, 3)
     x = torch.randn(1, 3, 5, 5)
-    rgb = layer.attend(x, RGB)[0][0, :, :3]  # (channels, kernels of R, G, B)
+    rgb = layer.route(x, RGB)[0][0, :, :3]  # (channels, kernels of R, G, B)
     assert (rgb.diagonal() > 0.9).all()
-    alone = layer.attend(x[:, :1], RGB[:1])[0]
+    alone = layer.route(x[:, :1], RGB[:1])[0]
     torch.testing.assert_close(alone, torch.ones(1, 1, 4))
-    blue_missing = layer.attend(x[:, :2], RGB[:2])[0][0, :, 2]
+    blue_missing = layer.route(x[:, :2], RGB[:2])[0][0, :, 2]
     assert blue_missing[1] > 0.8  # green is nearer to blue than red is
-    green_missing = layer.attend(x[:, :2], RGB[::2])[0][0, :, 1]
+    green_missing = layer.route(x[:, :2], RGB[::2])[0][0, :, 1]
     assert 0.5 < green_missing[1] < 0.7  # red and blue both help, blue, the nearer one, more
-    assert (layer.attend(x, RGB)[1] == 1).all()  # every gate
+    assert (layer.route(x, RGB)[1] == 1).all()  # every gate
 
 
 def test_the_broad_kernel_sees_the_mean_at_first():
-    attention, _ = ChannelAdaptiveConv2d(6, 3).attend(torch.randn(1, 4, 5, 5), torch.tensor([0.5, 0.6, 0.842, 1.61]))
+    attention = (
+        ChannelAdaptiveConv2d(6, 3).route(torch.randn(1, 4, 5, 5), torch.tensor([0.5, 0.6, 0.842, 1.61])).attention
+    )
     torch.testing.assert_close(attention[0, :, 3], torch.full((4,), 0.25), atol=1e-3, rtol=0)
 
 
@@ -124,8 +126,8 @@ def test_gradients_pass_gradcheck():
 def test_bf16_autocast_keeps_the_attention_in_full_precision():
     layer = ChannelAdaptiveConv2d(6, 3, padding=1)
     with torch.autocast("cpu", torch.bfloat16):
-        y, attention = layer(torch.randn(2, 3, 8, 8), RGB, return_attention=True)
-    assert (y.dtype, attention.dtype) == (torch.bfloat16, torch.float32)
+        y, routing = layer(torch.randn(2, 3, 8, 8), RGB, return_routing=True)
+    assert (y.dtype, routing.attention.dtype) == (torch.bfloat16, torch.float32)
 
 
 @pytest.mark.parametrize(

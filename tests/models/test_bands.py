@@ -7,6 +7,7 @@ import torch
 
 from models import build_model
 from models.bands import BANDS_UM, check_count, check_wavelengths, parse_bands, wavelengths_of
+from models.conditional_norm import ConditionalBatchNorm2d
 
 
 @pytest.mark.parametrize(
@@ -73,8 +74,13 @@ def test_a_wrong_count_is_refused():
 
 @pytest.fixture(scope="module")
 def network():
+    """A network whose normalisations have learned to follow the channels."""
     torch.manual_seed(0)
-    return build_model("adaptive_vgg19", num_classes=5).eval()
+    model = build_model("adaptive_vgg19", num_classes=5).eval()
+    for layer in model.features:
+        if isinstance(layer, ConditionalBatchNorm2d):
+            torch.nn.init.normal_(layer.modulation.weight, std=0.2)
+    return model
 
 
 @torch.no_grad()
@@ -92,6 +98,21 @@ def test_each_picture_may_have_its_own_wavelengths(network):
     together = network(x, wavelengths_um=wavelengths)
     alone = [network(x[i : i + 1], wavelengths_um=wavelengths[i]) for i in range(2)]
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_mask_equals_leaving_the_channels_out(network):
+    x, mask = torch.randn(2, 3, 32, 32), torch.tensor([[True, False, True], [False, True, False]])
+    together = network(x, present=mask)
+    alone = [network(x[:1, [0, 2]], "RB"), network(x[1:, 1:2], "G")]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_whole_network_follows_the_channels_that_are_there(network):
+    """With one channel copied to all kernels, only the normalisations know how many channels there were."""
+    x = torch.randn(1, 1, 32, 32)
+    assert not torch.allclose(network(x, "R"), network(x.expand(-1, 2, -1, -1), "R?"), rtol=1e-3)
 
 
 @torch.no_grad()

@@ -86,6 +86,13 @@ def test_kernels_add_parameters_but_hardly_any_arithmetic():
     assert four.parameters > 3 * one.parameters and four.macs < 1.01 * one.macs
 
 
+@pytest.mark.parametrize("size", [64, 256])
+def test_any_channels_cost_at_most_two_per_cent_more(size):
+    plain, adaptive = cost_of("vgg19", size), cost_of("adaptive_vgg19", size)
+    assert plain.parameters < adaptive.parameters < 1.02 * plain.parameters
+    assert plain.macs < adaptive.macs < 1.02 * plain.macs
+
+
 @pytest.mark.parametrize("blocks", ["none", "rrdb", "attention"])
 def test_an_ablation_variant_costs_less(blocks):
     variant, whole = cost_of("compact", 64, blocks=blocks), cost_of("compact", 64)

@@ -15,7 +15,6 @@ from train.tables import (
     adaptive_table,
     bands_table,
     cost_table,
-    expert_table,
     memory_table,
     speed_table,
     subset_table,
@@ -131,21 +130,6 @@ def test_an_earlier_stage_has_its_own_table_and_says_how_each_was_trained(result
     assert table["id"] == "adaptive-sampled"
     assert table["columns"] == ["input", "adaptive_vgg19-sampled", "vgg19-64-rgb (p)"]
     assert "Last stage of training: vgg19-64-rgb 1 epoch on RGB. The worst" in table["caption"]
-
-
-def test_the_expert_table_measures_one_channel_by_what_rgb_gives(results):
-    def against_adaptive(name: str, subsets: list[str], accuracy: float) -> dict:
-        first = evaluation("vgg19", subsets, accuracy, checkpoint=f"runs/{name}")
-        return results[2] | {"first": first}
-
-    assert expert_table(results)["rows"] == []  # neither network was measured
-    expert, full = against_adaptive("vgg19-b", ["B"], 0.48), against_adaptive("vgg19-rgb", ["RGB"], 0.6)
-    table = expert_table([*results, expert, full])
-    assert table["rows"] == [
-        ["vgg19-b", "48.0 (45.8–50.2)", "80.0 %"],
-        ["adaptive_vgg19", "55.0 (52.8–57.2)", "91.7 %"],
-    ]
-    assert "the 60.0 % of vgg19-rgb" in table["caption"] and "p = 0.15" in table["caption"]
 
 
 def test_the_bands_table_has_a_dash_where_others_cannot_answer():

@@ -1,0 +1,37 @@
+"""Batch normalisation whose scale and shift follow a description of the sample.
+
+    y = γ(d) · (x − mean) / deviation + β(d),        (γ, β) linear in the description d
+
+A grey picture and a coloured one leave different maps behind a shared convolution, and one scale and shift for
+all are a compromise between them. Here each sample gets its own. It starts as plain batch normalisation, all
+weights of the description being zero, and costs no convolution.
+
+Sources: conditional batch normalisation (de Vries et al., NeurIPS 2017, section 3), feature-wise linear
+modulation (FiLM, Perez et al., AAAI 2018). Their descriptions are questions about the picture; in
+``AdaptiveVGG19`` it is which channels there are.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models.precision import full_precision
+
+
+class ConditionalBatchNorm2d(nn.BatchNorm2d):
+    """Maps (B, C, H, W) and descriptions (B, D) → (B, C, H, W)."""
+
+    def __init__(self, num_features: int, *, description_size: int):
+        super().__init__(num_features, affine=False)
+        self.modulation = nn.Linear(description_size, 2 * num_features)
+        nn.init.zeros_(self.modulation.weight)
+        with torch.no_grad():
+            self.modulation.bias.copy_(torch.cat([torch.ones(num_features), torch.zeros(num_features)]))
+
+    def forward(self, x: Tensor, description: Tensor) -> Tensor:
+        with full_precision(x):
+            scale, shift = self.modulation(description).chunk(2, dim=1)  # (B, C) each
+            if not self.training:  # normalising is linear then, so that one pass over the maps does both
+                scale = scale * (self.running_var + self.eps).rsqrt()
+                shift = shift - scale * self.running_mean
+            scale, shift = (part.to(x.dtype)[..., None, None] for part in (scale, shift))
+        return torch.addcmul(shift, super().forward(x) if self.training else x, scale)

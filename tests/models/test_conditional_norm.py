@@ -1,0 +1,56 @@
+"""ConditionalBatchNorm2d: plain batch normalisation at first, then each sample's own scale and shift."""
+
+import pytest
+import torch
+from torch import nn
+
+from models.conditional_norm import ConditionalBatchNorm2d
+
+
+@pytest.fixture
+def maps() -> torch.Tensor:
+    return 2 * torch.randn(4, 6, 5, 7, generator=torch.Generator().manual_seed(0)).double() + 1
+
+
+@pytest.fixture
+def descriptions() -> torch.Tensor:
+    return torch.randn(4, 3, generator=torch.Generator().manual_seed(1)).double()
+
+
+def make_norm(*, learned: bool) -> ConditionalBatchNorm2d:
+    torch.manual_seed(2)
+    norm = ConditionalBatchNorm2d(6, description_size=3)
+    if learned:
+        nn.init.normal_(norm.modulation.weight)
+    return norm.double()
+
+
+def test_untrained_it_is_plain_batch_normalisation(maps, descriptions):
+    norm, plain = make_norm(learned=False), nn.BatchNorm2d(6).double()
+    torch.testing.assert_close(norm(maps, descriptions), plain(maps))
+    torch.testing.assert_close(norm.running_mean, plain.running_mean)
+    torch.testing.assert_close(norm.eval()(maps, descriptions), plain.eval()(maps))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_every_sample_has_its_own_scale_and_shift(maps, descriptions, training):
+    norm, plain = make_norm(learned=True).train(training), nn.BatchNorm2d(6, affine=False).double().train(training)
+    if not training:
+        for layer in (norm, plain):
+            layer.running_mean += torch.arange(6)
+            layer.running_var *= 3
+    y, normalised = norm(maps, descriptions), plain(maps)
+    for sample in range(4):
+        scale, shift = norm.modulation(descriptions[sample]).view(2, 6, 1, 1)
+        torch.testing.assert_close(y[sample], scale * normalised[sample] + shift)
+
+
+def test_after_training_a_sample_does_not_depend_on_its_neighbours(maps, descriptions):
+    norm = make_norm(learned=True).eval()
+    torch.testing.assert_close(norm(maps, descriptions)[2:3], norm(maps[2:3], descriptions[2:3]))
+
+
+def test_autocast_keeps_the_maps_in_bfloat16():
+    norm = ConditionalBatchNorm2d(6, description_size=3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert norm(torch.randn(2, 6, 4, 4, dtype=torch.bfloat16), torch.randn(2, 3)).dtype == torch.bfloat16
