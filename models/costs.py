@@ -67,6 +67,10 @@ def count_linear(linear: nn.Linear, x: Tensor, y: Tensor) -> int:
     return y.numel() * linear.in_features
 
 
+def count_norm(norm: nn.Module, x: Tensor, y: Tensor) -> int:
+    return 5 * x.numel()
+
+
 def count_attention(block: SelfAttention2d, x: Tensor, y: Tensor) -> int:
     """Q Kᵀ and its product with V; the 1x1 convolutions count for themselves."""
     positions = math.prod(x.shape[2:])
@@ -77,8 +81,8 @@ COUNTS: dict[str, dict[type[nn.Module], Count]] = {
     "fvcore": {
         nn.Conv2d: count_conv,
         nn.Linear: count_linear,
-        nn.BatchNorm2d: lambda norm, x, y: 5 * x.numel(),
-        ConditionalBatchNorm2d: lambda norm, x, y: 5 * x.numel(),
+        nn.BatchNorm2d: count_norm,
+        ConditionalBatchNorm2d: count_norm,
         nn.AdaptiveAvgPool2d: lambda pool, x, y: x.numel(),
         DynamicConv2d: count_dynamic_conv,
         KernelAttention: count_router,

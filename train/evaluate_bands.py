@@ -42,6 +42,10 @@ def pseudo_view(count: int, *, known: bool) -> View:
     return view
 
 
+def pseudo_name(count: int, known: bool) -> str:
+    return f"{count} pseudo-band{'s' if count > 1 else ''}{'' if known else ', unknown'}"
+
+
 def dead_view(channel: str, config: ModelConfig) -> View:
     """RGB with one channel zero before normalisation, the network being told of three."""
     index = channel_indices(channel)
@@ -60,8 +64,7 @@ def adaptive_views() -> dict[str, View]:
     orders = ("".join(order) for order in itertools.permutations(CHANNELS))
     return (
         {order: named_view(order) for order in orders}
-        | {f"{count} pseudo-bands": pseudo_view(count, known=True) for count in counts}
-        | {f"{count} pseudo-bands, unknown": pseudo_view(count, known=False) for count in counts}
+        | {pseudo_name(count, known): pseudo_view(count, known=known) for known in (True, False) for count in counts}
         | {"RGB, unknown": band_view(real_bands(CHANNELS).blind())}
     )
 

@@ -9,11 +9,12 @@ from train import RESULTS
 
 RGB_PAIR = ("vgg19-32", "dynamic_vgg19-32")  # checkpoints trained on RGB alone: the study's protocol
 RGB_PLAIN = "vgg19-rgb"  # as the bundled plain one, its last epochs on RGB alone
+RGB_DYNAMIC = "dynamic_vgg19-rgb"  # the bundled dynamic one, one more epoch on RGB alone
 SAMPLED_PAIR = ("vgg19", "dynamic_vgg19")  # the bundled ones, trained on random subsets
 TASK2_PAIR = ("compact", "resnet34")
 ADAPTIVE = "adaptive_vgg19"
 RIVALS = {  # of each network for any channels, what it is compared with
-    ADAPTIVE: (RGB_PLAIN, *SAMPLED_PAIR),
+    ADAPTIVE: (RGB_PLAIN, RGB_DYNAMIC, *SAMPLED_PAIR),
     "adaptive_vgg19-sampled": ("vgg19-64-rgb", "vgg19-sampled", "dynamic_vgg19-sampled"),  # an earlier stage
 }
 

@@ -128,13 +128,22 @@ def adaptive_table(results: list[dict], adaptive: str = ADAPTIVE) -> Table:
         caption = (
             f"{data_line(ours)}; accuracy in % with 95 % Wilson interval; in brackets the p-value of McNemar's exact "
             f"test against {adaptive}, not corrected for {len(rows) * len(compared)} tests. The others' missing "
-            f"channels are filled (aligned). {trained(compared, trainings)}The worst single channel ({worst}) keeps "
+            f"channels are filled (aligned). {other_precision(compared)}{trained(compared, trainings)}"
+            f"The worst single channel ({worst}) keeps "
             f"{percent(accuracies[worst] / accuracies['RGB'])} % of RGB's accuracy in {adaptive}."
         )
     columns = ["input", adaptive, *[f"{name} (p)" for name in compared or names]]
     title = "Any channels: adaptive VGG19 against filling" + (", an earlier stage" if adaptive != ADAPTIVE else "")
     name = adaptive.replace(ADAPTIVE, "adaptive")
     return {"id": name, "title": title, "caption": caption, "columns": columns, "rows": rows}
+
+
+def other_precision(compared: dict[str, dict]) -> str:
+    """``Compared in fp32, both sides: dynamic_vgg19-rgb. `` where that is not what the first was compared in."""
+    in_bf16 = [bool(found["first"].get("bf16")) for found in compared.values()]
+    others = [name for name, bf16 in zip(compared, in_bf16, strict=True) if bf16 != in_bf16[0]]
+    precision = "fp32" if in_bf16[0] else "bf16"
+    return f"Compared in {precision}, both sides: {', '.join(others)}. " if others else ""
 
 
 def trained(names: Iterable[str], trainings: dict[str, dict]) -> str:

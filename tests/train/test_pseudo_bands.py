@@ -117,7 +117,7 @@ def test_the_evaluation_covers_orders_counts_and_dead_channels(networks, colours
     others = {"vgg19": networks["vgg19"]}
     result = evaluate_bands(networks["adaptive_vgg19"], others, split, {"checkpoint": "adaptive_vgg19", "bf16": False})
     cases = [row["channels"] for row in result["adaptive"]]
-    assert {"RGB", "BGR", "1 pseudo-bands", "6 pseudo-bands, unknown", "RGB, unknown", "R dead"} <= set(cases)
+    assert {"RGB", "BGR", "1 pseudo-band", "6 pseudo-bands, unknown", "RGB, unknown", "R dead"} <= set(cases)
     orders = {row["correct"] for row in result["adaptive"] if sorted(row["channels"]) == ["B", "G", "R"]}
     assert len(orders) == 1 and result["largest_difference_between_orders"] < 1e-4
     assert [row["channels"] for row in result["others"]["vgg19"]] == ["R dead", "G dead", "B dead"]

@@ -122,6 +122,16 @@ def test_the_adaptive_table_shows_every_measured_rival_and_the_worst_channel(res
     assert "The worst single channel (R) keeps 90.9 % of RGB's accuracy" in table["caption"]
 
 
+def test_the_adaptive_table_says_which_rival_was_compared_in_another_precision(results):
+    bf16, fp32 = (json.loads(json.dumps(results[2])) for _ in range(2))
+    bf16["first"]["bf16"] = bf16["second"]["bf16"] = True
+    fp32["first"]["checkpoint"] = "runs/dynamic_vgg19-rgb"
+    table = adaptive_table([*results[:2], bf16, fp32])
+    assert table["columns"] == ["input", "adaptive_vgg19", "dynamic_vgg19-rgb (p)", "vgg19 (p)"]
+    assert "Compared in bf16, both sides: vgg19. " in table["caption"]
+    assert "Compared in" not in adaptive_table([*results[:2], fp32])["caption"]
+
+
 def test_an_earlier_stage_has_its_own_table_and_says_how_each_was_trained(results):
     before = json.loads(json.dumps(results[2]))
     before["first"]["checkpoint"], before["second"]["checkpoint"] = "runs/vgg19-64-rgb", "adaptive_vgg19-sampled"
