@@ -43,10 +43,13 @@ def checkpoint_of(evaluation: dict) -> str:
 
 
 def bundled_evaluations(results: list[dict]) -> list[dict]:
-    """A test evaluation of every bundled network that has one, in the order of ``MODELS``."""
+    """A test evaluation of every bundled network, from comparisons with another one, in the order of ``MODELS``."""
     found = {}
     for result in of_kind(results, "comparison"):
-        for evaluation in (result["first"], result["second"]):
+        pair = (result["first"], result["second"])
+        if not all(checkpoint_of(evaluation) in MODELS for evaluation in pair):
+            continue  # so that a stage measured in another precision does not enter
+        for evaluation in pair:
             if evaluation["split"] == "test" and evaluation["fill"] in ("aligned", None):
                 found.setdefault(checkpoint_of(evaluation), evaluation)
     return [found[name] for name in MODELS if name in found]

@@ -122,6 +122,13 @@ def test_the_adaptive_table_shows_every_measured_rival_and_the_worst_channel(res
     assert "The worst single channel (R) keeps 90.9 % of RGB's accuracy" in table["caption"]
 
 
+def test_the_accuracy_table_takes_no_evaluation_beside_a_stage_that_is_not_bundled(results):
+    beside_a_stage = json.loads(json.dumps(results[2]))
+    beside_a_stage["first"]["checkpoint"] = "runs/dynamic_vgg19-rgb"
+    beside_a_stage["second"]["rows"][0] = row("RGB", 0.9)
+    assert accuracy_table([beside_a_stage, *results])["rows"] == accuracy_table(results)["rows"]
+
+
 def test_the_adaptive_table_says_which_rival_was_compared_in_another_precision(results):
     bf16, fp32 = (json.loads(json.dumps(results[2])) for _ in range(2))
     bf16["first"]["bf16"] = bf16["second"]["bf16"] = True
