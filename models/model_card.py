@@ -246,7 +246,8 @@ def model_card(config: ModelConfig, *, repo_id: str = "USER/NAME", evaluations: 
 def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -> list[dict]:
     """Test-set evaluations of this checkpoint among the JSON files of a folder, in the order of their names.
 
-    An evaluation belongs to a checkpoint of the same network in a folder of the same name.
+    An evaluation belongs to a checkpoint of the same network in a folder of the same name, on pictures of its input
+    size. One that was made again for another comparison stands once; those in the precision of the training come first.
     Raises ``ValueError`` naming a file that is not JSON.
     """
     found = []
@@ -263,8 +264,21 @@ def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -
             if evaluation["split"] == "test"
             and evaluation["model"] == config.model
             and Path(evaluation["checkpoint"]).name == checkpoint.resolve().name
+            and evaluation["input_size"] == config.input_size
         ]
-    return found
+    settings = config.training | config.training.get("settings", {})
+    return without_repetition(found, bf16=settings.get("bf16", False))
+
+
+def without_repetition(evaluations: list[dict], *, bf16: bool) -> list[dict]:
+    """Those that say something new: data, fill or channels. First come those in bf16, or those that are not."""
+    kept, said = [], set()
+    for evaluation in sorted(evaluations, key=lambda evaluation: evaluation.get("bf16", False) != bf16):
+        says = {(evaluation["data"], evaluation["fill"], row["channels"]) for row in evaluation["rows"]}
+        if not says <= said:
+            kept.append(evaluation)
+            said |= says
+    return kept
 
 
 def evaluations_in(result: dict) -> list[dict]:

@@ -30,7 +30,7 @@ def results(tmp_path):
     row = {"accuracy": 0.4125, "precision": 0.42, "recall": 0.4125, "f1": 0.4, "ci_low": 0.39, "ci_high": 0.435}
     rows = [row | {"channels": "RGB"}, row | {"channels": "G", "accuracy": 0.3333}]
     mine = {"kind": "evaluation", "model": "compact", "split": "test", "data": "pictures", "n": 2000, "rows": rows}
-    mine |= {"fill": "aligned", "storage": "fp32"}
+    mine |= {"fill": "aligned", "storage": "fp32", "input_size": 32}
     others = (
         mine | {"checkpoint": "runs/tiny"},
         mine | {"checkpoint": "runs/tiny", "model": "vgg19", "n": 7},
@@ -267,6 +267,18 @@ def test_a_broken_evaluation_file_is_named(checkpoint, tmp_path):
     (tmp_path / "half.json").write_text('{"kind":')
     with pytest.raises(ValueError, match=r"half.json is not JSON .* write it again with train.evaluate"):
         find_evaluations(tmp_path, read_config(checkpoint / CONFIG), checkpoint)
+
+
+def test_an_evaluation_made_again_stands_once_in_the_precision_of_the_training(checkpoint, tmp_path, results):
+    config = read_config(checkpoint / CONFIG)
+    (mine,) = find_evaluations(results, config, checkpoint)
+    again = mine | {"bf16": True, "rows": mine["rows"][:1]}
+    larger, appended = mine | {"input_size": 40}, again | {"fill": "appended"}
+    for index, result in enumerate((again, {"kind": "comparison", "first": mine, "second": larger}, appended)):
+        (results / f"5{index}.json").write_text(json.dumps(result))
+    assert find_evaluations(results, config, checkpoint) == [mine, appended]
+    in_bf16 = dataclasses.replace(config, training={"settings": {"bf16": True}})
+    assert find_evaluations(results, in_bf16, checkpoint) == [again, appended, mine]  # G was measured in fp32 alone
 
 
 def test_cards_are_written_into_checkpoint_folders(tmp_path, results, capsys):
