@@ -3,6 +3,7 @@
     python -m train.evaluate --checkpoint checkpoints/vgg19 --data-root data/mini-imagenet-50
     python -m train.evaluate --checkpoint checkpoints/vgg19 checkpoints/dynamic_vgg19 \\
         --data-root data/mini-imagenet-50 --split test --channels all --json results/task1.json
+    python -m train.evaluate --checkpoint vgg19 vgg19 --image-size 64 80 --data-root data/mini-imagenet-50
 
 Prints accuracy with its 95 % Wilson interval, macro precision, recall and F1; with two checkpoints
 also the p-value of McNemar's exact test on the pictures that only one of them gets right.
@@ -11,7 +12,7 @@ also the p-value of McNemar's exact test on the pictures that only one of them g
 import argparse
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -168,6 +169,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data-root", type=Path, required=True, help="folder with the pictures")
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--channels", default="RGB", help="all, or subsets such as RGB,RG,R (default %(default)s)")
+    parser.add_argument(
+        "--image-size", nargs="+", type=int, help="pixels, one for all or one for each; by default the checkpoint's own"
+    )
     parser.add_argument("--fill", choices=FILLS, help="by default the checkpoint's own")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, several times faster on recent CPUs")
     parser.add_argument("--json", type=Path, help="write the results to this file")
@@ -175,7 +179,21 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if len(options.checkpoint) > 2:
         parser.error(f"give one or two checkpoints, got {len(options.checkpoint)}")
+    sizes = options.image_size or [None]
+    if len(sizes) not in (1, len(options.checkpoint)):
+        parser.error(f"give one image size or one for each checkpoint, got {len(sizes)}")
+    options.image_size = sizes * len(options.checkpoint) if len(sizes) == 1 else sizes
     return options
+
+
+def load_sized(source: str, image_size: int | None) -> ImageClassifier:
+    """A model for pictures of that size, or of its config's. Raises ``CheckpointError`` and ``ValueError``."""
+    model = load_model(source)
+    if image_size is not None:
+        if image_size < model.min_input_size:
+            raise ValueError(f"image size {image_size}: {model.name} needs {model.min_input_size} px or more")
+        model.config = replace(model.config, input_size=image_size)
+    return model
 
 
 def run(options: argparse.Namespace) -> dict:
@@ -190,14 +208,18 @@ def run(options: argparse.Namespace) -> dict:
         "data": options.data_root.resolve().name,
         "bf16": options.bf16,
     }
-    results = [evaluate(load_model(source), source, split, about, options.fill) for source in options.checkpoint]
+    models = [load_sized(*each) for each in zip(options.checkpoint, options.image_size, strict=True)]
+    results = [
+        evaluate(model, source, split, about, options.fill)
+        for model, source in zip(models, options.checkpoint, strict=True)
+    ]
     for evaluation, _ in results:
         print_evaluation(evaluation)
     if len(results) == 1:
         return results[0][0]
     (first, a), (second, b) = results
     paired = [compare(c, a["logits"][c], b["logits"][c], a["labels"]) for c in subsets]
-    print_paired(first["model"], second["model"], paired)
+    print_paired(*(f"{side['model']} at {side['input_size']} px" for side in (first, second)), paired)
     return {"kind": "comparison", "first": first, "second": second, "paired": [asdict(row) for row in paired]}
 
 

@@ -10,6 +10,7 @@ from train import RESULTS
 RGB_PAIR = ("vgg19-32", "dynamic_vgg19-32")  # checkpoints trained on RGB alone: the study's protocol
 RGB_PLAIN = "vgg19-rgb"  # as the bundled plain one, its last epochs on RGB alone
 RGB_DYNAMIC = "dynamic_vgg19-rgb"  # the bundled dynamic one, one more epoch on RGB alone
+EXPERT = "vgg19-b"  # the bundled plain one, one more epoch on blue alone
 SAMPLED_PAIR = ("vgg19", "dynamic_vgg19")  # the bundled ones, trained on random subsets
 TASK2_PAIR = ("compact", "resnet34")
 ADAPTIVE = "adaptive_vgg19"
@@ -42,13 +43,24 @@ def checkpoint_of(evaluation: dict) -> str:
     return Path(evaluation["checkpoint"]).name
 
 
+def size_comparisons(results: list[dict]) -> list[dict]:
+    """The comparisons of a bundled network with itself, on test pictures of two sizes, in the order of ``MODELS``."""
+    found = {}
+    for result in of_kind(results, "comparison"):
+        name = checkpoint_of(result["first"])
+        if name == checkpoint_of(result["second"]) and result["first"]["split"] == "test":
+            found[name] = result
+    return [found[name] for name in MODELS if name in found]
+
+
 def bundled_evaluations(results: list[dict]) -> list[dict]:
     """A test evaluation of every bundled network, from comparisons with another one, in the order of ``MODELS``."""
     found = {}
     for result in of_kind(results, "comparison"):
         pair = (result["first"], result["second"])
-        if not all(checkpoint_of(evaluation) in MODELS for evaluation in pair):
-            continue  # so that a stage measured in another precision does not enter
+        names = {checkpoint_of(evaluation) for evaluation in pair}
+        if len(names) == 1 or not names <= MODELS.keys():
+            continue  # so that neither another size nor a stage measured in another precision enters
         for evaluation in pair:
             if evaluation["split"] == "test" and evaluation["fill"] in ("aligned", None):
                 found.setdefault(checkpoint_of(evaluation), evaluation)

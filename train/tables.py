@@ -12,16 +12,20 @@ from train.ablate import ABLATIONS, variants_of
 from train.bootstrap import paired_counts, ratio_interval
 from train.findings import (
     ADAPTIVE,
+    EXPERT,
     RGB_PAIR,
+    RGB_PLAIN,
     RIVALS,
     SAMPLED_PAIR,
     TASK2_PAIR,
     bundled_evaluations,
+    checkpoint_of,
     comparison,
     data_line,
     of_kind,
     rgb_row,
     row_of,
+    size_comparisons,
     with_interval,
 )
 
@@ -124,7 +128,7 @@ def adaptive_table(results: list[dict], adaptive: str = ADAPTIVE) -> Table:
                 cells.append(f"{percent(theirs['accuracy'])} ({test['p_value']:.2g})")
             rows.append([channels, with_interval(row), *cells])
         accuracies = {row["channels"]: row["accuracy"] for row in ours["rows"]}
-        worst = min((channels for channels in accuracies if len(channels) == 1), key=accuracies.get)
+        worst = worst_channel(ours)
         caption = (
             f"{data_line(ours)}; accuracy in % with 95 % Wilson interval; in brackets the p-value of McNemar's exact "
             f"test against {adaptive}, not corrected for {len(rows) * len(compared)} tests. The others' missing "
@@ -136,6 +140,12 @@ def adaptive_table(results: list[dict], adaptive: str = ADAPTIVE) -> Table:
     title = "Any channels: adaptive VGG19 against filling" + (", an earlier stage" if adaptive != ADAPTIVE else "")
     name = adaptive.replace(ADAPTIVE, "adaptive")
     return {"id": name, "title": title, "caption": caption, "columns": columns, "rows": rows}
+
+
+def worst_channel(evaluation: dict) -> str:
+    """The single channel with the lowest accuracy."""
+    singles = [row for row in evaluation["rows"] if len(row["channels"]) == 1]
+    return min(singles, key=lambda row: row["accuracy"])["channels"]
 
 
 def other_precision(compared: dict[str, dict]) -> str:
@@ -154,6 +164,51 @@ def trained(names: Iterable[str], trainings: dict[str, dict]) -> str:
         channels = "random channels" if channels == "sample" else channels
         stages.append(f"{training['checkpoint']} {count} epoch{'s' if count > 1 else ''} on {channels}")
     return f"Last stage of training: {', '.join(stages)}. " if stages else ""
+
+
+def expert_table(results: list[dict], channel: str = "B") -> Table:
+    """What one channel can give: a network trained on it alone, beside one trained on any channels."""
+    expert, full = (comparison(results, (name, ADAPTIVE)) for name in (EXPERT, RGB_PLAIN))
+    trainings = {record["checkpoint"]: record for record in of_kind(results, "training")}
+    rows, caption = [], NOT_YET
+    if expert and full:
+        whole = rgb_row(full["first"])["accuracy"]
+        for name, evaluation in ((EXPERT, expert["first"]), (ADAPTIVE, expert["second"])):
+            found = row_of(evaluation, channel)
+            rows.append([name, with_interval(found), f"{percent(found['accuracy'] / whole)} %"])
+        test = next(item for item in expert["paired"] if item["channels"] == channel)
+        caption = (
+            f"{data_line(expert['first'])}; accuracy in % with 95 % Wilson interval. Last column: divided by the "
+            f"{percent(whole)} % of {RGB_PLAIN}, trained on RGB, on RGB. McNemar's exact test of the two: "
+            f"p = {test['p_value']:.2g}. {trained((EXPERT, ADAPTIVE), trainings)}".strip()
+        )
+    columns = ["model", f"accuracy on {channel} alone", f"of {RGB_PLAIN} on RGB"]
+    title = "One channel: a network trained on nothing else"
+    return {"id": "expert", "title": title, "caption": caption, "columns": columns, "rows": rows}
+
+
+def size_table(results: list[dict]) -> Table:
+    """The same weights on pictures of the size they were trained at and of another."""
+    found, rows, caption, subsets = size_comparisons(results), [], NOT_YET, ["RGB"]
+    if found:
+        subsets = [row["channels"] for row in found[0]["first"]["rows"]]
+        for compared in found:
+            p_values = {row["channels"]: f" ({row['p_value']:.2g})" for row in compared["paired"]}
+            for side, tests in (("first", {}), ("second", p_values)):
+                evaluation = compared[side]
+                cells = [percent(row_of(evaluation, c)["accuracy"]) + tests.get(c, "") for c in subsets]
+                kept = row_of(evaluation, worst_channel(evaluation))["accuracy"] / rgb_row(evaluation)["accuracy"]
+                size = evaluation["input_size"]
+                cost = f"{cost_of(evaluation['model'], size).macs / 1e6:,.0f} M"
+                rows.append([checkpoint_of(evaluation), f"{size} px", *cells, f"{percent(kept)} %", cost])
+        caption = (
+            f"{data_line(found[0]['first'])}; accuracy in %; in brackets the p-value of McNemar's exact test of the "
+            f"two sizes, not corrected for {len(subsets) * len(found)} tests. Missing channels are filled (aligned), "
+            f"for {ADAPTIVE} left out. Kept: the worst single channel's accuracy divided by RGB's."
+        )
+    columns = ["model", "input", *subsets, "kept", "multiply-accumulates"]
+    title = "The same weights on larger pictures"
+    return {"id": "sizes", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
 def bands_table(results: list[dict]) -> Table:

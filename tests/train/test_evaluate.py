@@ -107,3 +107,17 @@ def test_a_wrong_checkpoint_is_one_line(colours, root):
     assert done.returncode == 1
     assert done.stderr.startswith("error: no checkpoint 'nowhere'")
     assert "Traceback" not in done.stderr
+
+
+def test_a_checkpoint_is_compared_with_itself_on_larger_pictures(checkpoint, colours, tmp_path, root):
+    command = [sys.executable, "-m", "train.evaluate", "--checkpoint", str(checkpoint), str(checkpoint)]
+    command += ["--data-root", str(colours), "--json", str(tmp_path / "out.json"), "--image-size"]
+    done = subprocess.run([*command, "16", "24"], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert [result[side]["input_size"] for side in ("first", "second")] == [16, 24]
+    assert "compact at 16 px | compact at 24 px" in done.stdout
+    done = subprocess.run([*command, "16", "4"], cwd=root, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "error: image size 4: compact needs 8 px or more\n")
+    done = subprocess.run([*command, "16", "24", "32"], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 2 and "give one image size or one for each checkpoint, got 3" in done.stderr

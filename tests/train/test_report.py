@@ -15,7 +15,9 @@ from train.tables import (
     adaptive_table,
     bands_table,
     cost_table,
+    expert_table,
     memory_table,
+    size_table,
     speed_table,
     subset_table,
     task2_table,
@@ -147,6 +149,37 @@ def test_an_earlier_stage_has_its_own_table_and_says_how_each_was_trained(result
     assert table["id"] == "adaptive-sampled"
     assert table["columns"] == ["input", "adaptive_vgg19-sampled", "vgg19-64-rgb (p)"]
     assert "Last stage of training: vgg19-64-rgb 1 epoch on RGB. The worst" in table["caption"]
+
+
+def test_the_expert_table_measures_one_channel_by_what_rgb_gives(results):
+    def against_adaptive(name: str, subsets: list[str], accuracy: float) -> dict:
+        first = evaluation("vgg19", subsets, accuracy, checkpoint=f"runs/{name}")
+        return results[2] | {"first": first}
+
+    assert expert_table(results)["rows"] == []  # neither network was measured
+    expert, full = against_adaptive("vgg19-b", ["B"], 0.48), against_adaptive("vgg19-rgb", ["RGB"], 0.6)
+    table = expert_table([*results, expert, full])
+    assert table["rows"] == [
+        ["vgg19-b", "48.0 (45.8–50.2)", "80.0 %"],
+        ["adaptive_vgg19", "55.0 (52.8–57.2)", "91.7 %"],
+    ]
+    assert "the 60.0 % of vgg19-rgb" in table["caption"] and "p = 0.15" in table["caption"]
+
+
+def test_the_size_table_compares_a_network_with_itself_and_enters_no_other_table(results):
+    assert size_table(results)["rows"] == []
+    larger = json.loads(json.dumps(results[2]))
+    larger["first"] = json.loads(json.dumps(larger["second"]))
+    larger["second"]["input_size"] = 80
+    larger["second"]["rows"] = [
+        row(one["channels"], 0.6 if one["channels"] == "RGB" else 0.57) for one in larger["first"]["rows"]
+    ]
+    table = size_table([larger, *results])
+    assert [line[:2] for line in table["rows"]] == [["adaptive_vgg19", "32 px"], ["adaptive_vgg19", "80 px"]]
+    assert table["rows"][1][2] == "60.0 (0.15)"
+    assert table["rows"][1][-2] == "95.0 %"
+    assert accuracy_table([larger, *results])["rows"] == accuracy_table(results)["rows"]
+    assert adaptive_table([larger, *results]) == adaptive_table(results)
 
 
 def test_the_bands_table_has_a_dash_where_others_cannot_answer():
