@@ -63,8 +63,8 @@ def subset_figure(results: list[dict], path: Path) -> dict | None:
 
 
 def curves_figure(results: list[dict], path: Path) -> dict | None:
-    """Validation accuracy by epoch of every training record."""
-    trainings = of_kind(results, "training")
+    """Validation accuracy on RGB by epoch of every training that was validated there."""
+    trainings = [record for record in of_kind(results, "training") if record["channels"] in ("RGB", "sample")]
     known = {record["checkpoint"]: record for record in trainings}
     if not trainings:
         return None
@@ -81,7 +81,7 @@ def curves_figure(results: list[dict], path: Path) -> dict | None:
     axes.grid(alpha=0.3)
     alt = "Line chart of validation accuracy by epoch for every training run"
     caption = (
-        "Validation accuracy by epoch, at each epoch's own image size; a line is one stage of training, large points "
+        "Validation accuracy on RGB by epoch, at each epoch's own image size; a line is one stage of training, large points "
         "are stages with random channels."
     )
     return finish(axes, path, alt, caption)
