@@ -266,8 +266,7 @@ def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -
             and Path(evaluation["checkpoint"]).name == checkpoint.resolve().name
             and evaluation["input_size"] == config.input_size
         ]
-    settings = config.training | config.training.get("settings", {})
-    return without_repetition(found, bf16=settings.get("bf16", False))
+    return without_repetition(found, bf16=settings_of(config).get("bf16", False))
 
 
 def without_repetition(evaluations: list[dict], *, bf16: bool) -> list[dict]:
@@ -385,10 +384,15 @@ def recipe(config: ModelConfig) -> str:
     count = config.training.get("images")
     images = f", {count:,} pictures" if count else ""
     others = " Other settings are its defaults." if "settings" in config.training else ""
-    settings = config.training | config.training.get("settings", {})
+    settings = settings_of(config)
     rows = [(f"`{key}`", str(settings[key])) for key in RECIPE if matters(key, settings, config.model)]
     text = f"## Training\n\nTrained with `train.run` on {data_name(config)}{images}.{others}"
     return f"{text}\n\n{table(('setting', 'value'), rows)}"
+
+
+def settings_of(config: ModelConfig) -> dict:
+    """What the training was told: the whole record of a run folder, or the settings within a bundled checkpoint's."""
+    return config.training | config.training.get("settings", {})
 
 
 def matters(key: str, settings: dict, model: str) -> bool:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from train.findings import row_of
+
 
 @dataclass(frozen=True)
 class PairedCounts:
@@ -28,11 +30,8 @@ class PairedCounts:
 
 def paired_counts(compared: dict, channels: str = "RGB") -> PairedCounts:
     """The table of a comparison that ``train.evaluate`` wrote; ``ValueError`` if its counts contradict each other."""
-    first, second = (
-        next(row["correct"] for row in compared[side]["rows"] if row["channels"] == channels)
-        for side in ("first", "second")
-    )
-    paired = next(row for row in compared["paired"] if row["channels"] == channels)
+    first, second = (row_of(compared[side]["rows"], channels)["correct"] for side in ("first", "second"))
+    paired = row_of(compared["paired"], channels)
     only_first, only_second = paired["only_first"], paired["only_second"]
     both = first - only_first
     counts = PairedCounts(both, only_first, only_second, compared["first"]["n"] - both - only_first - only_second)

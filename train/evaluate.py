@@ -179,10 +179,11 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if len(options.checkpoint) > 2:
         parser.error(f"give one or two checkpoints, got {len(options.checkpoint)}")
-    sizes = options.image_size or [None]
-    if len(sizes) not in (1, len(options.checkpoint)):
-        parser.error(f"give one image size or one for each checkpoint, got {len(sizes)}")
-    options.image_size = sizes * len(options.checkpoint) if len(sizes) == 1 else sizes
+    options.image_size = options.image_size or [None]
+    if len(options.image_size) == 1:
+        options.image_size *= len(options.checkpoint)
+    if len(options.image_size) != len(options.checkpoint):
+        parser.error(f"give one image size or one for each checkpoint, got {len(options.image_size)}")
     return options
 
 

@@ -71,12 +71,23 @@ def of_kind(results: list[dict], kind: str) -> list[dict]:
     return [result for result in results if result["kind"] == kind]
 
 
-def row_of(evaluation: dict, channels: str) -> dict:
-    return next(row for row in evaluation["rows"] if row["channels"] == channels)
+def trainings_by_checkpoint(results: list[dict]) -> dict[str, dict]:
+    return {record["checkpoint"]: record for record in of_kind(results, "training")}
+
+
+def row_of(rows: list[dict], channels: str) -> dict:
+    """The one on these channels, of an evaluation's rows or a comparison's paired tests."""
+    return next(row for row in rows if row["channels"] == channels)
 
 
 def rgb_row(evaluation: dict) -> dict:
-    return row_of(evaluation, "RGB")
+    return row_of(evaluation["rows"], "RGB")
+
+
+def worst_single(evaluation: dict) -> tuple[str, float]:
+    """The single channel with the lowest accuracy, and the share of RGB's accuracy that it keeps."""
+    worst = min((row for row in evaluation["rows"] if len(row["channels"]) == 1), key=lambda row: row["accuracy"])
+    return worst["channels"], worst["accuracy"] / rgb_row(evaluation)["accuracy"]
 
 
 def with_interval(row: dict) -> str:

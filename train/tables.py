@@ -26,7 +26,9 @@ from train.findings import (
     rgb_row,
     row_of,
     size_comparisons,
+    trainings_by_checkpoint,
     with_interval,
+    worst_single,
 )
 
 STUDY_ABLATIONS = {"kernels": "ablation_num_kernels", "blocks": "ablation_blocks"}  # keys in results/study.json
@@ -39,7 +41,7 @@ Table = dict
 
 def accuracy_table(results: list[dict]) -> Table:
     """Test accuracy on RGB of the bundled weights, with size, cost and training."""
-    trainings = {record["checkpoint"]: record for record in of_kind(results, "training")}
+    trainings = trainings_by_checkpoint(results)
     rows, caption = [], NOT_YET
     for evaluation in bundled_evaluations(results):
         name, size = evaluation["model"], evaluation["input_size"]
@@ -116,36 +118,27 @@ def adaptive_table(results: list[dict], adaptive: str = ADAPTIVE) -> Table:
     """The network for any channels, or an earlier stage of it, beside VGG19 trained on RGB and on random channels."""
     names = RIVALS[adaptive]
     compared = {name: found for name in names if (found := comparison(results, (name, adaptive)))}
-    trainings = {record["checkpoint"]: record for record in of_kind(results, "training")}
+    trainings = trainings_by_checkpoint(results)
     rows, caption = [], NOT_YET
     if compared:
         ours = next(iter(compared.values()))["second"]
         for row in ours["rows"]:
             channels, cells = row["channels"], []
             for found in compared.values():
-                theirs = row_of(found["first"], channels)
-                test = next(item for item in found["paired"] if item["channels"] == channels)
+                theirs, test = row_of(found["first"]["rows"], channels), row_of(found["paired"], channels)
                 cells.append(f"{percent(theirs['accuracy'])} ({test['p_value']:.2g})")
             rows.append([channels, with_interval(row), *cells])
-        accuracies = {row["channels"]: row["accuracy"] for row in ours["rows"]}
-        worst = worst_channel(ours)
+        worst, share = worst_single(ours)
         caption = (
             f"{data_line(ours)}; accuracy in % with 95 % Wilson interval; in brackets the p-value of McNemar's exact "
             f"test against {adaptive}, not corrected for {len(rows) * len(compared)} tests. The others' missing "
             f"channels are filled (aligned). {other_precision(compared)}{trained(compared, trainings)}"
-            f"The worst single channel ({worst}) keeps "
-            f"{percent(accuracies[worst] / accuracies['RGB'])} % of RGB's accuracy in {adaptive}."
+            f"The worst single channel ({worst}) keeps {percent(share)} % of RGB's accuracy in {adaptive}."
         )
     columns = ["input", adaptive, *[f"{name} (p)" for name in compared or names]]
     title = "Any channels: adaptive VGG19 against filling" + (", an earlier stage" if adaptive != ADAPTIVE else "")
     name = adaptive.replace(ADAPTIVE, "adaptive")
     return {"id": name, "title": title, "caption": caption, "columns": columns, "rows": rows}
-
-
-def worst_channel(evaluation: dict) -> str:
-    """The single channel with the lowest accuracy."""
-    singles = [row for row in evaluation["rows"] if len(row["channels"]) == 1]
-    return min(singles, key=lambda row: row["accuracy"])["channels"]
 
 
 def other_precision(compared: dict[str, dict]) -> str:
@@ -169,14 +162,14 @@ def trained(names: Iterable[str], trainings: dict[str, dict]) -> str:
 def expert_table(results: list[dict], channel: str = "B") -> Table:
     """What one channel can give: a network trained on it alone, beside one trained on any channels."""
     expert, full = (comparison(results, (name, ADAPTIVE)) for name in (EXPERT, RGB_PLAIN))
-    trainings = {record["checkpoint"]: record for record in of_kind(results, "training")}
+    trainings = trainings_by_checkpoint(results)
     rows, caption = [], NOT_YET
     if expert and full:
         whole = rgb_row(full["first"])["accuracy"]
         for name, evaluation in ((EXPERT, expert["first"]), (ADAPTIVE, expert["second"])):
-            found = row_of(evaluation, channel)
+            found = row_of(evaluation["rows"], channel)
             rows.append([name, with_interval(found), f"{percent(found['accuracy'] / whole)} %"])
-        test = next(item for item in expert["paired"] if item["channels"] == channel)
+        test = row_of(expert["paired"], channel)
         caption = (
             f"{data_line(expert['first'])}; accuracy in % with 95 % Wilson interval. Last column: divided by the "
             f"{percent(whole)} % of {RGB_PLAIN}, trained on RGB, on RGB. McNemar's exact test of the two: "
@@ -196,11 +189,10 @@ def size_table(results: list[dict]) -> Table:
             p_values = {row["channels"]: f" ({row['p_value']:.2g})" for row in compared["paired"]}
             for side, tests in (("first", {}), ("second", p_values)):
                 evaluation = compared[side]
-                cells = [percent(row_of(evaluation, c)["accuracy"]) + tests.get(c, "") for c in subsets]
-                kept = row_of(evaluation, worst_channel(evaluation))["accuracy"] / rgb_row(evaluation)["accuracy"]
-                size = evaluation["input_size"]
+                cells = [percent(row_of(evaluation["rows"], c)["accuracy"]) + tests.get(c, "") for c in subsets]
+                size, (_, share) = evaluation["input_size"], worst_single(evaluation)
                 cost = f"{cost_of(evaluation['model'], size).macs / 1e6:,.0f} M"
-                rows.append([checkpoint_of(evaluation), f"{size} px", *cells, f"{percent(kept)} %", cost])
+                rows.append([checkpoint_of(evaluation), f"{size} px", *cells, f"{percent(share)} %", cost])
         caption = (
             f"{data_line(found[0]['first'])}; accuracy in %; in brackets the p-value of McNemar's exact test of the "
             f"two sizes, not corrected for {len(subsets) * len(found)} tests. Missing channels are filled (aligned), "
