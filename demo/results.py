@@ -13,24 +13,32 @@ SUMMARY = ROOT / "results" / "summary.json"
 
 
 def read_summary(path: Path = SUMMARY) -> dict | None:
-    """``{"tables": […], "figures": […]}``, or None without the file."""
+    """``{"sections": [{"id", "items": [table or figure, …]}, …]}``, or None without the file."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def page(i18n: gr.I18n, path: Path = SUMMARY) -> None:
-    """Place the tables, and the figures with their alternative texts, on the page under construction."""
+    """Place the sections on the page under construction, the first one open."""
     summary = read_summary(path)
     if summary is None:
         gr.HTML(i18n("no_results"), elem_classes="lead")
         return
-    gr.HTML("".join(table_card(entry) for entry in summary.get("tables", [])))
-    for figure in summary.get("figures", []):
-        if (file := ROOT / figure["path"]).is_file():
-            gr.Image(
-                file, alt_text=figure["alt"], show_label=False, container=False, buttons=["fullscreen"],
-                interactive=False, elem_classes="result-figure",
-            )  # fmt: skip
-            gr.HTML(tag("p", escape(figure["caption"]), class_="caption"))
+    gr.HTML(i18n("results_lead"), elem_classes="lead")
+    for number, section in enumerate(summary["sections"]):
+        with gr.Accordion(i18n(f"results_{section['id']}"), open=number == 0, elem_classes="results-section"):
+            gr.HTML(i18n(f"results_{section['id']}_lead"), elem_classes="lead")
+            for item in section["items"]:
+                place_figure(item) if "path" in item else gr.HTML(table_card(item))
+
+
+def place_figure(entry: dict) -> None:
+    """One figure with its alternative text and caption, if its file is there."""
+    if (file := ROOT / entry["path"]).is_file():
+        gr.Image(
+            file, alt_text=entry["alt"], show_label=False, container=False, buttons=["fullscreen"],
+            interactive=False, elem_classes="result-figure",
+        )  # fmt: skip
+        gr.HTML(tag("p", escape(entry["caption"]), class_="caption"))
 
 
 def table_card(entry: dict) -> str:

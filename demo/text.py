@@ -207,6 +207,48 @@ TEXT: dict[str, tuple[str, str]] = {
         "No measured results are here yet: results/summary.json is missing.",
         "這裡還沒有量測結果：缺少 results/summary.json。",
     ),
+    "results_lead": (
+        "What was measured, with the size of every sample and its uncertainty. Test pictures were used for these "
+        "tables alone. Tables and captions are in English.",
+        "以下是實測結果，附樣本數與不確定性；測試圖片只用於這些表格。表格與圖說為英文。",
+    ),
+    "results_accuracy": ("How accurate are the networks?", "各網路有多準？"),
+    "results_accuracy_lead": (
+        "The five bundled networks on all three channels. Where two intervals overlap widely, the sample cannot say "
+        "which network is better.",
+        "內附的五個網路在三個通道齊全時的準確率。兩個區間大幅重疊時，這個樣本無法判斷哪個網路較好。",
+    ),
+    "results_task1": ("Task 1: what does a lost channel cost?", "任務一：少了通道，代價多大？"),
+    "results_task1_lead": (
+        "Plain and dynamic VGG19 on the seven subsets of R, G and B, missing channels filled. First as in the study, "
+        "trained on RGB; then as bundled, trained on random channels. A small p says that the two networks differ.",
+        "一般與動態 VGG19 在 R、G、B 七種子集上的表現，缺少的通道以填補代替。先是研究的做法（只用 RGB 訓練），"
+        "再是內附的版本（以隨機通道訓練）。p 很小表示兩個網路確有差異。",
+    ),
+    "results_any_channels": ("Any channels: does it help to fill nothing?", "任意通道：不填補有幫助嗎？"),
+    "results_any_channels_lead": (
+        "The adaptive VGG19 beside networks whose missing channels are filled, then with one to six bands, channels "
+        "in another order and a channel that died unnoticed. Last, two bounds: a network trained on one channel "
+        "alone, and larger pictures.",
+        "自適應 VGG19 與填補通道的網路相比；接著是一到六個波段、調換順序的通道，以及無預警失效的通道。"
+        "最後是兩個參考界線：只用單一通道訓練的網路，與較大的圖片。",
+    ),
+    "results_task2": ("Task 2: can a compact network match ResNet34?", "任務二：小型網路能追上 ResNet34 嗎？"),
+    "results_task2_lead": (
+        "Two convolutions with an RRDB and self-attention between them, beside ResNet34: same pictures, same size.",
+        "兩層卷積、其間是 RRDB 與自注意力的小型網路，與 ResNet34 使用相同圖片、相同大小比較。",
+    ),
+    "results_ablations": ("Ablations: which choices matter?", "消融實驗：哪些選擇有影響？"),
+    "results_ablations_lead": (
+        "Short trainings over three seeds, on validation. A difference within the spread between seeds shows nothing.",
+        "以三個隨機種子做的短訓練，在驗證集上評估。小於種子間差距的差異不具意義。",
+    ),
+    "results_cost": ("What does it cost? Arithmetic, memory, time", "代價多大？運算量、記憶體、時間"),
+    "results_cost_lead": (
+        "Dynamic convolution as written here beside plain convolution and the usual grouped form, timed in turn in "
+        "one run. Compare the ratios; milliseconds belong to their processor.",
+        "本專案的動態卷積與一般卷積、常見的分組寫法，在同一次執行中輪流計時。請比較比值；毫秒數只適用於該處理器。",
+    ),
     "code_lead": (
         "Everything on these pages is a few lines away. The project's tests check each snippet.",
         "這些頁面的一切只要幾行程式。本專案的測試檢查每段程式。",

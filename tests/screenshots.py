@@ -46,6 +46,7 @@ def prepare(page: Page, number: int) -> None:
         page.locator(".canvas").click(position={"x": box["width"] * 0.45, "y": box["height"] * 0.3})
         page.wait_for_selector('.canvas img[alt*="45 %"]')
     if number == 4:  # figures load when they come into view
+        page.get_by_role("button", name="Any channels: does it help to fill nothing?").click()
         page.locator(".result-figure").first.scroll_into_view_if_needed()
         page.wait_for_function(
             "[...document.querySelectorAll('.result-figure img')].every(image => image.naturalWidth)"

@@ -10,6 +10,7 @@ figures stand beside ours and are marked as on other data; they are quoted in re
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from models.model_card import table
 from train import RESULTS, ROOT, figures
@@ -30,6 +31,14 @@ from train.tables import (
     task2_table,
 )
 
+SECTIONS = {  # of the app's Results page: tables by id, figures by file name
+    "accuracy": ("accuracy", "accuracy_by_cost", "training_curves"),
+    "task1": ("accuracy_by_subset", "subsets-aligned", "subsets-appended", "sampled-aligned", "sampled-appended"),
+    "any_channels": ("adaptive", "bands", "expert", "sizes", "adaptive-sampled"),
+    "task2": ("task2",),
+    "ablations": ("ablations", "ablation-kernels", "ablation-temperature", "ablation-blocks"),
+    "cost": ("costs", "memory", "speed-all"),
+}
 DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md")
 
 
@@ -52,9 +61,27 @@ def make_tables(results: list[dict]) -> list[Table]:
     ]
 
 
-def summary_tables(tables: list[Table]) -> list[Table]:
-    """What the app shows: every table that has rows, those of a part left out where the whole is there."""
-    return [made for made in tables if made["rows"] and made["id"] != "speed"]
+def make_figures(results: list[dict]) -> list[dict]:
+    """Draw what has been measured into ``results/figures/``; what the app says of each."""
+    folder = RESULTS / "figures"
+    made = [
+        figures.subset_figure(results, folder / "accuracy_by_subset.png"),
+        figures.curves_figure(results, folder / "training_curves.png"),
+        figures.cost_figure(results, folder / "accuracy_by_cost.png"),
+        figures.ablations_figure(results, folder / "ablations.png"),
+    ]
+    return [figure for figure in made if figure]
+
+
+def make_summary(tables: list[Table], drawn: list[dict]) -> dict:
+    """What the app shows, section by section: every table that has rows, and the figures."""
+    items = {made["id"]: made for made in tables if made["rows"]}
+    items |= {Path(figure["path"]).stem: figure for figure in drawn}
+    sections = [
+        {"id": section, "items": [items[name] for name in names if name in items]}
+        for section, names in SECTIONS.items()
+    ]
+    return {"sections": [section for section in sections if section["items"]]}
 
 
 def markdown(made: Table) -> str:
@@ -91,14 +118,7 @@ def main() -> None:
             sys.exit(f"{path.relative_to(ROOT)} differs from results/*.json; run python -m train.report")
     if options.check:
         return
-    folder = RESULTS / "figures"
-    made = [
-        figures.subset_figure(results, folder / "accuracy_by_subset.png"),
-        figures.curves_figure(results, folder / "training_curves.png"),
-        figures.cost_figure(results, folder / "accuracy_by_cost.png"),
-        figures.ablations_figure(results, folder / "ablations.png"),
-    ]
-    summary = {"tables": summary_tables(tables), "figures": [figure for figure in made if figure]}
+    summary = make_summary(tables, make_figures(results))
     (RESULTS / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

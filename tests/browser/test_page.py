@@ -272,3 +272,14 @@ def test_each_page_of_code_can_be_copied(visit):
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("from gradio_client import Client")
     assert urlsplit(page.url).netloc in copied
+
+
+def test_the_results_open_section_by_section(visit):
+    page = visit()
+    turn_to(page, "Results")
+    first, second = page.get_by_label("Test accuracy"), page.get_by_label("Task 2: compact against ResNet34")
+    expect(first).to_be_visible()
+    expect(second).not_to_be_visible()
+    page.get_by_role("button", name="Task 2: can a compact network match ResNet34?").click()
+    expect(second).to_be_visible()
+    expect(first).to_be_visible()

@@ -4,20 +4,17 @@ import gradio as gr
 import pytest
 
 from demo import results
-from demo.text import translations
+from demo.text import TEXT, translations
 
-SUMMARY = {
-    "tables": [
-        {
-            "id": "channels",
-            "title": "Test accuracy",
-            "caption": "n = 2,000; 95 % intervals.",
-            "columns": ["input", "vgg19", "parameters"],
-            "rows": [["RGB", 0.61234, 21289842], ["R <b>", "–", None]],
-        }
-    ],
-    "figures": [{"path": "results/figures/none.png", "alt": "bars", "caption": "not there"}],
+TABLE = {
+    "id": "accuracy",
+    "title": "Test accuracy",
+    "caption": "n = 2,000; 95 % intervals.",
+    "columns": ["input", "vgg19", "parameters"],
+    "rows": [["RGB", 0.61234, 21289842], ["R <b>", "–", None]],
 }
+FIGURE = {"path": "results/figures/none.png", "alt": "bars", "caption": "not there"}
+SUMMARY = {"sections": [{"id": "accuracy", "items": [TABLE, FIGURE]}, {"id": "task2", "items": [TABLE]}]}
 
 
 def placed(path) -> str:
@@ -35,8 +32,17 @@ def test_tables_are_shown_escaped_and_rounded(tmp_path):
     path = tmp_path / "summary.json"
     path.write_text(json.dumps(SUMMARY))
     html = placed(path)
+    assert "not there" not in html
     for text in ("Test accuracy", "0.612", "21,289,842", "R &lt;b&gt;", "95 % intervals"):
         assert text in html
+
+
+def test_only_the_first_section_is_open(tmp_path):
+    path = tmp_path / "summary.json"
+    path.write_text(json.dumps(SUMMARY))
+    with gr.Blocks() as demo:
+        results.page(gr.I18n(**translations()), path)
+    assert [block.open for block in demo.blocks.values() if isinstance(block, gr.Accordion)] == [True, False]
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.5, "0.500"), (12, "12"), ("±4.3", "±4.3"), (None, "–"), (2.0, "2")])
@@ -48,6 +54,8 @@ def test_the_projects_own_summary_can_be_shown():
     summary = results.read_summary()
     if summary is None:
         pytest.skip("results/summary.json is not there yet")
-    for entry in summary["tables"]:
-        assert all(len(row) == len(entry["columns"]) for row in entry["rows"])
-        results.table_card(entry)
+    for section in summary["sections"]:
+        assert {f"results_{section['id']}", f"results_{section['id']}_lead"} <= TEXT.keys()
+        for table in (item for item in section["items"] if "path" not in item):
+            assert all(len(row) == len(table["columns"]) for row in table["rows"])
+            results.table_card(table)

@@ -5,10 +5,10 @@ import json
 import pytest
 from matplotlib.image import imread
 
-from train import figures
+from train import RESULTS, figures
 from train.figures import ablations_figure, cost_figure, curves_figure, subset_figure
 from train.findings import RGB_PAIR, SAMPLED_PAIR, read_results
-from train.report import fill_markers, make_tables, markdown
+from train.report import SECTIONS, fill_markers, make_tables, markdown
 from train.tables import (
     ablation_table,
     accuracy_table,
@@ -368,3 +368,10 @@ def test_costs_are_drawn_with_each_networks_interval_and_name(results, tmp_path,
     (axes,) = drawn
     assert axes.get_xscale() == "log" and len(axes.containers) == 5
     assert set(axes.get_legend_handles_labels()[1]) == {f"{name}, 32 px" for name in figures.COLORS}
+
+
+def test_every_table_and_figure_of_the_app_is_in_one_section():
+    tables = {table["id"] for table in make_tables([STUDY])} - {"speed"}  # a part of speed-all
+    drawn = {path.stem for path in (RESULTS / "figures").glob("*.png")}
+    placed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(placed) == sorted(tables | drawn)
