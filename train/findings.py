@@ -95,6 +95,11 @@ def with_interval(row: dict) -> str:
     return f"{percent(row['accuracy'])} ({percent(row['ci_low'])}–{percent(row['ci_high'])})"
 
 
+def p_text(p_value: float) -> str:
+    """``0.019``; below one in ten thousand only that, since it may be too small for a float."""
+    return f"{p_value:.2g}" if p_value >= 1e-4 else "<0.0001"
+
+
 def data_line(evaluation: dict) -> str:
     precision = ", bf16" if evaluation.get("bf16") else ""
     return f"{evaluation['data']}, {evaluation['split']}, n = {evaluation['n']:,}{precision}"

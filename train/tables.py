@@ -23,6 +23,7 @@ from train.findings import (
     comparison,
     data_line,
     of_kind,
+    p_text,
     rgb_row,
     row_of,
     size_comparisons,
@@ -94,7 +95,7 @@ def subset_table(results: list[dict], study: dict, pair: tuple[str, str], fill: 
                     channels,
                     with_interval(first[channels]),
                     with_interval(second[channels]),
-                    f"{paired[channels]['p_value']:.2g}",
+                    p_text(paired[channels]["p_value"]),
                     *[percent(values[0]) if values else "–" for values in quoted],
                 ]
             )
@@ -126,7 +127,7 @@ def adaptive_table(results: list[dict], adaptive: str = ADAPTIVE) -> Table:
             channels, cells = row["channels"], []
             for found in compared.values():
                 theirs, test = row_of(found["first"]["rows"], channels), row_of(found["paired"], channels)
-                cells.append(f"{percent(theirs['accuracy'])} ({test['p_value']:.2g})")
+                cells.append(f"{percent(theirs['accuracy'])} ({p_text(test['p_value'])})")
             rows.append([channels, with_interval(row), *cells])
         worst, share = worst_single(ours)
         caption = (
@@ -173,7 +174,7 @@ def expert_table(results: list[dict], channel: str = "B") -> Table:
         caption = (
             f"{data_line(expert['first'])}; accuracy in % with 95 % Wilson interval. Last column: divided by the "
             f"{percent(whole)} % of {RGB_PLAIN}, trained on RGB, on RGB. McNemar's exact test of the two: "
-            f"p = {test['p_value']:.2g}. {trained((EXPERT, ADAPTIVE), trainings)}".strip()
+            f"p-value {p_text(test['p_value'])}. {trained((EXPERT, ADAPTIVE), trainings)}".strip()
         )
     columns = ["model", f"accuracy on {channel} alone", f"of {RGB_PLAIN} on RGB"]
     title = "One channel: a network trained on nothing else"
@@ -186,7 +187,7 @@ def size_table(results: list[dict]) -> Table:
     if found:
         subsets = [row["channels"] for row in found[0]["first"]["rows"]]
         for compared in found:
-            p_values = {row["channels"]: f" ({row['p_value']:.2g})" for row in compared["paired"]}
+            p_values = {row["channels"]: f" ({p_text(row['p_value'])})" for row in compared["paired"]}
             for side, tests in (("first", {}), ("second", p_values)):
                 evaluation = compared[side]
                 cells = [percent(row_of(evaluation["rows"], c)["accuracy"]) + tests.get(c, "") for c in subsets]
@@ -213,7 +214,7 @@ def bands_table(results: list[dict]) -> Table:
         others = {name: {row["channels"]: row for row in theirs} for name, theirs in bands["others"].items()}
         for row in bands["adaptive"]:
             cells = [theirs.get(row["channels"]) for theirs in others.values()]
-            shown = [f"{percent(cell['accuracy'])} ({cell['p_value']:.2g})" if cell else "–" for cell in cells]
+            shown = [f"{percent(cell['accuracy'])} ({p_text(cell['p_value'])})" if cell else "–" for cell in cells]
             rows.append([row["channels"], with_interval(row), *shown])
         caption = (
             f"{data_line(bands)}; accuracy in % with 95 % Wilson interval. Pseudo-bands: random mixtures of R, G and "

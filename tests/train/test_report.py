@@ -7,7 +7,7 @@ from matplotlib.image import imread
 
 from train import RESULTS, figures
 from train.figures import ablations_figure, cost_figure, curves_figure, subset_figure
-from train.findings import RGB_PAIR, SAMPLED_PAIR, read_results
+from train.findings import RGB_PAIR, SAMPLED_PAIR, p_text, read_results
 from train.report import SECTIONS, fill_markers, make_tables, markdown
 from train.tables import (
     ablation_table,
@@ -163,7 +163,7 @@ def test_the_expert_table_measures_one_channel_by_what_rgb_gives(results):
         ["vgg19-b", "48.0 (45.8–50.2)", "80.0 %"],
         ["adaptive_vgg19", "55.0 (52.8–57.2)", "91.7 %"],
     ]
-    assert "the 60.0 % of vgg19-rgb" in table["caption"] and "p = 0.15" in table["caption"]
+    assert "the 60.0 % of vgg19-rgb" in table["caption"] and "p-value 0.15" in table["caption"]
 
 
 def test_the_size_table_compares_a_network_with_itself_and_enters_no_other_table(results):
@@ -375,3 +375,10 @@ def test_every_table_and_figure_of_the_app_is_in_one_section():
     drawn = {path.stem for path in (RESULTS / "figures").glob("*.png")}
     placed = [name for names in SECTIONS.values() for name in names]
     assert sorted(placed) == sorted(tables | drawn)
+
+
+@pytest.mark.parametrize(
+    ("p_value", "text"), [(1.0, "1"), (0.0191, "0.019"), (0.0001, "0.0001"), (9.9e-5, "<0.0001"), (0.0, "<0.0001")]
+)
+def test_a_tiny_p_value_is_a_bound(p_value, text):
+    assert p_text(p_value) == text
