@@ -75,10 +75,11 @@ class TrainConfig:
     blocks: Literal["none", "rrdb", "attention", "both"] = "both"
     """Blocks of the compact network."""
     init_from: Path | None = None
-    """Checkpoint folder to start from: the same network, or vgg19 for dynamic_vgg19 and adaptive_vgg19."""
+    """Weights to start from (a bundled name, a folder or user/repo on the Hub): of the same network, or of vgg19 for
+    dynamic_vgg19 and adaptive_vgg19. For other classes the last layer starts anew."""
     teacher: Path | None = None
-    """Checkpoint folder of a trained network to learn from: whatever channels the run shows, the
-    teacher answers for the same crop in RGB."""
+    """Trained network to learn from (a bundled name, a folder or user/repo): whatever channels the run
+    shows, the teacher answers for the same crop in RGB."""
     teacher_share: float = 0.5
     """Share of the target that is the teacher's answer; the label has the rest."""
     init_noise: float = 0.1

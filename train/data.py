@@ -75,7 +75,10 @@ def load_split(root: str | Path, name: str, *, skip_unreadable: bool = False) ->
     else:
         raise DataError(f"{root} has other splits but neither {name}.txt nor {name}/; add one of them")
     if not len(split):
-        raise DataError(f"split {name!r} of {root} is empty; it needs at least one picture")
+        raise DataError(
+            f"split {name!r} of {root} is empty; it needs at least one picture (of class folders alone, one picture in "
+            "ten goes to val and one to test: add pictures, or sort them into train/, val/ and test/)"
+        )
     return check_pictures(split, skip_unreadable=skip_unreadable)
 
 

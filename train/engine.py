@@ -36,8 +36,7 @@ class NonFiniteLossError(RuntimeError):
 
 def make_optimizer(model: ImageClassifier, config: TrainConfig) -> torch.optim.Optimizer:
     """Groups: weights with decay, the rest without, the head's with their own learning-rate scale."""
-    heads = [module for module in model.modules() if isinstance(module, nn.Linear)][-1:]
-    head_ids = {id(parameter) for head in heads for parameter in head.parameters()}
+    head_ids = {id(parameter) for parameter in head_of(model)[1].parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         groups.setdefault((id(parameter) in head_ids, parameter.ndim >= 2), []).append(parameter)
@@ -48,6 +47,11 @@ def make_optimizer(model: ImageClassifier, config: TrainConfig) -> torch.optim.O
     if config.optimizer == "adamw":
         return torch.optim.AdamW(options, lr=config.lr)
     return torch.optim.SGD(options, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+
+
+def head_of(model: nn.Module) -> tuple[str, nn.Linear]:
+    """Name and module of the layer that gives the logits: the last linear one."""
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)][-1]
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:

@@ -32,8 +32,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from models import CheckpointError, ImageClassifier, ModelConfig, build_model, load_checkpoint, save_checkpoint
-from models.checkpoint import write_safely
+from models import CheckpointError, ImageClassifier, ModelConfig, build_model, load_model, save_checkpoint
+from models.checkpoint import WEIGHTS, write_safely
 from models.memory import keep_large_blocks
 from models.processor import capabilities, has_bf16
 from train.config import TrainConfig
@@ -57,9 +57,11 @@ class Progress:
 def train(config: TrainConfig) -> ImageClassifier:
     """Run the whole training and return the last weights (averaged ones with ``ema``).
 
-    Raises ``DataError``, ``CheckpointError`` or ``NonFiniteLossError``.
+    Raises ``DataError``, ``CheckpointError``, ``FileExistsError`` or ``NonFiniteLossError``.
     """
-    accelerator = Accelerator(mixed_precision="bf16" if config.bf16 else "no")
+    check_folder(config)
+    # told that it runs on CPUs, Accelerate joins the processes of torchrun instead of letting each train alone
+    accelerator = Accelerator(mixed_precision="bf16" if config.bf16 else "no", cpu=not torch.accelerator.is_available())
     if config.threads:
         torch.set_num_threads(config.threads)
     if accelerator.device.type == "cpu":
@@ -79,6 +81,11 @@ def train(config: TrainConfig) -> ImageClassifier:
             "name them all in classes.txt, or give both splits the same class folders"
         )
 
+    if len(split.synsets) < 2:
+        raise DataError(
+            f"{config.data_root} holds one class ({split.synsets[0]}); there must be two or more to tell apart"
+        )
+
     pictures = Pictures(split, size=config.sizes[0], crop_scale=config.crop_scale, seed=config.seed)
     loader = make_loader(pictures, batch_size=config.batch_size, workers=config.workers, seed=config.seed)
     sampler = loader.sampler
@@ -89,7 +96,10 @@ def train(config: TrainConfig) -> ImageClassifier:
     state_path = config.run_dir / STATE
     resuming = config.resume and state_path.is_file()
     if config.init_from and not resuming:
-        warm_start(plain, str(config.init_from), noise=config.init_noise, seed=config.seed)
+        source = config.init_from.as_posix()
+        kept_head = warm_start(plain, source, noise=config.init_noise, seed=config.seed, synsets=split.synsets)
+        if not kept_head and accelerator.is_main_process:
+            tqdm.write(f"{source} knows other classes than the data: its last layer starts anew")
     if config.channels_last:
         plain = plain.to(memory_format=torch.channels_last)
     teacher = load_teacher(config, split, accelerator.device) if config.teacher else None
@@ -148,9 +158,20 @@ def train(config: TrainConfig) -> ImageClassifier:
     return kept
 
 
+def check_folder(config: TrainConfig) -> None:
+    """``FileExistsError`` where weights would be overwritten that this run does not go on from."""
+    if config.resume and any((config.run_dir / name).is_file() for name in (STATE, "run.json")):
+        return
+    if found := [name for name in (STATE, WEIGHTS) if (config.run_dir / name).is_file()]:
+        raise FileExistsError(
+            f"{config.run_dir} already holds a trained network ({', '.join(found)}); go on with it with --resume, "
+            "or choose another --run-dir"
+        )
+
+
 def load_teacher(config: TrainConfig, split: Split, device: torch.device) -> ImageClassifier:
     """The network to learn from; ``CheckpointError`` unless it knows the same classes and normalisation."""
-    teacher = load_checkpoint(config.teacher, device=device)
+    teacher = load_model(config.teacher.as_posix(), device=device)
     ours = ModelConfig(model=config.model, arguments={})
     if teacher.config.synsets != split.synsets:
         raise CheckpointError(
@@ -211,10 +232,8 @@ def val_channels(config: TrainConfig) -> str:
 
 
 def start_folder(config: TrainConfig, split: Split, progress: Progress) -> None:
-    """Write ``run.json``; drop metrics of an epoch that a kill left unfinished and the state of an older run."""
+    """Write ``run.json``; drop metrics of an epoch that a kill left unfinished."""
     config.run_dir.mkdir(parents=True, exist_ok=True)
-    if not progress.epoch:
-        (config.run_dir / STATE).unlink(missing_ok=True)
     about = {
         "config": config.to_dict(),
         "command": " ".join(sys.argv),
@@ -310,6 +329,8 @@ def parse(arguments: list[str] | None = None) -> TrainConfig:
     recipe = argparse.ArgumentParser(add_help=False)
     recipe.add_argument("--recipe", type=Path)
     known, rest = recipe.parse_known_args(arguments)
+    if known.recipe and not known.recipe.is_file():
+        raise FileNotFoundError(f"no recipe {known.recipe}; the project's own are in train/recipes/")
     values = (yaml.safe_load(known.recipe.read_text()) if known.recipe else None) or {}
     flags = [part for key, value in values.items() for part in flag(key, value)]
     return tyro.cli(TrainConfig, args=flags + rest, prog="python -m train.run", description=__doc__)

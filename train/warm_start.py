@@ -5,18 +5,19 @@ import math
 import torch
 from torch import Tensor
 
-from models import ImageClassifier, load_checkpoint
-from models.checkpoint import CheckpointError
+from models import CheckpointError, ImageClassifier, load_model
 from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19
+from train.engine import head_of
 
 
-def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int) -> None:
-    """Copy the weights of checkpoint folder ``source`` into ``model``.
+def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int, synsets: tuple[str, ...] = ()) -> bool:
+    """Copy the weights of ``source`` (a bundled name, a folder or a Hub repository) into ``model``.
 
-    The same network is copied; a plain ``vgg19`` becomes a dynamic or an adaptive one. Raises
-    ``CheckpointError`` for a missing checkpoint or any other pair.
+    The same network is copied; a plain ``vgg19`` becomes a dynamic or an adaptive one. Where ``synsets``, the
+    classes to train on, are not those it knows, the last layer keeps its fresh initialisation. Returns whether
+    it was copied. Raises ``CheckpointError`` for a missing checkpoint or any other pair.
     """
-    loaded = load_checkpoint(source)
+    loaded = load_model(source, device="cpu")
     if type(loaded) is type(model):
         state = loaded.state_dict()
         for key in state:  # annealing starts where this run says, not where the other ended
@@ -29,12 +30,17 @@ def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int) 
     else:
         raise CheckpointError(f"cannot start {model.name} from {source}, which holds {loaded.name}")
     wanted = model.state_dict()
+    same_classes = not synsets or loaded.config.synsets == synsets
+    if not same_classes:
+        head, _ = head_of(model)
+        state |= {key: value for key, value in wanted.items() if key.startswith(f"{head}.")}
     shapes, wanted_shapes = ({key: value.shape for key, value in tensors.items()} for tensors in (state, wanted))
     if bad := sorted(key for key in state.keys() | wanted if shapes.get(key) != wanted_shapes.get(key)):
         raise CheckpointError(
             f"cannot start {model.name} from {source}: {bad[0]} differs; use the same classes and arguments"
         )
     model.load_state_dict(state, strict=True)
+    return same_classes
 
 
 def plain_to_dynamic(

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models import CheckpointError, build_model, save_checkpoint, select_channels
+from models import CheckpointError, ModelConfig, build_model, save_checkpoint, select_channels
 from train.warm_start import plain_to_dynamic, warm_start
 
 
@@ -144,6 +144,28 @@ def test_another_number_of_classes_is_refused(folder):
         warm_start(dynamic_vgg19(num_classes=6), str(folder), noise=0.0, seed=0)
 
 
+@pytest.mark.parametrize("name", ["vgg19", "dynamic_vgg19", "adaptive_vgg19"])
+def test_for_other_classes_only_the_last_layer_stays_fresh(plain, folder, name):
+    model = build_model(name, num_classes=4)
+    fresh = model.classifier.weight.clone()
+    copied_head = warm_start(model, str(folder), noise=0.0, seed=0, synsets=("a", "b", "c", "d"))
+    assert not copied_head
+    assert torch.equal(model.classifier.weight, fresh)
+    assert torch.equal(model.features[4].running_mean, plain.features[4].running_mean) or name == "dynamic_vgg19"
+    if name != "dynamic_vgg19":
+        assert torch.equal(model.features[3].weight, plain.features[3].weight)
+
+
+@pytest.mark.parametrize(("synsets", "copied"), [(("n1", "n2", "n3"), True), (("n3", "n2", "n1"), False)])
+def test_the_last_layer_is_copied_for_the_same_classes_in_the_same_order_alone(tmp_path, synsets, copied):
+    source = build_model("compact", num_classes=3)
+    source.config = ModelConfig(model="compact", arguments=source.arguments, synsets=("n1", "n2", "n3"))
+    save_checkpoint(source, tmp_path)
+    model = build_model("compact", num_classes=3)
+    assert warm_start(model, str(tmp_path), noise=0.0, seed=0, synsets=synsets) == copied
+    assert torch.equal(model.classifier.weight, source.classifier.weight) == copied
+
+
 @pytest.mark.parametrize(("saved", "wanted"), [("both", "none"), ("none", "both"), ("rrdb", "attention")])
 def test_other_blocks_are_refused(tmp_path, saved, wanted):
     save_checkpoint(build_model("compact", num_classes=3, blocks=saved), tmp_path)
@@ -157,5 +179,5 @@ def test_another_architecture_is_refused(folder):
 
 
 def test_a_missing_checkpoint_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match=r"config\.json in .*nowhere"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint '.*nowhere'; give one of"):
         warm_start(build_model("compact"), str(tmp_path / "nowhere"), noise=0.0, seed=0)
