@@ -235,8 +235,10 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "results_task2": ("Task 2: can a compact network match ResNet34?", "任務二：小型網路能追上 ResNet34 嗎？"),
     "results_task2_lead": (
-        "Two convolutions with an RRDB and self-attention between them, beside ResNet34: same pictures, same size.",
-        "兩層卷積、其間是 RRDB 與自注意力的小型網路，與 ResNet34 使用相同圖片、相同大小比較。",
+        "Two convolutions with an RRDB and self-attention between them, beside ResNet34: same test pictures at the "
+        "same size; each was trained as suits it.",
+        "兩層卷積、其間是 RRDB 與自注意力的小型網路，與 ResNet34 使用相同測試圖片、相同大小比較；"
+        "兩者各用適合自己的方式訓練。",
     ),
     "results_ablations": ("Ablations: which choices matter?", "消融實驗：哪些選擇有影響？"),
     "results_ablations_lead": (

@@ -34,6 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.bands import check_count, check_wavelengths, wavelengths_of
 from models.precision import full_precision
 
 UNKNOWN_SCORE = -2.0  # of a channel of unknown wavelength: after those near a kernel, before those far from it
@@ -51,7 +52,7 @@ class ChannelAdaptiveConv2d(nn.Module):
     """(B, C, H, W) and C wavelengths → (B, C_out, H', W') for any C of at least 1, in any order.
 
     ``tuning_um`` are the wavelengths, in µm, that the first kernels are tuned to; the further ones respond to
-    all alike. Raises ``ValueError`` for non-positive sizes, or more of them than kernels.
+    all alike. Raises ``ValueError`` for non-positive sizes, wavelengths that cannot be µm, or more than kernels.
     """
 
     def __init__(
@@ -71,6 +72,8 @@ class ChannelAdaptiveConv2d(nn.Module):
                 "out_channels, kernel_size, stride and num_kernels must be at least 1, "
                 f"got {out_channels}, {kernel_size}, {stride} and {num_kernels}"
             )
+        if tuning_um:
+            check_wavelengths(tuning_um)
         if len(tuning_um) > num_kernels:
             raise ValueError(f"{len(tuning_um)} wavelengths to tune to need as many kernels, got {num_kernels}")
         self.out_channels, self.num_kernels = out_channels, num_kernels
@@ -106,9 +109,22 @@ class ChannelAdaptiveConv2d(nn.Module):
     ) -> Tensor | tuple[Tensor, Routing]:
         """Convolve ``x`` (B, C, H, W); ``wavelengths_um`` is (C,) or (B, C), NaN where nobody knows.
 
-        ``present`` (B, C), boolean, leaves channels of single samples out, whatever they hold. With
-        ``return_routing`` also gives what the layer decided.
+        ``present`` (B, C), boolean, leaves channels of single samples out, whatever they hold, NaN included. With
+        ``return_routing`` also gives what the layer decided. Raises ``ValueError`` for other shapes, and for
+        wavelengths that cannot be µm (those on a GPU are not read, which would wait for it).
         """
+        if not isinstance(wavelengths_um, Tensor):
+            wavelengths_um = wavelengths_of(wavelengths_um=wavelengths_um)
+        wavelengths_um = check_count(wavelengths_um, x)
+        if wavelengths_um.device.type == "cpu" and not torch.compiler.is_compiling():
+            check_wavelengths(wavelengths_um.flatten().tolist())
+        if present is not None:
+            if present.dtype != torch.bool or present.shape != x.shape[:2]:
+                raise ValueError(
+                    f"expected present of shape {tuple(x.shape[:2])} and type bool, one value for each channel of each "
+                    f"sample, got {tuple(present.shape)} of {present.dtype}"
+                )
+            x = x.where(present[..., None, None], 0)
         routing = self.route(x, wavelengths_um, present)
         shares = routing.attention * routing.gates[:, None]  # (B, C, K)
         bands = torch.einsum("bck,bchw->bkhw", shares.to(x.dtype), x)  # (B, K, H, W)
@@ -129,7 +145,8 @@ class ChannelAdaptiveConv2d(nn.Module):
             count = here.sum(dim=1, keepdim=True).clamp_min(1).to(x.dtype)  # (B, 1, 1)
             company = torch.cat([own.sum(dim=1, keepdim=True) / count, 1 / count], dim=2)  # (B, 1, K + 3)
             view = torch.cat([own, company.expand(-1, C, -1)], dim=2)
-            scores, gates = self.router(view).chunk(2, dim=2)  # (B, C, K) each
+            view = view.to(self.router[0].weight.dtype)
+            scores, gates = self.router(view).to(x.dtype).chunk(2, dim=2)  # (B, C, K) each
             attention = (curves + scores).masked_fill(~here, -torch.inf).softmax(dim=1).where(here, 0)
             gates = 2 * torch.sigmoid((gates * here).sum(dim=1) / count[:, 0])  # (B, K)
             return Routing(attention, gates, company[:, 0])

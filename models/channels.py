@@ -49,7 +49,12 @@ def check_fill(fill: str) -> str:
 
 
 def select_channels(rgb: Tensor, channels: str | Iterable[str]) -> Tensor:
-    """Keep the named channels of an RGB batch: (B, 3, H, W) → (B, len(channels), H, W)."""
+    """Keep the named channels of an RGB batch: (B, 3, H, W) → (B, len(channels), H, W).
+
+    Raises ``ValueError`` for unknown channels or another shape.
+    """
+    if rgb.ndim != 4 or rgb.shape[1] != len(CHANNELS):
+        raise ValueError(f"expected (B, 3, H, W), got {tuple(rgb.shape)}; a single picture needs a batch axis, x[None]")
     return rgb[:, channel_indices(channels)]
 
 

@@ -9,6 +9,7 @@ Only safetensors is ever read, every key and shape must fit, and each failure is
 """
 
 import json
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def load_checkpoint(
     try:
         with torch.device("meta"):  # no time spent on an initialisation that is overwritten at once
             model = build_model(config.model, **config.arguments)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # the latter for sizes that no tensor can have
         raise CheckpointError(f"{folder / CONFIG} does not fit this version of the code: {error}") from error
     try:
         state = unpack(read_tensors(folder / WEIGHTS))
@@ -107,7 +108,24 @@ def read_config(path: Path) -> ModelConfig:
     for key, value in values.items():
         if not isinstance(value, known[key]):
             raise CheckpointError(f"{path}: {key} cannot be {value!r}; fetch the checkpoint again")
-    return ModelConfig(**values)
+    config = ModelConfig(**values)
+    if problem := contradiction(config):
+        raise CheckpointError(f"{path}: {problem}; fetch the checkpoint again")
+    return config
+
+
+def contradiction(config: ModelConfig) -> str | None:
+    """Why no picture could be prepared or answer named with this config; None if it could."""
+    if config.input_size < 1:
+        return f"input_size cannot be {config.input_size}"
+    for name, least in (("mean", -math.inf), ("std", 0)):
+        values = getattr(config, name)
+        if len(values) != 3 or not all(isinstance(v, int | float) and least < v < math.inf for v in values):
+            return f"{name} cannot be {values!r}, it is one number for each of R, G and B"
+    count = config.arguments.get("num_classes", 0)
+    if config.class_names and count and len(config.class_names) != count:
+        return f"it names {len(config.class_names)} classes for {count}"
+    return None
 
 
 def check_class(config: ModelConfig, expected: type[ImageClassifier] | None, path: Path) -> None:
@@ -142,6 +160,11 @@ def check_fit(wanted: dict[str, Tensor], state: dict[str, Tensor], path: Path, n
         f"{key} is {tuple(state[key].shape)}, expected {tuple(wanted[key].shape)}"
         for key in wanted.keys() & state.keys()
         if state[key].shape != wanted[key].shape
+    ]
+    problems += [
+        f"{key} is {state[key].dtype}, expected {wanted[key].dtype}"
+        for key in wanted.keys() & state.keys()
+        if state[key].dtype != wanted[key].dtype
     ]
     if problems:
         shown = "; ".join(sorted(problems)[:3]) + ("; …" if len(problems) > 3 else "")
@@ -180,7 +203,7 @@ def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
                 found = "none" if scale is None else scale.numel()
                 raise ValueError(f"{key} needs {len(tensor)} scales, found {found}")
             state[key] = tensor.float() * scale.view(-1, *[1] * (tensor.ndim - 1))
-        elif not key.endswith(".scale"):
+        elif not (key.endswith(".scale") and key.removesuffix(".scale") in packed):
             state[key] = tensor.float() if tensor.is_floating_point() else tensor
     return state
 

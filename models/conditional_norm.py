@@ -29,6 +29,7 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, x: Tensor, description: Tensor) -> Tensor:
         with full_precision(x):
+            description = description.to(self.modulation.weight.dtype)
             scale, shift = self.modulation(description).chunk(2, dim=1)  # (B, C) each
             if not self.training:  # normalising is linear then, so that one pass over the maps does both
                 scale = scale * (self.running_var + self.eps).rsqrt()

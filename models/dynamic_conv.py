@@ -13,10 +13,11 @@ int(0.25·C_in) + 1, except K for a 3-channel input. The authors anneal the temp
 Sizes in this file: B batch, K kernels, C channels, H and W height and width, k kernel size.
 """
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.utils import _pair
 
 from models.mixture import METHODS, Geometry, choose_method, convolve
 
@@ -24,12 +25,14 @@ from models.mixture import METHODS, Geometry, choose_method, convolve
 class KernelAttention(nn.Module):
     """The router: (B, C, H, W) → attention weights (B, K) that sum to one.
 
-    ``reduction`` is the hidden width as a fraction of C. ``temperature`` (> 0) is saved state:
+    ``reduction`` (> 0) is the hidden width as a fraction of C. ``temperature`` (> 0) is saved state:
     high values flatten the weights towards 1/K, 1 leaves the softmax as it is.
     """
 
     def __init__(self, in_channels: int, num_kernels: int, *, reduction: float = 0.25, temperature: float = 1.0):
         super().__init__()
+        if not reduction > 0:
+            raise ValueError(f"reduction must be above 0, got {reduction}; 0.25 is usual")
         hidden = num_kernels if in_channels == 3 else int(reduction * in_channels) + 1
         self.fc1 = nn.Linear(in_channels, hidden, bias=False)
         self.fc2 = nn.Linear(hidden, num_kernels)
@@ -50,7 +53,9 @@ class KernelAttention(nn.Module):
 
 
 class DynamicConv2d(nn.Module):
-    """Drop-in for ``nn.Conv2d`` whose kernel is a per-sample mixture of ``num_kernels`` kernels.
+    """In place of ``nn.Conv2d``: its kernel is a per-sample mixture of ``num_kernels`` kernels.
+
+    Takes the arguments of ``nn.Conv2d``, by keyword from ``stride`` on; pads with zeros only.
 
     The K kernels are stacked along the first axis, so that ``weight`` (K·C_out, C_in / groups, k, k)
     has a convolution's four axes and takes any memory format; ``bias`` is (K·C_out,) or None.
@@ -58,7 +63,8 @@ class DynamicConv2d(nn.Module):
     ``method`` is one of ``METHODS`` of ``mixture.py``, all of which compute the same; ``auto`` takes
     the cheapest for the input at hand. On a CPU that is cheapest with channels_last weights and a C compiler.
 
-    Raises ``ValueError`` for non-positive sizes, channels that ``groups`` does not divide or an unknown method.
+    Raises ``ValueError`` for sizes that are not whole and positive, channels that ``groups`` does not divide or an
+    unknown method; when called, for maps of another shape or smaller than the kernel.
     """
 
     def __init__(
@@ -68,7 +74,7 @@ class DynamicConv2d(nn.Module):
         kernel_size: int | tuple[int, int],
         *,
         stride: int | tuple[int, int] = 1,
-        padding: int | tuple[int, int] = 0,
+        padding: int | tuple[int, int] | str = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
         bias: bool = True,
@@ -91,8 +97,11 @@ class DynamicConv2d(nn.Module):
             raise ValueError(f"method {method!r} needs groups=1, got {groups}; use auto or loop")
         self.method = method
         self.in_channels, self.out_channels, self.num_kernels = in_channels, out_channels, num_kernels
-        self.kernel_size, self.stride = _pair(kernel_size), _pair(stride)
-        self.padding, self.dilation, self.groups = _pair(padding), _pair(dilation), groups
+        self.kernel_size, self.stride = pair("kernel_size", kernel_size), pair("stride", stride)
+        self.dilation, self.groups = pair("dilation", dilation), groups
+        if isinstance(padding, str):
+            padding = named_padding(padding, self.kernel_size, self.stride, self.dilation)
+        self.padding = pair("padding", padding, least=0)
         self.attention = KernelAttention(in_channels, num_kernels, reduction=reduction, temperature=temperature)
         self.weight = nn.Parameter(torch.empty(num_kernels * out_channels, in_channels // groups, *self.kernel_size))
         self.bias = nn.Parameter(torch.empty(num_kernels * out_channels)) if bias else None
@@ -108,7 +117,7 @@ class DynamicConv2d(nn.Module):
     def extra_repr(self) -> str:
         return (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"padding={self.padding}, groups={self.groups}, bias={self.bias is not None}, "
+            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, bias={self.bias is not None}, "
             f"num_kernels={self.num_kernels}"
         )
 
@@ -116,9 +125,18 @@ class DynamicConv2d(nn.Module):
         self, x: Tensor, *, temperature: float | None = None, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Convolve each sample with its own kernel; with ``return_attention`` also give π (B, K)."""
+        self.check_maps(x)
         attention = self.attention(x, temperature)  # (B, K)
         y = self.convolve(x, attention)  # (B, C_out, H', W')
         return (y, attention) if return_attention else y
+
+    def check_maps(self, x: Tensor) -> None:
+        """``ValueError`` unless ``x`` is (B, C_in, H, W)."""
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"expected x of shape (B, {self.in_channels}, H, W), got {tuple(x.shape)}; "
+                "a single picture needs a batch axis, x[None]"
+            )
 
     @torch.no_grad()
     def kernel_spread(self) -> float:
@@ -131,10 +149,39 @@ class DynamicConv2d(nn.Module):
         return ((kernels - mean).norm() / mean.expand_as(kernels).norm()).item()
 
     def convolve(self, x: Tensor, attention: Tensor) -> Tensor:
-        """The convolution of each sample with Σ_k π_k W_k."""
+        """The convolution of each sample of ``x`` (B, C_in, H, W) with Σ_k π_k W_k; ``attention`` is π (B, K)."""
+        self.check_maps(x)
+        if attention.shape != (x.shape[0], self.num_kernels):
+            raise ValueError(
+                f"expected attention of shape {(x.shape[0], self.num_kernels)}, one row of weights for each sample, "
+                f"got {tuple(attention.shape)}; expand one row for all to this shape"
+            )
         geometry = Geometry(self.stride, self.padding, self.dilation, self.groups)
         method = choose_method(x, self.weight, self.num_kernels, geometry) if self.method == "auto" else self.method
         return convolve(x, attention, self.weight, self.bias, geometry, method)
+
+
+def pair(name: str, value: int | tuple[int, int], *, least: int = 1) -> tuple[int, int]:
+    """(vertical, horizontal); ``ValueError`` unless ``value`` is one or two whole numbers of at least ``least``."""
+    both = tuple(value) if isinstance(value, Iterable) else (value, value)
+    if len(both) != 2 or not all(isinstance(side, int) and side >= least for side in both):
+        raise ValueError(f"{name} must be one or two whole numbers of at least {least}, got {value!r}")
+    return both
+
+
+def named_padding(
+    name: str, kernel_size: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[int, int]:
+    """The padding that ``nn.Conv2d`` calls ``"same"`` or ``"valid"``; ``ValueError`` where there is none."""
+    if name == "valid":
+        return 0, 0
+    reach = tuple(d * (k - 1) for k, d in zip(kernel_size, dilation, strict=True))
+    if name != "same" or stride != (1, 1) or any(side % 2 for side in reach):
+        raise ValueError(
+            f"padding {name!r} with kernel_size={kernel_size}, stride={stride}, dilation={dilation} is not possible; "
+            "'same' needs stride 1 and an even reach on both sides, 'valid' is none: give numbers"
+        )
+    return reach[0] // 2, reach[1] // 2
 
 
 def check_temperature(temperature: float) -> float:

@@ -28,6 +28,7 @@ from models.classifier import ImageClassifier
 from models.registry import MODELS
 
 REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+DOWNLOAD_OPTIONS = ("token", "cache_dir", "force_download", "local_files_only")
 REACH_S = 4  # the Hub counts as out of reach when it has not answered after this many seconds
 
 
@@ -41,16 +42,19 @@ def load_model(
 ) -> ImageClassifier:
     """A trained model in eval mode.
 
-    ``source`` is a name of ``MODELS`` (bundled weights), a checkpoint folder, or a Hub
-    repository ``"user/name"`` at ``revision`` (branch, tag or commit). ``device`` defaults to
+    ``source`` is a checkpoint folder, a name of ``MODELS`` (bundled weights; a ``Path`` is always a folder), or a
+    Hub repository ``"user/name"`` at ``revision`` (branch, tag or commit). ``device`` defaults to
     the GPU if there is one; ``expected`` refuses another architecture. ``download`` goes to
     ``fetch`` (token, cache_dir, …). Raises ``CheckpointError`` with the file and the remedy.
     """
+    if unknown := sorted(download.keys() - DOWNLOAD_OPTIONS):
+        raise TypeError(f"load_model got an unknown argument {unknown[0]!r}; for downloads it takes {DOWNLOAD_OPTIONS}")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if revision and (str(source) in MODELS or Path(source).is_dir()):
+    bundled = isinstance(source, str) and source in MODELS and not (Path(source) / CONFIG).is_file()
+    if revision and (bundled or Path(source).is_dir()):
         raise CheckpointError(f"{str(source)!r} is on this machine, so it has no revision {revision!r}; leave it out")
-    if str(source) in MODELS:
-        folder = BUNDLED / str(source)
+    if bundled:
+        folder = BUNDLED / source
     elif Path(source).is_dir():
         folder = Path(source)
     elif REPO_ID.fullmatch(str(source)):
@@ -134,7 +138,7 @@ def explain(error: Exception, repo_id: str, revision: str, unreachable: Exceptio
                 f"the Hub is out of reach ({first_line(unreachable)})" if unreachable else "downloads are switched off"
             )
             return (
-                f"{repo_id} at {revision!r} is not in the cache and {why}; "
+                f"no folder {repo_id!r} here; of the Hub, {repo_id} at {revision!r} is not in the cache and {why}; "
                 f"go online and load again, or use bundled weights: {', '.join(MODELS)}"
             )
         case EntryNotFoundError():

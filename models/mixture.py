@@ -25,11 +25,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from models import tiled
 from models.precision import full_precision
 from models.processor import has
+from models.second_order import twice_differentiable
 
 METHODS = ("grouped", "mix", "loop", "matmul", "tiled")
 CHUNK = 8  # samples whose kernels exist at the same time
@@ -48,15 +49,24 @@ class Geometry:
     groups: int = 1
 
     def out_size(self, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
+        """(H', W'); ``ValueError`` where the kernel, dilated, is larger than the padded map."""
         sides = zip(size, kernel, self.stride, self.padding, self.dilation, strict=True)
-        return tuple((side + 2 * p - d * (k - 1) - 1) // s + 1 for side, k, s, p, d in sides)
+        out = tuple((side + 2 * p - d * (k - 1) - 1) // s + 1 for side, k, s, p, d in sides)
+        if not torch.compiler.is_compiling() and min(out) < 1:
+            raise ValueError(
+                f"a map of {size[0]}x{size[1]} with padding {self.padding} is smaller than the {kernel[0]}x{kernel[1]} "
+                f"kernel with dilation {self.dilation}; give larger maps or more padding"
+            )
+        return out
 
 
 def convolve(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, method: str):
     """(B, C_in, H, W) → (B, C_out, H', W') by ``method``; ``bias`` is (K·C_out,) or None."""
     B, K = attention.shape
     attention = attention.to(weight.dtype)
-    if method == "grouped":
+    if not torch.compiler.is_compiling() and B == 0:  # the sum is 0 and gives the router zero gradients
+        y = F.conv2d(x, weight[: len(weight) // K], None, *arguments(geometry)) + attention.sum()
+    elif method == "grouped":
         y = grouped(x, attention, weight, geometry)
     elif method == "mix":
         y = mix(x, attention, weight, geometry)
@@ -70,7 +80,7 @@ def convolve(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor | None, 
             x = x.to(torch.get_autocast_dtype(device))
         with full_precision(x):  # mixtures are made in the weights' own precision
             y = {"loop": LoopConvolution, "matmul": MatmulConvolution}[method].apply(x, attention, weight, geometry)
-    return y if bias is None else y + (attention @ bias.view(K, -1)).view(B, -1, 1, 1).to(y.dtype)
+    return y if bias is None else y + (attention @ bias.view(K, -1))[..., None, None].to(y.dtype)
 
 
 def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometry) -> str:
@@ -82,13 +92,14 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
     16 bits without AVX-512) or slower (16 bits with AMX), its trips through memory decide: one sample is one dense
     convolution, and on the smallest maps K times the arithmetic costs less than any kernel per sample, sooner
     where matrix products are fast.
-    Elsewhere, and in compiled graphs, only the two forms without loops.
+    Elsewhere, in compiled graphs and where operations are counted or traced (``FlopCounterMode``), which cannot see
+    into the C program, only the two forms without loops.
     """
     size = geometry.out_size(x.shape[2:], weight.shape[2:])
     positions = size[0] * size[1]
     if torch.compiler.is_exporting():
         return "mix"  # a graph for any batch size: groups cannot depend on it
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or is_in_torch_dispatch_mode():
         return "mix" if x.shape[0] > 1 and positions <= 16 else "grouped"
     in_place = weight.is_contiguous(memory_format=torch.channels_last)  # else all kernels would be copied first
     half = tiled.dtype_of(x).itemsize == 2
@@ -150,7 +161,7 @@ class LoopConvolution(torch.autograd.Function):
         return torch.cat(y)
 
     @staticmethod
-    @once_differentiable
+    @twice_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, attention, weight = ctx.saved_tensors
         K = attention.shape[1]
@@ -190,7 +201,7 @@ class MatmulConvolution(torch.autograd.Function):
         return y.contiguous(memory_format=torch.channels_last) if is_channels_last(x) else y
 
     @staticmethod
-    @once_differentiable
+    @twice_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, attention, weight = ctx.saved_tensors
         geometry, K = ctx.geometry, attention.shape[1]

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from models.processor import capabilities, has
+from models.second_order import twice_differentiable
 
 if TYPE_CHECKING:
     from models.mixture import Geometry
@@ -117,7 +117,7 @@ class TiledConvolution(torch.autograd.Function):
         return y.permute(0, 3, 1, 2).to(x.dtype)
 
     @staticmethod
-    @once_differentiable
+    @twice_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         x, attention, weight = ctx.saved_tensors
         program = library(x.dtype)

@@ -10,13 +10,13 @@ A run whose file is there is not repeated; one that was interrupted goes on from
 For dynamic networks the file also says how even the routers' mix is on the validation pictures: the
 entropy of the attention weights over ln K, 1 for uniform and 0 for a single kernel.
 
-The defaults suit two CPU cores: 32 px, three seeds. ``kernels`` and ``temperature`` train one epoch, each
-kernel starting as the bundled plain VGG19's (``--init-from``); the temperature falls in the first half of the
-run, and the annealed runs of ``temperature`` are those of K = 4, taken from there. ``blocks`` trains three
-epochs from scratch. An epoch of the dynamic network takes 10 to 20 minutes on two cores, and
-``--images-per-class`` shortens it; ``--bf16`` halves it on processors that have bfloat16. ``blocks`` takes
-an hour on one core with it. On 2,000 pictures a 95 % interval is about 2 points either way: smaller
-differences between variants mean little. A run needs up to 2 GB of disk, freed when it is measured.
+The defaults suit two CPU cores: 32 px, three seeds. ``kernels`` and ``temperature`` train one epoch, each kernel
+starting as a plain VGG19's (``--init-from``, the bundled one by default); the temperature falls in the first half
+of the run, and the annealed runs of ``temperature`` are those of K = 4, taken from there. ``blocks`` trains three
+epochs from scratch. An epoch of the dynamic network takes 10 to 20 minutes on two cores, and ``--images-per-
+class`` shortens it; ``--bf16`` halves it on processors that have bfloat16. ``blocks`` takes an hour on one core
+with it. On 2,000 pictures a 95 % interval is about 2 points either way: smaller differences between variants mean
+little. A run needs up to 2 GB of disk, freed when it is measured.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import math
 import statistics
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -44,6 +44,7 @@ from train.engine import NonFiniteLossError
 from train.run import STATE, train
 
 FOLDER = RESULTS / "ablations"
+DEFAULTS = {field.name: field.default for field in fields(TrainConfig)}
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ class Run:
 
     def differences(self, record: dict) -> set[str]:
         """The settings in which ``record`` was made otherwise."""
-        differing = {key for key, value in self.settings.items() if record["settings"].get(key) != value}
+        settings = DEFAULTS | record["settings"]  # a setting younger than the record had its default
+        differing = {key for key, value in self.settings.items() if settings.get(key) != value}
         return differing | ({"data"} if record["data"] != self.config.data_root.resolve().name else set())
 
 

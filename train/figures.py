@@ -149,7 +149,7 @@ def cost_figure(results: list[dict], path: Path) -> dict | None:
     axes.set(xlabel="multiply-accumulates per picture (logarithmic)", ylabel="test accuracy, %")
     axes.grid(alpha=0.3)
     alt = "Test accuracy against multiply-accumulates of " + ", ".join(e["model"] for e in evaluations)
-    caption = f"Test accuracy on RGB against cost, 95 % intervals; bundled weights, {data_line(evaluations[0])}."
+    caption = f"Test accuracy on RGB against cost, 95 % intervals; bundled weights, {data_line(*evaluations)}."
     return finish(axes, path, alt, caption)
 
 

@@ -100,6 +100,10 @@ def p_text(p_value: float) -> str:
     return f"{p_value:.2g}" if p_value >= 1e-4 else "<0.0001"
 
 
-def data_line(evaluation: dict) -> str:
-    precision = ", bf16" if evaluation.get("bf16") else ""
-    return f"{evaluation['data']}, {evaluation['split']}, n = {evaluation['n']:,}{precision}"
+def data_line(*evaluations: dict) -> str:
+    """What the evaluations, which share their pictures, were made on, and which of them in bf16."""
+    first, halves = evaluations[0], [evaluation for evaluation in evaluations if evaluation.get("bf16")]
+    line = f"{first['data']}, {first['split']}, n = {first['n']:,}"
+    if len(halves) < len(evaluations):
+        return f"{line} ({', '.join(half['model'] for half in halves)} in bf16)" if halves else line
+    return f"{line}, bf16"

@@ -1,4 +1,4 @@
-"""Publish a checkpoint, or all four, on the Hugging Face Hub.
+"""Publish a checkpoint, or all bundled ones, on the Hugging Face Hub.
 
     python -m train.publish --checkpoint runs/vgg19 --repo-id USER/vgg19 [--tag v1] [--dry-run]
     python -m train.publish --all --repo-id USER [--storage int8]
@@ -75,7 +75,8 @@ tags:
 
 # DynConv Lab
 
-Four image classifiers that take any subset of the red, green and blue channels. Each has a repository of its own:
+{len(configs)} image classifiers that take any subset of the red, green and blue channels; `adaptive_vgg19` takes
+other bands, too. Each has a repository of its own:
 
 {table(("model", "test accuracy, RGB, %"), rows)}
 

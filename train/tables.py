@@ -42,9 +42,9 @@ Table = dict
 
 def accuracy_table(results: list[dict]) -> Table:
     """Test accuracy on RGB of the bundled weights, with size, cost and training."""
-    trainings = trainings_by_checkpoint(results)
+    trainings, evaluations = trainings_by_checkpoint(results), bundled_evaluations(results)
     rows, caption = [], NOT_YET
-    for evaluation in bundled_evaluations(results):
+    for evaluation in evaluations:
         name, size = evaluation["model"], evaluation["input_size"]
         cost = cost_of(name, size)
         training = trainings.get(name)
@@ -59,7 +59,7 @@ def accuracy_table(results: list[dict]) -> Table:
             ]
         )
         caption = (
-            f"Bundled 8-bit weights; {data_line(evaluation)}; accuracy in % with 95 % Wilson interval; "
+            f"Bundled 8-bit weights; {data_line(*evaluations)}; accuracy in % with 95 % Wilson interval; "
             "one seed each; chance is 2 %. Multiply-accumulates per picture at that input size. Taught: the answer of "
             "a trained network to the same crop in RGB is part of the target."
         )

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
 import models.hub
-from models import CheckpointError, load_checkpoint, load_model
+from models import CheckpointError, build_model, load_checkpoint, load_model
 from models.checkpoint import CONFIG, GOLDEN, WEIGHTS, golden_logits, read_tensors
 from models.compact import Compact
 from models.resnet import ResNet34
@@ -253,3 +254,22 @@ def test_a_copy_of_the_folder_needs_no_hub(hub, checkpoint, tmp_path):
     shutil.copytree(checkpoint, tmp_path / "copy")
     assert load(tmp_path / "copy").name == "compact"
     assert hub.requests == []
+
+
+def test_a_path_is_always_a_folder(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="no checkpoint 'compact'"):
+        load_model(Path("compact"))
+    assert load_model("compact", device="cpu").config.arguments["num_classes"] == 50  # bundled
+
+
+def test_a_checkpoint_here_comes_before_the_bundled_one_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    build_model("compact", num_classes=7).save_pretrained("compact")
+    for source in ("compact", Path("compact"), "./compact"):
+        assert load_model(source, device="cpu").config.arguments["num_classes"] == 7
+
+
+def test_an_unknown_argument_is_refused():
+    with pytest.raises(TypeError, match="unknown argument 'devise'"):
+        load_model("compact", devise="cuda")

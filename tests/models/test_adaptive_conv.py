@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models import ChannelAdaptiveConv2d
+from models import ChannelAdaptiveConv2d, build_model
 
 RGB = torch.tensor([0.665, 0.560, 0.490])
 
@@ -65,14 +65,6 @@ def test_a_masked_batch_of_mixed_subsets_equals_each_subset_alone():
         alone = layer(x[sample : sample + 1, here], RGB.double()[here])
         torch.testing.assert_close(y[sample : sample + 1], alone)
         assert (attention[sample, ~here] == 0).all()
-
-
-def test_absent_channels_may_hold_anything_finite():
-    layer = make_layer()
-    x, present = pixels(1, 3), torch.tensor([[True, False, True]])
-    other = x.clone()
-    other[:, 1] = 1e3
-    torch.testing.assert_close(layer(x, RGB.double(), present=present), layer(other, RGB.double(), present=present))
 
 
 def test_a_constant_channel_counts_as_absent_without_being_told():
@@ -135,9 +127,54 @@ def test_bf16_autocast_keeps_the_attention_in_full_precision():
     [
         ({"num_kernels": 0}, "must be at least 1"),
         ({"stride": 0}, "must be at least 1"),
+        ({"tuning_um": (665.0, 560.0)}, "looks like nanometres"),
         ({"num_kernels": 2}, "3 wavelengths to tune to need as many kernels, got 2"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         ChannelAdaptiveConv2d(6, 3, **arguments)
+
+
+@pytest.mark.parametrize("value", [1e3, math.nan, math.inf])
+def test_absent_channels_may_hold_anything(value):
+    layer, x = make_layer(), pixels(2, 3)
+    present = torch.tensor([[True, True, False], [True, True, True]])
+    expected = layer(x, RGB, present=present)
+    x[0, 2] = value
+    y = layer(x, RGB, present=present)
+    assert torch.equal(y, expected)
+    y.sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
+
+
+@pytest.mark.parametrize(
+    ("shape", "wavelengths_um", "present", "message"),
+    [
+        ((2, 3, 8, 8), [0.665, 0.56], None, r"expected x of shape \(B, 2, H, W\).*got \(2, 3, 8, 8\)"),
+        ((3, 8, 8), RGB, None, r"got \(3, 8, 8\)"),
+        ((2, 3, 8, 8), torch.tensor([665.0, 560.0, 490.0]), None, "looks like nanometres"),
+        ((2, 3, 8, 8), torch.tensor([0.665, 0.56, -1.0]), None, "not between"),
+        ((2, 3, 8, 8), RGB, torch.ones(2, 3), r"type bool.*got \(2, 3\) of torch\.float32"),
+        ((2, 3, 8, 8), RGB, torch.ones(2, 2).bool(), r"present of shape \(2, 3\).*got \(2, 2\)"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(shape, wavelengths_um, present, message):
+    with pytest.raises(ValueError, match=message):
+        make_layer().float()(torch.randn(shape), wavelengths_um, present=present)
+
+
+def test_wavelengths_may_be_a_list_with_unknown_ones():
+    layer, x = make_layer().float(), pixels(2, 3).float()
+    assert torch.equal(layer(x, [0.665, None, 0.49]), layer(x, torch.tensor([0.665, math.nan, 0.49])))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_network_runs_in_16_bits(dtype):
+    torch.manual_seed(0)
+    model = build_model("adaptive_vgg19", num_classes=3).eval()
+    x = torch.randn(2, 2, 32, 32)
+    expected = model(x, "RG")
+    logits = model.to(dtype)(x.to(dtype), "RG")
+    assert logits.dtype == dtype
+    torch.testing.assert_close(logits.float(), expected, rtol=0.1, atol=0.1 * expected.abs().max().item())

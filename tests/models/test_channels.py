@@ -95,3 +95,9 @@ def test_an_unknown_fill_is_refused():
 def test_a_batch_that_does_not_match_its_names_is_refused(x):
     with pytest.raises(ValueError, match=r"expected x of shape \(B, 2, H, W\) for channels 'RG'.*select_channels"):
         fill_channels(x, "RG")
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 4), (1, 4, 8, 8), (1, 2, 8, 8), (1, 8, 8, 3)])
+def test_selecting_from_another_shape_is_refused(shape):
+    with pytest.raises(ValueError, match=r"expected \(B, 3, H, W\), got .*batch axis"):
+        select_channels(torch.zeros(shape), "RG")

@@ -302,3 +302,30 @@ def test_a_failed_save_leaves_the_old_checkpoint(model, folder, monkeypatch):
 def test_the_saved_config_describes_the_storage(model, tmp_path):
     config = save_checkpoint(model, tmp_path, storage="int8")
     assert config == replace(model.config, storage="int8")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"input_size": 0},
+        {"mean": ["a", "b", "c"]},
+        {"mean": [0.5]},
+        {"std": [0.5, 0, 0.5]},
+        {"class_names": ["one"]},
+        {"arguments": {"num_classes": 3, "blocks": "none", "fill": "middle"}},
+    ],
+    ids=str,
+)
+def test_a_config_that_contradicts_itself_is_refused(folder, changes):
+    edit_config(folder, **changes)
+    refused(folder, "config.json")
+
+
+def test_weights_of_another_type_are_refused(folder):
+    edit_weights(folder, lambda tensors: tensors.update({"stem.0.bias": tensors["stem.0.bias"].long()}))
+    refused(folder, "stem.0.bias is torch.int64, expected torch.float32")
+
+
+def test_a_scale_without_weights_is_refused(folder):
+    edit_weights(folder, lambda tensors: tensors.update({"foo.scale": torch.ones(3)}))
+    refused(folder, "foo.scale is unknown")

@@ -4,9 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from models import DynamicConv2d, KernelAttention
 from models.mixture import METHODS, Geometry, choose_method, convolve
+from models.tiled import library
 
 IN_PYTHON = [method for method in METHODS if method != "tiled"]  # which test_tiled.py tests, in float32
 GEOMETRIES = {
@@ -185,11 +187,19 @@ def test_a_bad_temperature_is_refused(temperature):
         ({"groups": 0}, "must be at least 1"),
         ({"method": "fast"}, "unknown method 'fast'; known are auto, grouped, mix, loop, matmul, tiled"),
         ({"method": "matmul", "groups": 2}, "needs groups=1"),
+        ({"kernel_size": 0}, "kernel_size must be one or two whole numbers of at least 1, got 0"),
+        ({"kernel_size": (3, 3, 3)}, r"kernel_size must be .*got \(3, 3, 3\)"),
+        ({"stride": 0}, "stride must be"),
+        ({"dilation": 0}, "dilation must be"),
+        ({"padding": -1}, "padding must be one or two whole numbers of at least 0, got -1"),
+        ({"padding": "same", "stride": 2}, "padding 'same' .* is not possible"),
+        ({"padding": "reflect"}, "padding 'reflect' .* is not possible"),
+        ({"reduction": 0}, "reduction must be above 0"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        DynamicConv2d(6, 12, 3, **arguments)
+        DynamicConv2d(6, 12, **{"kernel_size": 3} | arguments)
 
 
 def test_autocast_keeps_the_routing_in_full_precision():
@@ -205,3 +215,72 @@ def test_the_spread_of_kernels_is_0_for_equal_ones_and_known_for_independent_one
     with torch.no_grad():
         layer.weight.copy_(layer.weight.chunk(5)[0].repeat(5, 1, 1, 1))
     assert layer.kernel_spread() == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", IN_PYTHON)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_second_derivatives_pass_gradgradcheck(method, memory_format):
+    torch.manual_seed(0)
+    geometry = Geometry((1, 1), (1, 1), (1, 1), 1)
+    x, weight = torch.randn(2, 2, 3, 3).double(), torch.randn(4, 2, 3, 3).double().to(memory_format=memory_format)
+    attention = torch.randn(2, 2).double()
+    inputs = [tensor.requires_grad_() for tensor in (x, attention, weight)]
+    assert torch.autograd.gradgradcheck(lambda *given: convolve(*given, None, geometry, method), inputs)
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_a_gradient_penalty_is_the_same_by_every_method(method):
+    """Its layer is the last, so that the gradient it is sent back needs none itself."""
+
+    def penalty(method: str) -> Tensor:
+        torch.manual_seed(0)
+        layer = DynamicConv2d(32, 8, 3, padding=1, method=method).to(memory_format=torch.channels_last)
+        x = torch.rand(3, 32, 6, 6, requires_grad=True)
+        (gradient,) = torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+        (gradient.flatten(1).norm(dim=1) - 1).square().mean().backward()
+        return layer.weight.grad
+
+    if method == "tiled" and library(torch.float32) is None:
+        pytest.skip("no C compiler")
+    torch.testing.assert_close(penalty(method), penalty("grouped"), rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_an_empty_batch_gives_an_empty_answer_and_zero_gradients(method):
+    layer = DynamicConv2d(32, 8, 3, padding=1, method=method).to(memory_format=torch.channels_last)
+    y = layer(torch.randn(0, 32, 9, 7))
+    assert y.shape == (0, 8, 9, 7)
+    y.sum().backward()
+    assert all(parameter.grad.count_nonzero() == 0 for parameter in layer.parameters())
+
+
+@pytest.mark.parametrize(
+    ("shape", "attention", "message"),
+    [
+        ((2, 32, 8, 8), (1, 4), r"attention of shape \(2, 4\).*got \(1, 4\); expand"),
+        ((2, 32, 8, 8), (4, 4), r"attention of shape \(2, 4\).*got \(4, 4\)"),
+        ((2, 32, 8, 8), (2, 2), r"attention of shape \(2, 4\).*got \(2, 2\)"),
+        ((2, 16, 8, 8), (2, 4), r"x of shape \(B, 32, H, W\), got \(2, 16, 8, 8\)"),
+        ((32, 8, 8), (32, 4), r"x of shape \(B, 32, H, W\), got \(32, 8, 8\).*batch axis"),
+        ((2, 32, 1, 8), (2, 4), r"a map of 1x8 .* is smaller than the 3x3 kernel"),
+    ],
+)
+def test_maps_and_attention_that_do_not_fit_are_refused(shape, attention, message):
+    layer = DynamicConv2d(32, 8, 3).to(memory_format=torch.channels_last)
+    with torch.no_grad(), pytest.raises(ValueError, match=message):
+        layer.convolve(torch.randn(shape), torch.full(attention, 0.25))
+
+
+@pytest.mark.parametrize(("padding", "size"), [("same", (9, 7)), ("valid", (7, 5))])
+def test_padding_may_be_named(padding, size):
+    layer = DynamicConv2d(3, 4, 3, padding=padding)
+    assert layer(torch.randn(2, 3, 9, 7)).shape[2:] == size == nn.Conv2d(3, 4, 3, padding=padding)(
+        torch.randn(2, 3, 9, 7)
+    ).shape[2:]  # fmt: skip
+
+
+def test_what_counts_operations_sees_the_convolution():
+    layer = DynamicConv2d(64, 8, 3, padding=1).to(memory_format=torch.channels_last)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        layer(torch.randn(2, 64, 8, 8))
+    assert counter.get_total_flops() >= 2 * 2 * 64 * 8 * 9 * 64  # two samples, 8x8 positions
