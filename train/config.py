@@ -107,7 +107,11 @@ class TrainConfig:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         if self.images_per_class is not None and self.images_per_class < 1:
             raise ValueError(f"images_per_class must be at least 1, got {self.images_per_class}")
-        for name in ("warmup", "label_smoothing", "ema"):
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads must be at least 1, got {self.threads}; leave it out for PyTorch's choice")
+        if self.workers < 0:
+            raise ValueError(f"workers must be at least 0, got {self.workers}; 0 loads pictures in the main process")
+        for name in ("warmup", "label_smoothing", "ema", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
         for name in ("crop_scale", "teacher_share"):

@@ -304,7 +304,13 @@ def load_state(path: Path, config: TrainConfig, plain, averaged, optimizer) -> P
     def part(name: str) -> dict[str, Tensor]:
         return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
 
-    plain.load_state_dict(part("model."), strict=True)
+    weights = part("model.")
+    if {key: value.shape for key, value in weights.items()} != {k: v.shape for k, v in plain.state_dict().items()}:
+        raise CheckpointError(
+            f"{path} belongs to a run on other classes than {config.data_root} has; repeat the first command with "
+            "--resume, or choose another --run-dir"
+        )
+    plain.load_state_dict(weights, strict=True)
     if averaged:
         averaged.load_state_dict(part("averaged."), strict=True)
     moments: dict[int, dict[str, Tensor]] = {}

@@ -232,6 +232,16 @@ def test_resuming_with_other_settings_is_refused(config):
         train(config(lr=0.3, resume=True))
 
 
+def test_resuming_on_other_classes_is_refused(config, tmp_path):
+    train(config(epochs=1))
+    source = config().data_root
+    for name, count in (("train", 16), ("val", 6)):  # two classes of the three
+        lines = [f"{source}/{line}" for line in (source / f"{name}.txt").read_text().splitlines()[:count]]
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    with pytest.raises(CheckpointError, match=r"belongs to a run on other classes than .*; repeat the first command"):
+        train(config(epochs=1, resume=True, data_root=tmp_path))
+
+
 def test_resuming_may_change_what_does_not_matter(config):
     train(config(epochs=1))
     train(config(epochs=1, workers=1, threads=2, resume=True))
