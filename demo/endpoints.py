@@ -153,7 +153,7 @@ def answering(function: Callable) -> Callable:
             return function(*inputs)
         except FriendlyError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise gr.Error(say("en", "bad_request", reason=error), print_exception=False) from error
 
     return call

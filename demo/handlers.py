@@ -5,7 +5,7 @@ other outputs keep what they show, or become empty where that would belong to an
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache, wraps
 
 import gradio as gr
@@ -71,23 +71,25 @@ def language(request: gr.Request) -> str:
     return language_of(request.headers.get("accept-language"))
 
 
-def friendly(outputs: int, keep: bool = True) -> Callable:
+def friendly(outputs: int, keep: bool | Collection[str] = True) -> Callable:
     """Turn a failure of a handler, whose last input is the request, into its notice.
 
-    The other outputs keep what they show, or become empty.
+    The other outputs keep what they show (always, or after the sentences named by ``keep``), or become empty.
     """
 
     def decorate(handler: Callable) -> Callable:
         @wraps(handler)
         def safe(*inputs):
+            kept = keep is True
             try:
                 return handler(*inputs)
             except FriendlyError as error:
+                kept = keep if isinstance(keep, bool) else error.key in keep
                 sentence = error.in_language(language(inputs[-1]))
             except Exception:
                 log.exception("%s failed", handler.__name__)
                 sentence = say(language(inputs[-1]), "unexpected")
-            return [view.notice(sentence, "warning")] + [gr.skip() if keep else ""] * (outputs - 1)
+            return [view.notice(sentence, "warning")] + [gr.skip() if kept else ""] * (outputs - 1)
 
         return safe
 
@@ -104,7 +106,7 @@ class Handlers:
     def loaded(self) -> Loaded:
         return load_models(self.hub_user)
 
-    @friendly(outputs=6)
+    @friendly(outputs=6, keep=("no_channels",))
     def analyse(self, path, channels, fill, temperature, point, request: gr.Request):
         """A picture, toggles or temperature changed → notice, answers, input, heat map, Task 2."""
         picture, names, spoken = opened(path), chosen(channels), language(request)

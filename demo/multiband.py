@@ -20,6 +20,7 @@ from models import BANDS_UM
 from models.bands import LONGEST_UM, SHORTEST_UM, UNKNOWN
 
 MAX_BANDS = 16
+COLOURS = {"RED": "R", "GREEN": "G", "BLUE": "B", "紅": "R", "綠": "G", "藍": "B"}
 MAX_MEGABYTES = 20
 MAX_VALUES = 50_000_000  # H x W x C; more is refused before it is decoded
 MIN_SIDE = 8  # pixels
@@ -103,6 +104,8 @@ def read_tiff(path: Path) -> np.ndarray:
             check_type(series.dtype)
             rest = series.axes.replace("Y", "").replace("X", "")
             band_axis = series.axes.index(rest[0]) if rest else 2
+            if len(series.shape) == 3 and band_axis == 0 and series.shape[0] > MAX_BANDS >= series.shape[2]:
+                band_axis = 2  # height x width x bands, written as pages
             check_shape(series.shape, band_axis)
             if not {"Y", "X"} <= set(series.axes):
                 raise FriendlyError("bands_shape", came=times(series.shape))
@@ -157,7 +160,8 @@ def scale(array: np.ndarray) -> tuple[np.ndarray, str, float]:
 def read_names(text: str | None) -> Bands:
     """``R, G, B, NIR``, ``0.665, 0.842, ?`` or a mixture of both → ``Bands``; ``RGB`` is three names.
 
-    Commas, Chinese or not, semicolons or, without any, spaces separate; ``µm`` may follow a number.
+    Commas, Chinese or not, semicolons or, without any, spaces separate; ``µm`` may follow a number. The colours may
+    be written out.
     """
     text = text or ""
     if found := re.search(r"(\d+\.?\d*)\s*nm\b", text, re.IGNORECASE):
@@ -166,7 +170,7 @@ def read_names(text: str | None) -> Bands:
     words = [word.strip() for word in re.split(r"[,，、;；]", text)]
     if len(words) == 1:
         words = words[0].split()
-    words = [word for word in words if word]
+    words = [COLOURS.get(word.upper(), word) for word in words if word]
     if len(words) == 1 and number(words[0]) is None and words[0].upper() not in BANDS_UM:
         words = list(words[0])
     pairs = [(word.upper(), number(word)) for word in words]

@@ -188,7 +188,7 @@ def connect(
     for gallery in galleries:
         gallery.select(choose_example, None, [ask.picture, ask.example], queue=False, **QUIET)
     gr.on([ask.picture.upload, ask.picture.clear], lambda: "", None, ask.example, queue=False, **QUIET)
-    ask.link.click(share, [ask.channels, ask.fill, ask.temperature, ask.example], ask.query, queue=False, **QUIET).then(
+    ask.link.click(share, [ask.channels, ask.fill, ask.temperature, ask.example], ask.query, **QUIET).then(
         None, ask.query, None, js=COPY_LINK, **QUIET
     )
 

@@ -401,7 +401,8 @@ def cost_table() -> Table:
         [name, f"{cost.parameters:,}", f"{cost.macs:,}"] for costs in tables.values() for name, cost in costs.items()
     ]
     caption = (
-        "256 x 256 input, `python -m models.costs`; fvcore's train-mode convention except where the study's differs."
+        "256 x 256 input, counted by python -m models.costs; fvcore's train-mode convention except where the study's "
+        "differs."
     )
     columns = ["model", "parameters", "multiply-accumulates"]
     return {"id": "costs", "title": "Cost", "caption": caption, "columns": columns, "rows": rows}

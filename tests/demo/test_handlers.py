@@ -37,8 +37,10 @@ def test_no_channels_is_one_sentence_and_keeps_the_last_answer(events):
     assert others == [SKIP] * 5
 
 
-def test_no_picture_is_one_sentence(events):
-    assert "還沒有圖片" in events.analyse(None, ["R"], "aligned", 1.0, CENTRE, visitor("zh-TW"))[0]
+def test_no_picture_is_one_sentence_and_no_answer_about_another_one(events):
+    notice, *others = events.analyse(None, ["R"], "aligned", 1.0, CENTRE, visitor("zh-TW"))
+    assert "還沒有圖片" in notice
+    assert others == [""] * 5
 
 
 def test_a_broken_file_is_one_sentence_without_a_path(events, tmp_path):

@@ -302,3 +302,19 @@ def test_nanometres_are_told_with_their_remedy():
 def test_each_band_needs_one_name(typed):
     with pytest.raises(FriendlyError, match=r"has 5 bands, but \d are typed.*such as R, G, B, \?, \?$"):
         check_count(open_bands(BANDS_EXAMPLE), read_names(typed))
+
+
+def test_a_tiff_of_height_width_bands_is_read(tiff_file):
+    content = np.random.default_rng(0).integers(0, 255, (64, 60, 5)).astype(np.uint8)  # written as 64 pages
+    np.testing.assert_allclose(
+        open_bands(tiff_file(content, photometric="minisblack")).values, content.transpose(2, 0, 1) / 255, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("text", ["red, Green, BLUE", "紅、綠、藍", "R G B"])
+def test_colours_may_be_written_out(text):
+    assert read_names(text).names == ("R", "G", "B")
+
+
+def test_one_colour_may_be_written_out():
+    assert read_names("blue").names == ("B",)
