@@ -265,6 +265,7 @@ def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -
             and evaluation["model"] == config.model
             and Path(evaluation["checkpoint"]).name == checkpoint.resolve().name
             and evaluation["input_size"] == config.input_size
+            and evaluation["data"] == data_name(config)  # a run of that name on other pictures is another network
         ]
     return without_repetition(found, bf16=settings_of(config).get("bf16", False))
 

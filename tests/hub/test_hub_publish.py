@@ -277,8 +277,15 @@ def test_an_evaluation_made_again_stands_once_in_the_precision_of_the_training(c
     for index, result in enumerate((again, {"kind": "comparison", "first": mine, "second": larger}, appended)):
         (results / f"5{index}.json").write_text(json.dumps(result))
     assert find_evaluations(results, config, checkpoint) == [mine, appended]
-    in_bf16 = dataclasses.replace(config, training={"settings": {"bf16": True}})
+    in_bf16 = dataclasses.replace(config, training=config.training | {"settings": {"bf16": True}})
     assert find_evaluations(results, in_bf16, checkpoint) == [again, appended, mine]  # G was measured in fp32 alone
+
+
+def test_a_run_of_that_name_on_other_pictures_has_no_evaluations(checkpoint, results):
+    config = read_config(checkpoint / CONFIG)
+    assert find_evaluations(results, config, checkpoint)
+    others = dataclasses.replace(config, training=config.training | {"data": "my-pictures"})
+    assert find_evaluations(results, others, checkpoint) == []
 
 
 def test_cards_are_written_into_checkpoint_folders(tmp_path, results, capsys):
