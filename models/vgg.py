@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.adaptive_conv import ChannelAdaptiveConv2d
-from models.bands import check_count, wavelengths_of
+from models.bands import wavelengths_of
 from models.channels import CHANNELS
 from models.classifier import ImageClassifier
 from models.conditional_norm import ConditionalBatchNorm2d
@@ -168,7 +168,7 @@ class AdaptiveVGG19(VGG19):
         """
         if channels is None and wavelengths_um is None:
             channels = CHANNELS
-        return self.classify(x, check_count(wavelengths_of(channels, wavelengths_um), x), **options)
+        return self.classify(x, wavelengths_of(channels, wavelengths_um), **options)
 
     def classify(
         self, x: Tensor, wavelengths_um: Tensor, *, present: Tensor | None = None, return_attention: bool = False
