@@ -161,7 +161,9 @@ def ablate(runs: list[Run], folder: Path, *, keep_weights: bool = False) -> list
 
 
 def read_records(folder: Path = FOLDER) -> list[dict]:
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    """The records of a folder; other files there are none of its business."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    return [record for record in found if isinstance(record, dict) and record.get("kind") == "ablation"]
 
 
 def name_of(record: dict) -> str:

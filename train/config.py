@@ -102,9 +102,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """``ValueError`` for values that cannot train."""
-        for name in ("batch_size", "lr", "temperature_start", "temperature_end", "num_kernels"):
+        for name in ("lr", "temperature_start", "temperature_end", "num_kernels"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.batch_size < 2:
+            raise ValueError(
+                f"batch_size must be at least 2, got {self.batch_size}; batch normalisation compares pictures"
+            )
         if self.images_per_class is not None and self.images_per_class < 1:
             raise ValueError(f"images_per_class must be at least 1, got {self.images_per_class}")
         if self.threads is not None and self.threads < 1:

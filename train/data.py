@@ -22,13 +22,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
-from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
+from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 from torchvision.transforms import v2
 
 from models.classifier import resize
 from models.pictures import to_rgb
 
 SPLITS = ("train", "val", "test")
+SPLIT_WORDS = {*SPLITS, "training", "valid", "validation", "testing"}  # also with capitals
 
 
 class DataError(ValueError):
@@ -57,6 +58,11 @@ class Split:
                 kept.append(item)
         paths, labels = zip(*kept, strict=True)
         return replace(self, paths=paths, labels=labels)
+
+    def without_pictures(self) -> list[str]:
+        """The classes of which this split has none."""
+        present = {*self.labels}
+        return [synset for label, synset in enumerate(self.synsets) if label not in present]
 
 
 def load_split(root: str | Path, name: str, *, skip_unreadable: bool = False) -> Split:
@@ -105,18 +111,29 @@ def from_list(root: Path, name: str) -> Split:
 
 
 def from_folder(folder: Path) -> Split:
-    """torchvision's ImageFolder: one folder per class, classes in alphabetical order."""
-    try:
-        classes, index = find_classes(folder)
-        items = make_dataset(folder, index, extensions=IMG_EXTENSIONS, allow_empty=True)
-    except FileNotFoundError as error:
-        raise DataError(f"{folder} holds no class folders; put each class's pictures in a folder of its own") from error
-    return as_split([(Path(path), label) for path, label in items], tuple(classes), tuple(classes))
+    """torchvision's ImageFolder: one folder per class, classes in alphabetical order; hidden ones are none."""
+    classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not classes:
+        raise DataError(f"{folder} holds no class folders; put each class's pictures in a folder of its own")
+    index = {name: label for label, name in enumerate(classes)}
+    found = make_dataset(folder, index, extensions=IMG_EXTENSIONS, allow_empty=True)
+    items = [(Path(path), label) for path, label in found if not is_hidden(Path(path).relative_to(folder))]
+    return as_split(items, tuple(classes), tuple(classes))
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether programs put it there for themselves: .ipynb_checkpoints, ._cat.jpg."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def from_class_folders(root: Path, name: str) -> Split:
     """The part of a flat ImageFolder that falls to this split: 80/10/10 by a hash of the file name."""
     whole = from_folder(root)
+    if misspelt := [synset for synset in whole.synsets if synset.lower() in SPLIT_WORDS]:
+        raise DataError(
+            f"{root} holds {', '.join(misspelt)}, which would be classes; name the folders of the splits "
+            f"{', '.join(SPLITS)}"
+        )
 
     def split_of(path: Path) -> str:
         digit = int(hashlib.sha256(path.relative_to(root).as_posix().encode()).hexdigest(), 16) % 10

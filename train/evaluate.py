@@ -161,6 +161,18 @@ def parse_subsets(channels: str) -> list[str]:
     return list(SUBSETS) if channels == "all" else [parse_channels(part) for part in channels.split(",")]
 
 
+def result_file(text: str) -> Path:
+    """The file of ``--json``, known to be writable before anything is measured."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder; name a file in it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path} cannot be written ({error})") from error
+    return path
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m train.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -174,7 +186,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--fill", choices=FILLS, help="by default the checkpoint's own")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, several times faster on recent CPUs")
-    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--json", type=result_file, help="write the results to this file")
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out pictures that cannot be read")
     options = parser.parse_args()
     if len(options.checkpoint) > 2:
@@ -233,7 +245,6 @@ def main() -> None:
     except (DataError, CheckpointError, ValueError) as error:
         sys.exit(f"error: {error}")
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 

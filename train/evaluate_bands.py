@@ -25,7 +25,7 @@ from models.classifier import normalize
 from models.memory import keep_large_blocks
 from train.data import SPLITS, DataError, Split, load_split
 from train.engine import View, band_view, named_view
-from train.evaluate import compare, measure, predict_views
+from train.evaluate import compare, measure, predict_views, result_file
 from train.pseudo_bands import MOST_BANDS, pseudo_bands, real_bands
 
 SEED = 0
@@ -105,8 +105,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data-root", type=Path, required=True, help="folder with the pictures")
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, several times faster on recent CPUs")
-    parser.add_argument("--json", type=Path, help="write the results to this file")
-    return parser.parse_args()
+    parser.add_argument("--json", type=result_file, help="write the results to this file")
+    options = parser.parse_args()
+    names = [Path(source).name for source in options.others]
+    if len({*names}) < len(names):
+        parser.error(f"the networks are told apart by their names, got {', '.join(names)}; rename a folder")
+    return options
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchvision.datasets.folder import IMG_EXTENSIONS
 from tqdm import tqdm
 
 from models import CheckpointError, ImageClassifier, ModelConfig, build_model, load_model, save_checkpoint
@@ -70,22 +71,7 @@ def train(config: TrainConfig) -> ImageClassifier:
             tqdm.write("this CPU has no bfloat16 and emulates it, many times slower; --no-bf16 is faster here")
     set_seed(config.seed)
 
-    split = load_split(config.data_root, "train", skip_unreadable=config.skip_unreadable)
-    if config.images_per_class:
-        split = split.first_of_each_class(config.images_per_class)
-    val = load_split(config.data_root, "val", skip_unreadable=config.skip_unreadable)
-    if val.synsets != split.synsets:
-        differing = ", ".join(sorted({*split.synsets} ^ {*val.synsets})[:5])
-        raise DataError(
-            f"train has {len(split.synsets)} classes, val {len(val.synsets)}; they must be the same ({differing}); "
-            "name them all in classes.txt, or give both splits the same class folders"
-        )
-
-    if len(split.synsets) < 2:
-        raise DataError(
-            f"{config.data_root} holds one class ({split.synsets[0]}); there must be two or more to tell apart"
-        )
-
+    split, val = load_data(config)
     pictures = Pictures(split, size=config.sizes[0], crop_scale=config.crop_scale, seed=config.seed)
     loader = make_loader(pictures, batch_size=config.batch_size, workers=config.workers, seed=config.seed)
     sampler = loader.sampler
@@ -117,9 +103,11 @@ def train(config: TrainConfig) -> ImageClassifier:
 
     progress = Progress()
     if resuming:
-        progress = load_state(state_path, config, plain, averaged, optimizer)
+        progress = load_state(state_path, config, split, plain, averaged, optimizer)
     if accelerator.is_main_process:
         start_folder(config, split, progress)
+        if not resuming:
+            save_state(state_path, progress, plain, averaged, optimizer)
 
     describe(kept, config, split, config.sizes[-1])
     steps = len(loader)
@@ -158,14 +146,38 @@ def train(config: TrainConfig) -> ImageClassifier:
     return kept
 
 
+def load_data(config: TrainConfig) -> tuple[Split, Split]:
+    """Pictures to train on and to validate with, of the same classes. Raises ``DataError``."""
+    split = load_split(config.data_root, "train", skip_unreadable=config.skip_unreadable)
+    if config.images_per_class:
+        split = split.first_of_each_class(config.images_per_class)
+    val = load_split(config.data_root, "val", skip_unreadable=config.skip_unreadable)
+    if val.synsets != split.synsets:
+        differing = ", ".join(sorted({*split.synsets} ^ {*val.synsets})[:5])
+        raise DataError(
+            f"train has {len(split.synsets)} classes, val {len(val.synsets)}; they must be the same ({differing}); "
+            "name them all in classes.txt, or give both splits the same class folders"
+        )
+    if len(split.synsets) < 2:
+        raise DataError(
+            f"{config.data_root} holds one class ({split.synsets[0]}); there must be two or more to tell apart"
+        )
+    if empty := split.without_pictures():
+        shown = ", ".join(empty[:5]) + (", …" if len(empty) > 5 else "")
+        raise DataError(
+            f"{len(empty)} of {len(split.synsets)} classes have no picture to train on ({shown}); add some "
+            f"({', '.join(IMG_EXTENSIONS)}), or take the classes out"
+        )
+    return split, val
+
+
 def check_folder(config: TrainConfig) -> None:
     """``FileExistsError`` where weights would be overwritten that this run does not go on from."""
-    if config.resume and any((config.run_dir / name).is_file() for name in (STATE, "run.json")):
-        return
-    if found := [name for name in (STATE, WEIGHTS) if (config.run_dir / name).is_file()]:
+    resumable = (config.run_dir / STATE).is_file()
+    if (config.run_dir / WEIGHTS).is_file() and not (config.resume and resumable):
+        remedy = "go on with it with --resume, or" if resumable else f"without {STATE} it cannot go on;"
         raise FileExistsError(
-            f"{config.run_dir} already holds a trained network ({', '.join(found)}); go on with it with --resume, "
-            "or choose another --run-dir"
+            f"{config.run_dir} already holds a trained network ({WEIGHTS}); {remedy} choose another --run-dir"
         )
 
 
@@ -241,6 +253,7 @@ def start_folder(config: TrainConfig, split: Split, progress: Progress) -> None:
         "versions": {module.__name__: module.__version__ for module in (torch, torchvision, accelerate)},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
+        "synsets": split.synsets,
         "train_images": len(split),
         "skipped_images": split.skipped,
     }
@@ -282,35 +295,37 @@ def save_state(path: Path, progress: Progress, plain, averaged, optimizer) -> No
     write_safely(path, lambda temporary: save_file(tensors, temporary, metadata=about))
 
 
-def load_state(path: Path, config: TrainConfig, plain, averaged, optimizer) -> Progress:
-    """Restore what ``save_state`` wrote; ``CheckpointError`` when it is damaged or another configuration's."""
+def load_state(path: Path, config: TrainConfig, split: Split, plain, averaged, optimizer) -> Progress:
+    """Restore what ``save_state`` wrote; ``CheckpointError`` when it is damaged, of other settings or other data."""
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-        saved = json.loads((config.run_dir / "run.json").read_text())["config"]
+        saved = json.loads((config.run_dir / "run.json").read_text())
+        settings, synsets, images = saved["config"], tuple(saved["synsets"]), saved["train_images"]
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"cannot resume from {path} and run.json beside it ({error}); start again without --resume"
         ) from error
     ignored = {"resume", "workers", "threads", "data_root", "run_dir"}
-    changed = [key for key, value in config.to_dict().items() if key not in ignored and saved.get(key) != value]
+    changed = [key for key, value in config.to_dict().items() if key not in ignored and settings.get(key) != value]
     if changed:
         raise CheckpointError(
             f"{path} belongs to a run with other settings ({', '.join(changed)}); "
             "repeat the first command with --resume, or choose another --run-dir"
         )
+    if (synsets, images) != (split.synsets, len(split)):
+        differing = ", ".join(sorted({*synsets} ^ {*split.synsets})[:5]) or "in the same classes"
+        raise CheckpointError(
+            f"{path} belongs to a run on {images} pictures of {len(synsets)} classes, {config.data_root} has "
+            f"{len(split)} of {len(split.synsets)} ({differing}); restore the pictures and repeat the first command "
+            "with --resume, or begin another --run-dir from these weights with --init-from"
+        )
 
     def part(name: str) -> dict[str, Tensor]:
         return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
 
-    weights = part("model.")
-    if {key: value.shape for key, value in weights.items()} != {k: v.shape for k, v in plain.state_dict().items()}:
-        raise CheckpointError(
-            f"{path} belongs to a run on other classes than {config.data_root} has; repeat the first command with "
-            "--resume, or choose another --run-dir"
-        )
-    plain.load_state_dict(weights, strict=True)
+    plain.load_state_dict(part("model."), strict=True)
     if averaged:
         averaged.load_state_dict(part("averaged."), strict=True)
     moments: dict[int, dict[str, Tensor]] = {}
@@ -335,18 +350,31 @@ def parse(arguments: list[str] | None = None) -> TrainConfig:
     recipe = argparse.ArgumentParser(add_help=False)
     recipe.add_argument("--recipe", type=Path)
     known, rest = recipe.parse_known_args(arguments)
-    if known.recipe and not known.recipe.is_file():
-        raise FileNotFoundError(f"no recipe {known.recipe}; the project's own are in train/recipes/")
-    values = (yaml.safe_load(known.recipe.read_text()) if known.recipe else None) or {}
+    values = read_recipe(known.recipe) if known.recipe else {}
     flags = [part for key, value in values.items() for part in flag(key, value)]
     return tyro.cli(TrainConfig, args=flags + rest, prog="python -m train.run", description=__doc__)
 
 
-def flag(key: str, value: object) -> list[str]:
+def read_recipe(path: Path) -> dict[str, str]:
+    """The settings of a YAML file as they are written there: YAML itself would read ``32:1`` as 1921."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no recipe {path}; the project's own are in train/recipes/")
+    values = yaml.load(path.read_text(), yaml.BaseLoader) or {}
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise ValueError(f"{path} is not a recipe; each line sets one value, such as 'lr: 0.1'")
+    return values
+
+
+def flag(key: str, value: str) -> list[str]:
     name = key.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
-    return [f"--{name}", str(value)]
+    match value.lower():
+        case "true":
+            return [f"--{name}"]
+        case "false":
+            return [f"--no-{name}"]
+        case "null" | "~" | "":
+            return [f"--{name}", "None"]
+    return [f"--{name}", value]
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from train.ablate import (
     options_of,
     parse,
     plan,
+    read_records,
     variants_of,
 )
 from train.data import DataError, load_split
@@ -114,6 +115,13 @@ def test_a_record_says_what_was_run_and_what_came_out(runs, folder):
     assert record["images"] == 24 and record["minutes"] > 0 and record["device"] and record["versions"]["torch"]
     assert "attention_entropy" not in record
     assert str(folder.parent) not in json.dumps(record)
+
+
+def test_other_files_among_the_records_are_passed_over(runs, folder):
+    folder.mkdir(exist_ok=True)
+    for name, text in {"a.json": '{"kind": "evaluation"}', "z.json": "[1]"}.items():
+        (folder / name).write_text(text)
+    assert read_records(folder) == []
 
 
 def test_weights_of_a_measured_run_go_and_its_metrics_stay(runs, folder):

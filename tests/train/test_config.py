@@ -34,14 +34,23 @@ def test_flags_set_their_fields(model):
 
 def test_a_recipe_sets_defaults_that_flags_override(tmp_path):
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("model: resnet34\nlr: 0.2\nbf16: true\nchannels_last: false\nhead_lr_scale: null\n")
+    recipe.write_text(
+        "model: resnet34\nlr: 0.2\nbf16: true\nchannels_last: false\nhead_lr_scale: null\nimage_size: 32:1\n"
+    )
     flags = ["--recipe", str(recipe), "--data-root", "data", "--run-dir", "runs/a", "--lr", "0.3"]
-    assert parse(flags) == config(model="resnet34", lr=0.3, bf16=True, channels_last=False)
+    assert parse(flags) == config(model="resnet34", lr=0.3, bf16=True, channels_last=False, image_size="32:1")
 
 
 def test_an_empty_recipe_changes_nothing(tmp_path):
     (tmp_path / "recipe.yaml").touch()
     assert parse(["--recipe", str(tmp_path / "recipe.yaml"), *REQUIRED]) == config()
+
+
+@pytest.mark.parametrize("text", ["vgg19", "- model: vgg19", "image_size: [32, 64]"])
+def test_a_recipe_that_is_none_is_refused(tmp_path, text):
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"recipe\.yaml is not a recipe; each line sets one value"):
+        parse(["--recipe", str(tmp_path / "recipe.yaml"), *REQUIRED])
 
 
 def test_the_config_survives_json(tmp_path):
@@ -117,7 +126,7 @@ def test_model_arguments_build_the_model(model):
         ({"lr": 0.0}, "lr must be above 0, got 0.0"),
         ({"images_per_class": 0}, "images_per_class must be at least 1, got 0"),
         ({"lr": float("nan")}, "lr must be above 0, got nan"),
-        ({"batch_size": 0}, "batch_size must be above 0"),
+        ({"batch_size": 0}, "batch_size must be at least 2, got 0; batch norm"),
         ({"num_kernels": 0}, "num_kernels must be above 0"),
         ({"temperature_end": 0.0}, "temperature_end must be above 0"),
         ({"warmup": 1.0}, "warmup must be at least 0 and below 1"),

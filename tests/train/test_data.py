@@ -148,6 +148,21 @@ def test_split_folders_are_read_as_they_are(tmp_path):
     assert len(load_split(tmp_path, "val")) == 2
 
 
+def test_hidden_files_and_folders_are_left_out(tmp_path):
+    for name in ("cat/1.png", "cat/._1.png", "cat/.thumbnails/1.png", ".ipynb_checkpoints/1.png"):
+        write_picture(tmp_path / "train" / name)
+    split = load_split(tmp_path, "train")
+    assert split.synsets == ("cat",) and [path.name for path in split.paths] == ["1.png"]
+
+
+@pytest.mark.parametrize("name", ["Train", "validation"])
+def test_a_misspelt_split_is_not_a_class(tmp_path, name):
+    for folder in (name, "Test"):
+        write_picture(tmp_path / folder / "cat" / "1.png")
+    with pytest.raises(DataError, match=rf"holds .*{name}.*, which would be classes; name .* train, val, test"):
+        load_split(tmp_path, "train")
+
+
 def test_class_folders_are_split_into_disjoint_parts_that_cover_all(class_folders):
     parts = {name: set(load_split(class_folders, name).paths) for name in ("train", "val", "test")}
     assert sum(len(part) for part in parts.values()) == 80

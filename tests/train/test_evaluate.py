@@ -1,5 +1,6 @@
 """Metrics, intervals, paired tests and the evaluation command."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from scipy.stats import binomtest
 
 from models import SUBSETS, ModelConfig, build_model, save_checkpoint, select_channels
 from train.data import Split, load_split
-from train.evaluate import compare, measure, parse_subsets, predict_subsets
+from train.evaluate import compare, measure, parse_subsets, predict_subsets, result_file
 
 
 def logits_for(predictions: list[int], num_classes: int = 3) -> torch.Tensor:
@@ -99,6 +100,15 @@ def test_the_command_prints_and_writes_a_paired_comparison(checkpoint, colours, 
     assert all(row["p_value"] == 1 for row in result["paired"])
     assert "95 % interval" in done.stdout
     assert "McNemar" in done.stdout
+
+
+def test_the_file_of_the_results_is_checked_before_measuring(tmp_path):
+    assert result_file(str(tmp_path / "new" / "out.json")).parent.is_dir()
+    with pytest.raises(argparse.ArgumentTypeError, match="is a folder; name a file in it"):
+        result_file(str(tmp_path))
+    (tmp_path / "file").touch()
+    with pytest.raises(argparse.ArgumentTypeError, match="cannot be written"):
+        result_file(str(tmp_path / "file" / "out.json"))
 
 
 def test_a_wrong_checkpoint_is_one_line(colours, root):

@@ -10,7 +10,7 @@ import torch
 from models import BANDS_UM, FILLS, SUBSETS, ModelConfig, build_model, fill_channels, save_checkpoint, select_channels
 from train.data import load_split
 from train.engine import band_view, named_view, sampled_view
-from train.evaluate_bands import dead_view, evaluate_bands, pseudo_view
+from train.evaluate_bands import dead_view, evaluate_bands, parse, pseudo_view
 from train.pseudo_bands import MOST_BANDS, draw_bands, filled_bands, pseudo_bands, real_bands, stack_bands
 
 RGB = torch.randn(2, 3, 4, 5)
@@ -129,6 +129,14 @@ def test_the_command_refuses_a_three_channel_network(networks, colours, tmp_path
     command = [sys.executable, "-m", "train.evaluate_bands", "--checkpoint", tmp_path / "plain"]
     done = subprocess.run([*command, "--data-root", colours], capture_output=True, text=True)
     assert done.returncode == 1 and "is vgg19, which takes three channels" in done.stderr
+
+
+def test_the_command_refuses_two_networks_of_one_name(colours, monkeypatch, capsys):
+    command = ["evaluate_bands", "--data-root", str(colours), "--others", "runs/a/vgg19", "runs/b/vgg19"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit):
+        parse()
+    assert "told apart by their names, got vgg19, vgg19; rename a folder" in capsys.readouterr().err
 
 
 def test_the_command_writes_its_result(networks, colours, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ FILES = ["config.json", "curves.png", "golden.safetensors", "metrics.jsonl", "mo
 
 def flags(config: TrainConfig) -> list[str]:
     """The command line of a config."""
-    values = [run.flag(key, value) for key, value in config.to_dict().items() if value is not None]
+    values = [run.flag(key, str(value)) for key, value in config.to_dict().items() if value is not None]
     return [part for value in values for part in value]
 
 
@@ -232,14 +233,28 @@ def test_resuming_with_other_settings_is_refused(config):
         train(config(lr=0.3, resume=True))
 
 
-def test_resuming_on_other_classes_is_refused(config, tmp_path):
+@pytest.mark.parametrize(
+    ("pictures", "renamed", "message"),
+    [
+        (16, None, r"on 24 pictures of 3 classes, .* has 16 of 2 \(n03_blue\); restore"),
+        (24, "n03_blue", r"on 24 pictures of 3 classes, .* has 24 of 3 \(n03_azure, n03_blue\); restore"),
+        (23, None, r"on 24 pictures of 3 classes, .* has 23 of 3 \(in the same classes\); restore"),
+    ],
+)
+def test_resuming_on_other_data_is_refused(config, tmp_path, pictures, renamed, message):
     train(config(epochs=1))
     source = config().data_root
-    for name, count in (("train", 16), ("val", 6)):  # two classes of the three
-        lines = [f"{source}/{line}" for line in (source / f"{name}.txt").read_text().splitlines()[:count]]
-        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
-    with pytest.raises(CheckpointError, match=r"belongs to a run on other classes than .*; repeat the first command"):
-        train(config(epochs=1, resume=True, data_root=tmp_path))
+    shutil.copytree(source, tmp_path / "data")
+    lines = (source / "train.txt").read_text().splitlines()[:pictures]
+    labels = {line.rpartition(" ")[2] for line in lines}
+    for name in ("train", "val"):
+        kept = [line for line in (source / f"{name}.txt").read_text().splitlines() if line[-1] in labels]
+        text = "\n".join(kept[:pictures] if name == "train" else kept)
+        (tmp_path / "data" / f"{name}.txt").write_text(text.replace("n03_blue/", "n03_azure/") if renamed else text)
+    if renamed:
+        (tmp_path / "data" / "images" / renamed).rename(tmp_path / "data" / "images" / "n03_azure")
+    with pytest.raises(CheckpointError, match=message):
+        train(config(epochs=1, resume=True, data_root=tmp_path / "data"))
 
 
 def test_resuming_may_change_what_does_not_matter(config):
@@ -269,6 +284,21 @@ def test_a_new_run_never_overwrites_an_old_one(config):
     with pytest.raises(FileExistsError, match=r"already holds a trained network .*--resume, or choose another --run"):
         train(config(epochs=1))
     assert same(state(config().run_dir), before)
+
+
+def test_weights_whose_state_is_gone_are_never_overwritten(config):
+    train(config(epochs=1))
+    (config().run_dir / run.STATE).unlink()
+    with pytest.raises(FileExistsError, match=r"without state\.safetensors it cannot go on; choose another --run-dir"):
+        train(config(epochs=1, resume=True))
+
+
+def test_a_run_stopped_in_its_first_epoch_may_be_begun_anew_otherwise(config, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        interrupt(patch, step=1)
+        train(config())
+    train(config(lr=0.3, epochs=1))
+    assert len(rows(config().run_dir)) == 1
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -351,6 +381,14 @@ def test_one_class_is_refused(config, tmp_path):
         (tmp_path / f"{name}.txt").write_text(f"{next((config().data_root / 'images').rglob('*.png'))} 0\n")
     with pytest.raises(DataError, match=r"holds one class \(.*\); there must be two or more"):
         train(config(data_root=tmp_path))
+
+
+def test_a_class_without_training_pictures_is_refused(config, tmp_path):
+    shutil.copytree(config().data_root, tmp_path / "data")
+    with (tmp_path / "data" / "classes.txt").open("w") as file:
+        file.write("".join(f"{name} {name}\n" for name in ("n01_red", "n02_green", "n03_blue", "n04_grey")))
+    with pytest.raises(DataError, match=r"1 of 4 classes have no picture to train on \(n04_grey\); add some \(\.jpg"):
+        train(config(data_root=tmp_path / "data"))
 
 
 def test_a_teacher_changes_what_is_learned_and_is_recorded(config, tmp_path):
