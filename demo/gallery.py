@@ -33,7 +33,7 @@ def gallery(language: str) -> str:
 def view_query(example: str, channels: list[str], fill: str, temperature: float) -> str:
     """The query of a link that opens the same view, e.g. ``?example=lion&channels=RG&…``."""
     view = {"example": example or DEFAULT, "channels": "".join(channels), "fill": fill, "temperature": temperature}
-    return "?" + urlencode(view)
+    return "?" + urlencode({key: value for key, value in view.items() if value != ""})
 
 
 def view_of(query: Mapping[str, str], temperature: float) -> tuple[str, list[str], str, float]:

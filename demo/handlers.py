@@ -1,12 +1,13 @@
 """What happens on an event: raw values of components in, HTML out.
 
 The first output of every handler is a notice. A failure is one friendly sentence in it, and the
-other outputs keep what they show, or become empty where that would belong to another file.
+other outputs keep what they show, or become empty where that would be the answer to another question.
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache, wraps
+from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from demo import explain, gallery, heatmap, inference, multiband_view, sweep_view, view
 from demo.heatmap import ADAPTIVE, DYNAMIC
 from demo.loading import Loaded, latency_ms, load_models, run
-from demo.multiband import check_count, open_bands, read_names
+from demo.multiband import TIFF, check_count, open_bands, read_names
 from demo.pictures import open_picture
 from demo.text import FriendlyError, language_of, say
 from models import SUBSETS, ImageClassifier
@@ -71,25 +72,24 @@ def language(request: gr.Request) -> str:
     return language_of(request.headers.get("accept-language"))
 
 
-def friendly(outputs: int, keep: bool | Collection[str] = True) -> Callable:
-    """Turn a failure of a handler, whose last input is the request, into its notice.
+def friendly(outputs: int, *, notices: int = 1, keep: bool = True) -> Callable:
+    """Turn a failure of a handler, whose last input is the request, into its notice, the first output or several.
 
-    The other outputs keep what they show (always, or after the sentences named by ``keep``), or become empty.
+    The other outputs ``keep`` what they show or become empty.
     """
 
     def decorate(handler: Callable) -> Callable:
         @wraps(handler)
         def safe(*inputs):
-            kept = keep is True
             try:
                 return handler(*inputs)
             except FriendlyError as error:
-                kept = keep if isinstance(keep, bool) else error.key in keep
                 sentence = error.in_language(language(inputs[-1]))
             except Exception:
                 log.exception("%s failed", handler.__name__)
                 sentence = say(language(inputs[-1]), "unexpected")
-            return [view.notice(sentence, "warning")] + [gr.skip() if kept else ""] * (outputs - 1)
+            rest = gr.skip() if keep else ""
+            return [view.notice(sentence, "warning")] * notices + [rest] * (outputs - notices)
 
         return safe
 
@@ -106,14 +106,15 @@ class Handlers:
     def loaded(self) -> Loaded:
         return load_models(self.hub_user)
 
-    @friendly(outputs=6, keep=("no_channels",))
+    @friendly(outputs=7, notices=2, keep=False)
     def analyse(self, path, channels, fill, temperature, point, request: gr.Request):
-        """A picture, toggles or temperature changed → notice, answers, input, heat map, Task 2."""
+        """A picture, toggles or temperature changed → notice, Task 2's, answers, input, heat map, Task 2."""
         picture, names, spoken = opened(path), chosen(channels), language(request)
         known = {"fill": fill, "temperature": temperature, "reference": reference(self.hub_user, path, temperature)}
         prediction, attention, latency = run(answer, self.hub_user, picture, names, point, **known)
         return (
             view.given(prediction, spoken),
+            "",
             view.answers(prediction, TASK_1, spoken, {ADAPTIVE: view.nothing_filled(prediction, spoken)}),
             self.seen(picture, prediction, spoken),
             heatmap.channel_attention(prediction, spoken) + heatmap.kernel_attention(prediction, spoken),
@@ -128,6 +129,11 @@ class Handlers:
         picture, names, spoken = opened(path), chosen(channels), language(request)
         attention = run(look, self.hub_user, picture, names, fill, point)
         return "", self.pick(picture, attention, point, spoken), point
+
+    @friendly(outputs=3, keep=False)
+    def show(self, path, request: gr.Request):
+        """Another picture → notice, the picture that the sweep asks about, no result yet."""
+        return "", view.asked(opened(path), language(request)), ""
 
     @friendly(outputs=2)
     def sweep(self, path, fill, temperature, request: gr.Request):
@@ -191,6 +197,14 @@ def chosen(channels: list[str]) -> str:
 def choose_example(event: gr.EventData):
     """An example was chosen → the picture and its name."""
     return str(gallery.EXAMPLES[event.name]), event.name
+
+
+def displayed(path: str):
+    """A picture was uploaded → the same as a PNG where it is a TIFF, which browsers do not show."""
+    try:
+        return opened(path) if Path(path).suffix.lower() in TIFF else gr.skip()
+    except FriendlyError:  # ``analyse`` says what is wrong with it
+        return gr.skip()
 
 
 def choose_bands() -> tuple[str, str]:

@@ -71,6 +71,8 @@ def open_bands(path: str | Path | None) -> BandPicture:
         raise FriendlyError("bands_too_large", came=f"{size / 1e6:.1f}", limit=MAX_MEGABYTES)
     array, channels_first = (read_tiff(path), False) if suffix in TIFF else read_numpy(path)
     values, scaling, divisor = scale(array)
+    if (values.min(axis=(1, 2)) == values.max(axis=(1, 2))).all():
+        raise FriendlyError("bands_constant")
     return BandPicture(values, scaling, divisor, str(array.dtype), channels_first)
 
 
@@ -82,16 +84,14 @@ def read_numpy(path: Path) -> tuple[np.ndarray, bool]:
             read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, _, dtype = read_header(file)
         check_type(dtype)
-        channels_first = len(shape) == 3 and shape[2] > MAX_BANDS >= shape[0]
-        check_shape(shape, 0 if channels_first else 2)
+        axis = axis_of_bands(shape, 2)
+        check_shape(shape, axis)
         array = np.load(path, allow_pickle=False)
     except FriendlyError:
         raise
     except (OSError, ValueError, EOFError, MemoryError) as error:
         raise FriendlyError("bands_numpy_unreadable") from error
-    if array.ndim == 2:
-        array = array[..., None]
-    return array if channels_first else np.moveaxis(array, -1, 0), channels_first
+    return bands_first(array, axis), axis == 0
 
 
 def read_tiff(path: Path) -> np.ndarray:
@@ -103,10 +103,8 @@ def read_tiff(path: Path) -> np.ndarray:
                 raise FriendlyError("bands_compression", came=COMPRESSION(series.keyframe.compression).name)
             check_type(series.dtype)
             rest = series.axes.replace("Y", "").replace("X", "")
-            band_axis = series.axes.index(rest[0]) if rest else 2
-            if len(series.shape) == 3 and band_axis == 0 and series.shape[0] > MAX_BANDS >= series.shape[2]:
-                band_axis = 2  # height x width x bands, written as pages
-            check_shape(series.shape, band_axis)
+            axis = axis_of_bands(series.shape, series.axes.index(rest[0]) if rest else 2)
+            check_shape(series.shape, axis)
             if not {"Y", "X"} <= set(series.axes):
                 raise FriendlyError("bands_shape", came=times(series.shape))
             array = series.asarray(maxworkers=1)
@@ -114,7 +112,18 @@ def read_tiff(path: Path) -> np.ndarray:
         raise
     except Exception as error:  # a damaged file can fail anywhere in the reader, with any exception
         raise FriendlyError("bands_tiff_unreadable") from error
-    return np.moveaxis(array, band_axis, 0) if array.ndim == 3 else array[None]
+    return bands_first(array, axis)
+
+
+def axis_of_bands(shape: tuple[int, ...], usual: int) -> int:
+    """``usual``, or the opposite end of three axes where only that is short enough for bands."""
+    other = 2 - usual
+    return other if len(shape) == 3 and shape[usual] > MAX_BANDS >= shape[other] else usual
+
+
+def bands_first(array: np.ndarray, axis: int) -> np.ndarray:
+    """(C, H, W) of an array with its bands in ``axis``, or of one band (H, W)."""
+    return np.moveaxis(array, axis, 0) if array.ndim == 3 else array[None]
 
 
 def check_type(dtype: np.dtype) -> None:
@@ -146,7 +155,7 @@ def scale(array: np.ndarray) -> tuple[np.ndarray, str, float]:
     """float32 values in 0..1, the key of the rule that was applied, and the divisor."""
     values = array.astype(np.float32)
     if count := values.size - int(np.isfinite(values).sum()):
-        raise FriendlyError("bands_not_finite", count=f"{count:,}")
+        raise FriendlyError("bands_not_finite", count=count)
     if array.dtype == np.uint8:
         return values / 255, "scaled_8bit", 255.0
     if array.dtype.kind in "bf" and values.min() >= 0 and values.max() <= 1:
@@ -163,14 +172,12 @@ def read_names(text: str | None) -> Bands:
     Commas, Chinese or not, semicolons or, without any, spaces separate; ``µm`` may follow a number. The colours may
     be written out.
     """
-    text = text or ""
-    if found := re.search(r"(\d+\.?\d*)\s*nm\b", text, re.IGNORECASE):
-        raise FriendlyError("bands_nanometres", came=found[0], remedy=f"{float(found[1]) / 1000:g}")
-    text = re.sub(r"(?<=\d)\s*[µμu]m\b", "", text, flags=re.IGNORECASE)
+    text = re.sub(r"(?<=\d)\s*[µμu]m\b", "", text or "", flags=re.IGNORECASE)
     words = [word.strip() for word in re.split(r"[,，、;；]", text)]
     if len(words) == 1:
-        words = words[0].split()
+        words = re.split(r"\s+(?!nm\b)", words[0], flags=re.IGNORECASE)
     words = [COLOURS.get(word.upper(), word) for word in words if word]
+    check_unit(words)
     if len(words) == 1 and number(words[0]) is None and words[0].upper() not in BANDS_UM:
         words = list(words[0])
     pairs = [(word.upper(), number(word)) for word in words]
@@ -190,6 +197,22 @@ def number(word: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def check_unit(words: list[str]) -> None:
+    """No nanometres, or a ``FriendlyError`` with the whole line in µm."""
+    remedy = [in_micrometres(word) for word in words]
+    if remedy != words:
+        came = next(word for word, changed in zip(words, remedy, strict=True) if word != changed)
+        raise FriendlyError("bands_nanometres", came=came, remedy=", ".join(remedy))
+
+
+def in_micrometres(word: str) -> str:
+    """``842 nm`` or ``842`` → ``0.842``; any other word stays."""
+    bare = re.sub(r"\s*nm$", "", word, flags=re.IGNORECASE)
+    value = number(bare)
+    nanometres = value is not None and (bare != word or value >= LONGEST_UM)
+    return f"{value / 1000:g}" if nanometres else word
+
+
 def check_names(names: list[str]) -> None:
     for name in names:
         if name not in BANDS_UM:
@@ -200,8 +223,6 @@ def check_names(names: list[str]) -> None:
 
 def check_numbers(values: list[float]) -> None:
     for value in values:
-        if value >= LONGEST_UM:
-            raise FriendlyError("bands_nanometres", came=f"{value:g}", remedy=f"{value / 1000:g}")
         if value < SHORTEST_UM:
             limits = {"low": f"{SHORTEST_UM:g}", "high": f"{LONGEST_UM:g}"}
             raise FriendlyError("bands_wavelength", came=f"{value:g}", **limits)

@@ -7,7 +7,8 @@ from pathlib import Path
 import gradio as gr
 
 from demo.html import tag
-from demo.widgets import code_block
+from demo.text import language_of, say
+from demo.widgets import copyable
 
 FOLDER = Path(__file__).resolve().parent / "snippets"
 SNIPPETS = {
@@ -18,6 +19,8 @@ SNIPPETS = {
     "train": "train.sh",
     "gpu": "gpu.sh",
 }
+COPY_ICON = """<svg viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor" aria-hidden="true">
+<rect x="5.5" y="5.5" width="8" height="8" rx="1.5"/><path d="M10.5 2.5h-6a2 2 0 0 0-2 2v6"/></svg>"""
 LOCAL_URL = "http://127.0.0.1:7860"
 
 
@@ -26,18 +29,31 @@ def read(name: str) -> str:
 
 
 def page(i18n: gr.I18n) -> gr.HTML:
-    """Place the snippets on the page under construction; returns the one that names the app's address."""
+    """Place on the page under construction where the ``blocks`` go."""
     gr.HTML(i18n("code_lead"), elem_classes="lead")
-    blocks = {name: code_block(as_html(read(name)), label=i18n(f"snippet_{name}")) for name in SNIPPETS}
-    return blocks["client"]
+    return copyable()
 
 
-def client_for(request: gr.Request) -> str:
-    """The client snippet with the address this visitor sees."""
+def blocks(request: gr.Request) -> str:
+    """All snippets in this visitor's language, with the address they see."""
+    spoken, address = language_of(request.headers.get("accept-language")), address_of(request)
+    return "".join(
+        block(say(spoken, f"snippet_{name}"), read(name).replace(LOCAL_URL, address), spoken) for name in SNIPPETS
+    )
+
+
+def block(title: str, code: str, language: str) -> str:
+    """A snippet below its title and a button that copies it."""
+    button = tag("button", COPY_ICON, type="button", aria_label=say(language, "copy_code", title=title))
+    head = tag("figcaption", tag("span", escape(title)), button)
+    return tag("figure", head, tag("pre", tag("code", as_html(code)), tabindex="0"), class_="code")
+
+
+def address_of(request: gr.Request) -> str:
+    """The app's address as this visitor sees it."""
     host = request.headers.get("x-forwarded-host") or request.headers.get("host")
     scheme = request.headers.get("x-forwarded-proto") or request.url.scheme
-    address = f"{scheme.split(',')[0]}://{host}" if host else LOCAL_URL
-    return as_html(read("client").replace(LOCAL_URL, address))
+    return f"{scheme.split(',')[0]}://{host}" if host else LOCAL_URL
 
 
 def as_html(code: str) -> str:

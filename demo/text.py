@@ -4,6 +4,8 @@
 translates go to ``gr.I18n`` in ``ui.py``.
 """
 
+import string
+
 LANGUAGES = ("en", "zh-TW")
 
 TEXT: dict[str, tuple[str, str]] = {
@@ -156,7 +158,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "Band {name} alone, {size} by {size} pixels, as the network gets it",
         "網路收到的波段 {name}：{size} × {size} 像素",
     ),
-    "bands_answered": ("{bands} bands of {width} × {height} pixels.", "{bands} 個波段，{width} × {height} 像素。"),
+    "bands_answered": (
+        "{bands} {bands:band|bands} of {width} × {height} pixels.",
+        "{bands} 個波段，{width} × {height} 像素。",
+    ),
     "channels_first": (
         "The array was taken as bands × height × width, since only its first axis is short enough for bands.",
         "只有第一軸短到可以是波段，因此陣列視為波段 × 高 × 寬。",
@@ -255,6 +260,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "Everything on these pages is a few lines away. The project's tests check each snippet.",
         "這些頁面的一切只要幾行程式。本專案的測試檢查每段程式。",
     ),
+    "copy_code": ("Copy: {title}", "複製：{title}"),
     "snippet_load_model": ("Load a model and ask it", "載入模型並提問"),
     "snippet_any_channels": ("Ask about any channels, filling nothing", "詢問任意通道，不填補"),
     "snippet_torch_hub": ("With torch.hub", "使用 torch.hub"),
@@ -264,8 +270,8 @@ TEXT: dict[str, tuple[str, str]] = {
     # what can go wrong
     "no_picture": ("There is no picture: upload one or choose an example.", "還沒有圖片：請上傳或選一個範例。"),
     "no_channels": (
-        "At least one channel must be left; this is still the last answer.",
-        "至少要保留一個通道；目前仍是上一次的答案。",
+        "At least one channel must be left: please switch one on.",
+        "至少要保留一個通道：請打開其中一個。",
     ),
     "picture_unreadable": (
         "This file cannot be read as a picture: please try a JPEG, PNG or WebP.",
@@ -325,18 +331,22 @@ TEXT: dict[str, tuple[str, str]] = {
         "影像是 {came}，至少要 {limit} × {limit} 像素與一個波段：請選較大的影像。",
     ),
     "bands_not_finite": (
-        "{count} values are NaN or infinite; expected are numbers only: please replace them, for example with "
-        "numpy.nan_to_num.",
-        "有 {count} 個值是 NaN 或無限大，應全為數字：請先替換，例如用 numpy.nan_to_num。",
+        "{count:,} {count:value is|values are} NaN or infinite; expected are numbers only: please replace "
+        "{count:it|them}, for example with numpy.nan_to_num.",
+        "有 {count:,} 個值是 NaN 或無限大，應全為數字：請先替換，例如用 numpy.nan_to_num。",
     ),
     "bands_dark": (
         "Next to no value is above 0 (the largest is {came}), so there is nothing to see; expected is 0 for dark and "
         "more for bright: please check the file.",
         "幾乎沒有大於 0 的值（最大為 {came}），看不到任何內容；應以 0 為暗、越大越亮：請檢查檔案。",
     ),
+    "bands_constant": (
+        "Every band has one constant value, so there is nothing to see: please check the file.",
+        "每個波段都只有一個固定值，看不到任何內容：請檢查檔案。",
+    ),
     "bands_count": (
-        "The file has {found} bands, but {typed} are typed: please type one name or wavelength per band, "
-        "such as {example}",
+        "The file has {found} {found:band|bands}, but {typed} {typed:is|are} typed: please type one name or wavelength "
+        "per band, such as {example}",
         "檔案有 {found} 個波段，但輸入了 {typed} 個：請為每個波段輸入一個名稱或波長，例如 {example}",
     ),
     "bands_unknown": (
@@ -365,6 +375,19 @@ TEXT: dict[str, tuple[str, str]] = {
 }
 
 
+class Sentences(string.Formatter):
+    """Fills braces; ``{count:band|bands}`` is the first word where the count is one."""
+
+    def format_field(self, value: object, spec: str) -> str:
+        one, _, several = spec.partition("|")
+        if not several:
+            return super().format_field(value, spec)
+        return one if value == 1 else several
+
+
+SENTENCES = Sentences()
+
+
 class FriendlyError(ValueError):
     """An expected failure; ``key`` is the sentence that says what happened and what to do next.
 
@@ -381,7 +404,7 @@ class FriendlyError(ValueError):
 
 def say(language: str, key: str, **values: object) -> str:
     """The sentence ``key`` in ``language``, its braces filled; ``KeyError`` for an unknown key or value."""
-    return TEXT[key][LANGUAGES.index(language)].format(**values)
+    return SENTENCES.format(TEXT[key][LANGUAGES.index(language)], **values)
 
 
 def translations() -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ import gradio as gr
 from demo import results, snippets
 from demo.endpoints import add_endpoints
 from demo.gallery import MAX_TEMPERATURE
-from demo.handlers import CENTRE, Handlers, choose_bands, choose_example, share
+from demo.handlers import CENTRE, Handlers, choose_bands, choose_example, displayed, share
 from demo.loading import load_models
 from demo.text import translations
 from demo.widgets import PictureInput, example_gallery, log_slider, point_picker
@@ -35,6 +35,9 @@ theme = gr.themes.Base(
     radius_size="lg",
     font=["system-ui", "Noto Sans TC", "PingFang TC", "Microsoft JhengHei", "sans-serif"],
     font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "monospace"],
+).set(  # the theme's own shade, 500, has a contrast of 4.47 to white
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
 )
 LAUNCH = {
     "i18n": i18n,
@@ -66,12 +69,12 @@ def create_demo(hub_user: str | None = None) -> gr.Blocks:
             with gr.Tab(i18n("page_results"), id="results"):
                 results.page(i18n)
             with gr.Tab(i18n("page_code"), id="code"):
-                client_snippet = snippets.page(i18n)
+                code = snippets.page(i18n)
         events = Handlers(hub_user)
         connect(demo, events, ask, told, swept, compared, hub_notice)
         connect_bands(events, banded)
         add_endpoints(events, concurrency_id="models", concurrency_limit=1)
-        demo.load(snippets.client_for, None, client_snippet, queue=False, **QUIET)
+        demo.load(snippets.blocks, None, code, queue=False, **QUIET)
     threading.Thread(target=load_models, args=(hub_user,)).start()  # last: the first page need not wait for it
     return demo.queue(max_size=64)
 
@@ -80,7 +83,10 @@ def channels_page() -> tuple[Parts, Parts]:
     """Page 1: what a visitor sets on the left, what the networks say on the right."""
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
-            picture = PictureInput(label=i18n("picture"), sources=["upload", "webcam", "clipboard"], height=280)
+            sources = ["upload", "webcam", "clipboard"]
+            picture = PictureInput(
+                label=i18n("picture"), sources=sources, format="png", height=280, elem_classes="picture"
+            )
             examples = example_gallery()
             letters = [(i18n("red"), "R"), (i18n("green"), "G"), (i18n("blue"), "B")]
             channels = gr.CheckboxGroup(letters, value=list(CHANNELS), label=i18n("channels"), elem_classes="toggles")
@@ -100,13 +106,16 @@ def channels_page() -> tuple[Parts, Parts]:
 
 
 def sweep_page() -> Parts:
-    """Page 2: one button, a figure and a table."""
+    """Page 2: the picture and one button, a figure and a table."""
     gr.HTML(i18n("sweep_lead"), elem_classes="lead")
     with gr.Row():
-        button = gr.Button(i18n("sweep_button"), variant="primary", scale=1, min_width=260)
-        with gr.Column(scale=2, min_width=300):
+        with gr.Column(scale=0, min_width=144):
+            picture = gr.HTML()
+        with gr.Column(min_width=300):
             examples = example_gallery()
-    return Parts(examples=examples, button=button, notice=gr.HTML(elem_classes="notice-slot"), result=gr.HTML())
+            button = gr.Button(i18n("sweep_button"), variant="primary", elem_classes="sweep-button")
+    notice, result = gr.HTML(elem_classes="notice-slot"), gr.HTML()
+    return Parts(picture=picture, examples=examples, button=button, notice=notice, result=result)
 
 
 def bands_page() -> Parts:
@@ -163,17 +172,27 @@ def connect(
         [ask.picture.change, ask.channels.input, ask.fill.input, ask.temperature.input],
         events.analyse,
         [ask.picture, ask.channels, ask.fill, ask.temperature, ask.point],
-        [told.notice, told.answers, told.seen, told.attention, compared.compared, compared.pick],
+        [
+            told.notice, compared.notice, told.answers, told.seen, told.attention, compared.compared, compared.pick,
+        ],
         trigger_mode="always_last",
         show_progress_on=told.notice,
         **QUEUED,
-    )
+    )  # fmt: skip
     compared.pick.select(
         events.look_from,
         [ask.picture, ask.channels, ask.fill],
         [compared.notice, compared.pick, ask.point],
         trigger_mode="always_last",
         show_progress_on=compared.notice,
+        **QUEUED,
+    )
+    ask.picture.change(
+        events.show,
+        ask.picture,
+        [swept.notice, swept.picture, swept.result],
+        trigger_mode="always_last",
+        show_progress_on=swept.notice,
         **QUEUED,
     )
     swept.button.click(
@@ -183,8 +202,8 @@ def connect(
         show_progress_on=swept.notice,
         **QUEUED,
     )
-    outdated = [ask.picture.change, ask.fill.input, ask.temperature.input]
-    gr.on(outdated, None, None, swept.result, js="() => ''", **QUIET)
+    gr.on([ask.fill.input, ask.temperature.input], None, None, swept.result, js="() => ''", **QUIET)
+    ask.picture.upload(displayed, ask.picture, ask.picture, queue=False, **QUIET)
     for gallery in galleries:
         gallery.select(choose_example, None, [ask.picture, ask.example], queue=False, **QUIET)
     gr.on([ask.picture.upload, ask.picture.clear], lambda: "", None, ask.example, queue=False, **QUIET)
@@ -201,4 +220,4 @@ def connect_bands(events: Handlers, banded: Parts) -> None:
     banded.example.click(choose_bands, None, inputs, queue=False, **QUIET).then(
         events.ask_bands, inputs, outputs, **asking
     )
-    gr.on([banded.file.clear, banded.names.input], None, None, outputs, js=EMPTY, **QUIET)
+    gr.on([banded.file.clear, banded.names.change], None, None, outputs, js=EMPTY, **QUIET)

@@ -93,6 +93,11 @@ def unsure(answer: Answer, language: str) -> str:
     return tag("p", escape(say(language, "unsure", count=len(answer.class_names))), class_="unsure")
 
 
+def asked(image: Image.Image, language: str) -> str:
+    """The picture the networks are asked about, small."""
+    return picture(image, say(language, "picture_alt"), "jpeg", class_="asked")
+
+
 def seen(filled: Image.Image, channels: Mapping[str, Image.Image], prediction: Prediction, language: str) -> str:
     """The picture as the networks get it and its three channels, pixel by pixel."""
     size = filled.width

@@ -71,25 +71,17 @@ def point_picker(**options) -> gr.HTML:
     return html("", "${value}", script, **options)
 
 
-def code_block(code: str, **options) -> gr.HTML:
-    """Code, given as HTML, with a button that copies it."""
-    template = """
-    <figure class="code">
-      <figcaption><span>${label}</span><button type="button" aria-label="Copy: ${label}">
-        <svg viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor" aria-hidden="true">
-          <rect x="5.5" y="5.5" width="8" height="8" rx="1.5"/><path d="M10.5 2.5h-6a2 2 0 0 0-2 2v6"/>
-        </svg></button></figcaption>
-      <pre tabindex="0"><code>${value}</code></pre>
-    </figure>"""
+def copyable(**options) -> gr.HTML:
+    """Figures of code with a button each, which copies it."""
     script = """
     element.addEventListener('click', event => {
-      const button = event.target.closest('button');
+      const button = event.target.closest('.code button');
       if (!button) return;
-      navigator.clipboard.writeText(element.querySelector('code').innerText);
+      navigator.clipboard.writeText(button.closest('.code').querySelector('code').innerText);
       button.classList.add('done');
       setTimeout(() => button.classList.remove('done'), 1500);
     });"""
-    return html(code, template, script, **options)
+    return html("", "${value}", script, **options)
 
 
 def html(value, template: str, script: str, **options) -> gr.HTML:

@@ -56,12 +56,12 @@ def test_a_toggle_updates_everything_without_a_button(visit):
     expect(page.locator(".answer .badge")).to_have_count(3)
 
 
-def test_the_last_channel_cannot_be_lost(visit):
+def test_without_a_channel_there_is_no_answer(visit):
     page = visit()
     for name in ("Red", "Green", "Blue"):
         page.get_by_label(name, exact=True).uncheck()
     expect(notice(page)).to_contain_text("At least one channel must be left")
-    expect(page.locator(".answer .bars li").first).to_be_visible()
+    expect(page.locator(".answer")).to_have_count(0)
     page.get_by_label("Blue", exact=True).check()
     expect(notice(page)).to_contain_text("Only Blue is left")
 
@@ -106,11 +106,15 @@ def test_a_toggle_is_reached_and_switched_by_keyboard(visit):
 def test_the_sweep_fills_a_table_and_offers_a_csv(visit):
     page = visit()
     turn_to(page, "All subsets")
+    before = page.locator(".asked").get_attribute("src")
     page.get_by_role("button", name="Ask about all seven subsets").click()
     expect(page.locator(".sweep tbody tr")).to_have_count(7, timeout=20_000)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download CSV").click()
     assert Path(download.value.path()).read_text().count("\n") == 22
+    page.get_by_role("button", name="A drawing of two oranges").click()
+    expect(page.locator(".asked")).not_to_have_attribute("src", before)
+    expect(page.locator(".sweep")).to_have_count(0)  # it was about another picture
 
 
 def channels_with_attention(page: Page):
@@ -165,8 +169,9 @@ def test_the_example_of_several_bands_is_asked_and_renamed_by_keyboard(visit):
     expect(answered_bands(page)).to_have_count(5)
     names = page.get_by_label("Its bands")
     names.press("End")
-    names.press_sequentially(", NIR")
+    names.press("Backspace")
     expect(page.locator(".answered")).to_have_count(0)  # it no longer belongs to what is typed
+    names.press_sequentially("5, NIR")
     names.press("Enter")
     expect(notice(page)).to_contain_text("The file has 5 bands, but 6 are typed")
     names.fill("R, G, B, ?, 0.525")
@@ -219,6 +224,18 @@ def test_the_page_follows_light_and_dark(visit, scheme):
         what => getComputedStyle(document.querySelector('.card'))[what].match(/[0-9]+/g).map(Number)[1])""")
     assert (ink > ground) == (scheme == "dark")
     assert abs(ink - ground) > 150
+    ink, ground = page.evaluate("""() => [
+        getComputedStyle(document.querySelector('[role=tab][aria-selected=true]')).color,
+        getComputedStyle(document.body).backgroundColor,
+    ].map(colour => colour.match(/[0-9]+/g).map(Number))""")
+    assert contrast(ink, ground) >= 4.5
+
+
+def contrast(*colours: list[int]) -> float:
+    """WCAG's contrast ratio of two colours of 0..255."""
+    linear = [[(c / 255 / 12.92 if c < 11 else ((c / 255 + 0.055) / 1.055) ** 2.4) for c in rgb] for rgb in colours]
+    darker, lighter = sorted(0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in linear)
+    return (lighter + 0.05) / (darker + 0.05)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -226,6 +243,12 @@ def test_a_phone_needs_no_sideways_scrolling(visit, name):
     page = visit(viewport={"width": 390, "height": 844})
     turn_to(page, name)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_footer_ends_with_a_word(visit):
+    footer = visit().locator("footer")
+    expect(footer).to_contain_text("Built with Gradio")
+    assert footer.inner_text().strip()[-1].isalpha()
 
 
 def test_every_picture_has_an_alternative_text(visit):
@@ -240,7 +263,9 @@ def test_a_file_that_is_no_picture_gets_a_sentence_and_the_server_goes_on(visit,
     bad.write_text("no picture at all")
     Image.open(EXAMPLES["orange"]).save(good)
     upload(page, bad)
-    expect(notice(page)).to_contain_text("cannot be read as a picture")
+    for name in ("All subsets", "Compact & ResNet34", "Channels"):
+        turn_to(page, name)
+        expect(notice(page)).to_contain_text("cannot be read as a picture")
     assert str(tmp_path) not in page.content()
     upload(page, good)
     expect(notice(page)).to_contain_text("all three channels")
@@ -254,6 +279,14 @@ def test_a_phone_photo_with_transparency_or_rotation_is_answered(visit, tmp_path
     before = page.locator(".strip .seen img").get_attribute("src")
     upload(page, tmp_path / "phone.jpg")
     expect(page.locator(".strip .seen img")).not_to_have_attribute("src", before)
+
+
+def test_a_tiff_is_seen_and_answered(visit, tmp_path):
+    page = visit()
+    Image.open(EXAMPLES["orange"]).save(tmp_path / "photo.tif")
+    upload(page, tmp_path / "photo.tif")
+    page.wait_for_function("document.querySelector('.picture img')?.naturalWidth == 256")
+    expect(page.locator(".answer .bars li").first).to_contain_text("orange")
 
 
 def upload(page: Page, path: Path) -> None:

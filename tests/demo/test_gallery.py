@@ -17,6 +17,10 @@ def test_a_link_without_an_example_opens_with_the_lion():
     assert "example=lion" in view_query("", ["G"], "aligned", 1.0)
 
 
+def test_a_link_without_a_channel_says_nothing_of_channels():
+    assert "channels" not in view_query("lion", [], "aligned", 1.0)
+
+
 @pytest.mark.parametrize(
     "query",
     [{}, {"example": "../../etc/passwd"}, {"channels": "XYZ"}, {"channels": ""}, {"fill": "?"}, {"temperature": "nan"}],

@@ -6,7 +6,7 @@ import pytest
 
 from demo import handlers
 from demo.gallery import EXAMPLES
-from demo.handlers import CENTRE, Handlers, choose_bands, friendly
+from demo.handlers import CENTRE, Handlers, choose_bands, displayed, friendly
 from demo.inference import predict
 from demo.loading import Loaded, run
 from models import CheckpointError
@@ -25,22 +25,37 @@ def events(networks):
 
 def test_one_event_updates_both_tasks(events, networks, lion):
     outputs = events.analyse(str(EXAMPLES["lion"]), ["R", "G"], "aligned", 1.0, CENTRE, visitor())
-    assert len(outputs) == 6
+    assert len(outputs) == 7
     expected = predict(networks, lion, "RG", temperature=1.0).answers
-    assert expected["dynamic_vgg19"].best in outputs[1]
-    assert expected["resnet34"].best in outputs[4]
+    assert expected["dynamic_vgg19"].best in outputs[2]
+    assert expected["resnet34"].best in outputs[5]
 
 
-def test_no_channels_is_one_sentence_and_keeps_the_last_answer(events):
-    notice, *others = events.analyse(str(EXAMPLES["lion"]), [], "aligned", 1.0, CENTRE, visitor())
-    assert "At least one channel must be left" in notice
-    assert others == [SKIP] * 5
-
-
-def test_no_picture_is_one_sentence_and_no_answer_about_another_one(events):
-    notice, *others = events.analyse(None, ["R"], "aligned", 1.0, CENTRE, visitor("zh-TW"))
-    assert "還沒有圖片" in notice
+@pytest.mark.parametrize(
+    ("path", "channels", "sentence"),
+    [(str(EXAMPLES["lion"]), [], "至少要保留一個通道"), (None, ["R"], "還沒有圖片")],
+)
+def test_without_a_channel_or_a_picture_both_tasks_say_so_and_nothing_else(events, path, channels, sentence):
+    notice, notice_2, *others = events.analyse(path, channels, "aligned", 1.0, CENTRE, visitor("zh-TW"))
+    assert sentence in notice
+    assert notice_2 == notice
     assert others == [""] * 5
+
+
+def test_the_sweep_shows_which_picture_it_asks_about_or_says_why_not(events):
+    notice, shown, result = events.show(str(EXAMPLES["lion"]), visitor("zh-TW"))
+    assert (notice, result) == ("", "")
+    assert 'alt="要請網路辨識的圖片"' in shown
+    notice, *others = events.show(None, visitor())
+    assert "There is no picture" in notice
+    assert others == ["", ""]
+
+
+def test_a_tiff_is_displayed_as_the_picture_in_it(save, tmp_path, lion):
+    assert displayed(str(save("photo.TIFF", lion))).tobytes() == lion.tobytes()
+    assert displayed(str(EXAMPLES["lion"])) == SKIP
+    (tmp_path / "essay.tif").write_text("no picture at all")
+    assert displayed(str(tmp_path / "essay.tif")) == SKIP
 
 
 def test_a_broken_file_is_one_sentence_without_a_path(events, tmp_path):
@@ -52,7 +67,9 @@ def test_a_broken_file_is_one_sentence_without_a_path(events, tmp_path):
 
 
 def test_the_network_that_fills_nothing_gets_a_column_and_a_row_per_channel(events, networks, lion):
-    _, answers, _, attention, *_ = events.analyse(str(EXAMPLES["lion"]), ["R", "B"], "aligned", 1.0, CENTRE, visitor())
+    _, _, answers, _, attention, *_ = events.analyse(
+        str(EXAMPLES["lion"]), ["R", "B"], "aligned", 1.0, CENTRE, visitor()
+    )
     assert answers.count('class="card answer') == 3
     assert predict(networks, lion, "RB").answers["adaptive_vgg19"].best in answers.split("adaptive_vgg19")[1]
     assert "Nothing is filled: it gets R + B alone." in answers

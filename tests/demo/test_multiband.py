@@ -241,11 +241,20 @@ def test_values_that_are_no_numbers_are_counted(numpy_file, value):
     content = np.zeros((20, 20, 2), np.float32)
     content[:2, 0, 0] = value
     error = refused(numpy_file(content))
-    assert (error.key, error.values["count"]) == ("bands_not_finite", "2")
+    assert (error.key, error.values["count"]) == ("bands_not_finite", 2)
 
 
 def test_a_picture_without_light_is_refused(numpy_file):
     assert refused(numpy_file(np.full((20, 20), -3.0))).key == "bands_dark"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, bool])
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_picture_of_constant_bands_is_refused(numpy_file, dtype, value):
+    content = np.full((20, 20, 3), value, dtype)
+    assert refused(numpy_file(content)).key in ("bands_constant", "bands_dark")
+    content[0] = not value
+    assert open_bands(numpy_file(content)).values.shape == (3, 20, 20)
 
 
 @pytest.mark.parametrize(
@@ -296,6 +305,12 @@ def test_what_cannot_be_a_band_is_said_in_both_languages(typed, key, came):
 def test_nanometres_are_told_with_their_remedy():
     with pytest.raises(FriendlyError, match=r"665 looks like nanometres; wavelengths are in µm: please type 0\.665\."):
         read_names("665")
+
+
+@pytest.mark.parametrize("typed", ["665, R, 842 nm, 0.49", "665nm R 842 nm 0.49"])
+def test_the_remedy_for_nanometres_is_the_whole_line(typed):
+    with pytest.raises(FriendlyError, match=r"please type 0\.665, R, 0\.842, 0\.49\.$"):
+        read_names(typed)
 
 
 @pytest.mark.parametrize("typed", ["", "R, G", "R, G, B, NIR, ?, ?"])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_view import check
@@ -57,3 +59,4 @@ def test_the_notice_says_how_the_file_was_read(values, opened, words):
     assert words in multiband_view.notice(picture, "en")
     assert "4 bands of 40 × 30 pixels." in multiband_view.notice(picture, "en")
     assert "4 個波段，40 × 30 像素。" in multiband_view.notice(picture, "zh-TW")
+    assert "1 band of 40 × 30 pixels." in multiband_view.notice(replace(picture, values=values[:1]), "en")

@@ -64,7 +64,14 @@ def test_commands_name_modules_and_options_that_exist(name, root, monkeypatch, c
 def test_the_client_snippet_names_the_visitors_address():
     headers = {"host": "lab.example", "x-forwarded-proto": "https"}
     request = SimpleNamespace(headers=headers, url=SimpleNamespace(scheme="http"))
-    assert 'Client("https://lab.example")' in snippets.client_for(request)
+    assert 'Client("https://lab.example")' in snippets.blocks(request)
+
+
+def test_the_snippets_are_in_the_visitors_language():
+    request = SimpleNamespace(headers={"accept-language": "zh-TW"}, url=SimpleNamespace(scheme="http"))
+    html = snippets.blocks(request)
+    assert html.count('aria-label="複製：') == html.count('class="code"') == len(SNIPPETS)
+    assert "複製：詢問這個執行中的應用" in html
 
 
 def test_snippets_are_shown_escaped():

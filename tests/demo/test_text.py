@@ -59,5 +59,13 @@ def test_a_friendly_error_fills_its_values_in_both_languages():
     assert "檔案有 5 個波段，但輸入了 2 個" in error.in_language("zh-TW")
 
 
+@pytest.mark.parametrize(
+    ("found", "typed", "words"),
+    [(1, 0, "has 1 band, but 0 are typed"), (2, 1, "has 2 bands, but 1 is typed")],
+)
+def test_one_is_singular(found, typed, words):
+    assert words in say("en", "bands_count", found=found, typed=typed, example="R")
+
+
 def test_the_names_of_bands_are_all_told():
     assert all(name in sentence for name in BANDS_UM for sentence in TEXT["bands_names_info"])
