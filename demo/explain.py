@@ -12,7 +12,6 @@ from PIL import Image
 
 from demo.inference import network_input, resize_bands
 from models import CHANNELS, ImageClassifier, fill_channels, select_channels
-from models.classifier import resize
 from models.compact import Compact
 
 
@@ -20,14 +19,14 @@ def seen(
     network: ImageClassifier, picture: Image.Image, channels: str = CHANNELS, fill: str = "aligned"
 ) -> Image.Image:
     """The S x S RGB picture a network gets, missing channels filled."""
-    pixels = resize(picture, network.config.input_size).unsqueeze(0).float()  # (1, 3, S, S)
+    pixels = network.config.resize(picture).unsqueeze(0).float()  # (1, 3, S, S)
     filled = fill_channels(select_channels(pixels, channels), channels, fill)[0]
     return Image.fromarray(filled.round().byte().permute(1, 2, 0).contiguous().numpy())
 
 
 def channel_pictures(network: ImageClassifier, picture: Image.Image) -> dict[str, Image.Image]:
     """The three channels at the network's resolution, each an S x S picture in its own colour."""
-    pixels = resize(picture, network.config.input_size)  # (3, S, S)
+    pixels = network.config.resize(picture)  # (3, S, S)
     pictures = {}
     for index, name in enumerate(CHANNELS):
         alone = torch.zeros_like(pixels)
@@ -55,7 +54,7 @@ def false_colour(values: np.ndarray, bands: tuple[int, int, int], size: int = 25
 
 def band_pictures(network: ImageClassifier, values: np.ndarray) -> list[Image.Image]:
     """Every band of (C, H, W) in 0..1 in grey, S x S, as the network gets it."""
-    pixels = (resize_bands(values, network.config.input_size) * 255).round().byte().numpy()  # (C, S, S)
+    pixels = (resize_bands(values, network.config) * 255).round().byte().numpy()  # (C, S, S)
     return [Image.fromarray(band) for band in pixels]
 
 
@@ -67,15 +66,18 @@ def attention_from(
     channels: str = CHANNELS,
     fill: str = "aligned",
 ) -> np.ndarray:
-    """Where self-attention looks from ``point``: (S/2, S/2), at least 0, summing to 1.
+    """Where self-attention looks from ``point``: (P, P), at least 0, summing to 1.
 
-    ``point`` is (x, y) as shares of the picture's width and height, clipped to 0..1.
+    P is S/2, and more where the network sees a part of the picture only: nothing is looked at around it.
+    ``point`` is (x, y) as shares of the picture's width and height, clipped to what the network sees.
     Raises ``ValueError`` for a network without the attention block.
     """
     x = select_channels(network_input(network, picture), channels)  # (1, C, S, S)
     size = network.config.input_size // 2
-    column, row = (min(int(max(share, 0.0) * size), size - 1) for share in point)
-    return network.attention_at(x, torch.tensor([[row, column]]), channels, fill=fill)[0, 0].float().cpu().numpy()
+    margin = round(size * (1 / network.config.crop_pct - 1) / 2)
+    column, row = (min(max(int(share * (size + 2 * margin)) - margin, 0), size - 1) for share in point)
+    attention = network.attention_at(x, torch.tensor([[row, column]]), channels, fill=fill)[0, 0]
+    return np.pad(attention.float().cpu().numpy(), margin)
 
 
 def concentration(attention: np.ndarray, share: float = 0.1) -> float:

@@ -175,7 +175,8 @@ class Handlers:
     def seen(self, picture: Image.Image, prediction: inference.Prediction, spoken: str) -> str:
         network = self.loaded.networks[TASK_1[0]]
         filled = explain.seen(network, picture, prediction.channels, prediction.fill)
-        return view.seen(filled, explain.channel_pictures(network, picture), prediction, spoken)
+        pictures, whole = explain.channel_pictures(network, picture), network.config.crop_pct == 1
+        return view.seen(filled, pictures, prediction, spoken, whole=whole)
 
     def pick(self, picture: Image.Image, attention: np.ndarray | None, point: Point, spoken: str) -> str:
         if attention is None:

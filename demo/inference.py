@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import v2
 
-from models import CHANNELS, SUBSETS, ImageClassifier, fill_channels, select_channels
+from models import CHANNELS, SUBSETS, ImageClassifier, ModelConfig, fill_channels, select_channels
 from models.bands import check_count, wavelengths_of
 from models.channels import parse_channels
 from models.vgg import AdaptiveVGG19, DynamicVGG19
@@ -185,10 +184,9 @@ def answers_of(network: ImageClassifier, logits: Tensor, attention: Iterable[Ten
     """One answer per row of ``logits`` (B, 50), each with its own attention."""
     config = network.config
     unsure_below = config.metrics.get("unsure_below", 0.0)
-    probabilities = logits.float().softmax(-1).tolist()
     return [
         Answer(config.class_names, tuple(p), None if rows is None else tuple(map(tuple, rows.tolist())), unsure_below)
-        for p, rows in zip(probabilities, attention, strict=True)
+        for p, rows in zip(config.probabilities(logits).tolist(), attention, strict=True)
     ]
 
 
@@ -209,15 +207,15 @@ def bands_input(network: ImageClassifier, values: np.ndarray) -> Tensor:
     Every band gets the same mean and standard deviation: those of R, G and B, averaged.
     """
     mean, std = (sum(numbers) / len(numbers) for numbers in (network.config.mean, network.config.std))
-    x = (resize_bands(values, network.config.input_size) - mean) / std
+    x = (resize_bands(values, network.config) - mean) / std
     return x.unsqueeze(0).to(next(network.parameters()).device)
 
 
-def resize_bands(values: np.ndarray, size: int) -> Tensor:
-    """(C, H, W) in 0..1 → (C, size, size), averaged where it shrinks, as the networks' RGB pictures are."""
+def resize_bands(values: np.ndarray, config: ModelConfig) -> Tensor:
+    """(C, H, W) in 0..1 → (C, S, S), averaged where it shrinks and cropped, as the network's RGB pictures are."""
     pixels = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
     lowest, highest = pixels.amin(dim=(1, 2), keepdim=True), pixels.amax(dim=(1, 2), keepdim=True)
-    resized = v2.functional.resize(pixels, [size, size], antialias=True)
+    resized = config.resize(pixels)
     return resized.clamp(lowest, highest)  # without rounding errors: a band of one value keeps it, and counts as absent
 
 

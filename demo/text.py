@@ -69,7 +69,8 @@ TEXT: dict[str, tuple[str, str]] = {
     "compact": ("Compact", "Compact"),
     "resnet34": ("ResNet34", "ResNet34"),
     "network_sees": ("What the networks see", "網路看到的圖片"),
-    "input_picture": ("Input, {size} × {size}", "輸入，{size} × {size}"),
+    "input_whole": ("Input, {size} × {size}", "輸入，{size} × {size}"),
+    "input_middle": ("Input, {size} × {size}, of the picture's middle", "輸入，{size} × {size}，圖片中央"),
     "seen_alt": (
         "The picture at {size} by {size} pixels with channels {channels}, as the networks get it",
         "網路收到的圖片：{size} × {size} 像素，通道 {channels}",
@@ -220,8 +221,9 @@ TEXT: dict[str, tuple[str, str]] = {
     "results_accuracy": ("How accurate are the networks?", "各網路有多準？"),
     "results_accuracy_lead": (
         "The five bundled networks on all three channels. Where two intervals overlap widely, the sample cannot say "
-        "which network is better.",
-        "內附的五個網路在三個通道齊全時的準確率。兩個區間大幅重疊時，這個樣本無法判斷哪個網路較好。",
+        "which network is better. Then: of answers given with 70 %, are 70 % right?",
+        "內附的五個網路在三個通道齊全時的準確率。兩個區間大幅重疊時，這個樣本無法判斷哪個網路較好。"
+        "接著：信心為 70 % 的答案，是否真有 70 % 正確？",
     ),
     "results_task1": ("Task 1: what does a lost channel cost?", "任務一：少了通道，代價多大？"),
     "results_task1_lead": (
@@ -233,10 +235,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "results_any_channels": ("Any channels: does it help to fill nothing?", "任意通道：不填補有幫助嗎？"),
     "results_any_channels_lead": (
         "The adaptive VGG19 beside networks whose missing channels are filled, then with one to six bands, channels "
-        "in another order and a channel that died unnoticed. Last, two bounds: a network trained on one channel "
-        "alone, and larger pictures.",
+        "in another order and a channel that died unnoticed. Then what one channel can give, to a network trained on "
+        "nothing else, and what larger pictures or less of them change.",
         "自適應 VGG19 與填補通道的網路相比；接著是一到六個波段、調換順序的通道，以及無預警失效的通道。"
-        "最後是兩個參考界線：只用單一通道訓練的網路，與較大的圖片。",
+        "最後是單一通道的極限（只用它訓練的網路），以及放大或裁切圖片的影響。",
     ),
     "results_task2": ("Task 2: can a compact network match ResNet34?", "任務二：小型網路能追上 ResNet34 嗎？"),
     "results_task2_lead": (

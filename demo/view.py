@@ -98,11 +98,13 @@ def asked(image: Image.Image, language: str) -> str:
     return picture(image, say(language, "picture_alt"), "jpeg", class_="asked")
 
 
-def seen(filled: Image.Image, channels: Mapping[str, Image.Image], prediction: Prediction, language: str) -> str:
-    """The picture as the networks get it and its three channels, pixel by pixel."""
-    size = filled.width
+def seen(
+    filled: Image.Image, channels: Mapping[str, Image.Image], prediction: Prediction, language: str, *, whole: bool
+) -> str:
+    """The picture, ``whole`` or its middle, as the networks get it and its three channels, pixel by pixel."""
+    size, caption = filled.width, "input_whole" if whole else "input_middle"
     alt = say(language, "seen_alt", size=size, channels=prediction.channels)
-    figures = [figure(picture(filled, alt), say(language, "input_picture", size=size), "seen")]
+    figures = [figure(picture(filled, alt), say(language, caption, size=size), "seen")]
     for name, image in channels.items():
         colour, dropped = say(language, COLOURS[name]), name not in prediction.channels
         caption = say(language, "channel_dropped", name=colour) if dropped else colour

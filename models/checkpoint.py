@@ -51,12 +51,17 @@ def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str 
         format_version=FORMAT_VERSION,
     )
     write_safely(folder / WEIGHTS, lambda path: save_file(pack(model.state_dict(), storage), path))
-    text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
-    write_safely(folder / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
+    write_config(config, folder)
     images = golden_input(config.input_size)
     logits = golden_logits(load_checkpoint(folder), images)
     write_safely(folder / GOLDEN, lambda path: save_file({"input": images, "logits": logits}, path))
     return config
+
+
+def write_config(config: ModelConfig, folder: Path) -> None:
+    """Write ``config.json`` beside the weights of ``folder``."""
+    text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    write_safely(folder / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def without_folders(training: dict) -> dict:
@@ -106,7 +111,7 @@ def read_config(path: Path) -> ModelConfig:
     known = {field.name: getattr(field.type, "__origin__", field.type) for field in fields(ModelConfig)}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items() if key in known}
     for key, value in values.items():
-        if not isinstance(value, known[key]):
+        if not isinstance(value, known[key]) and not (known[key] is float and isinstance(value, int)):
             raise CheckpointError(f"{path}: {key} cannot be {value!r}; fetch the checkpoint again")
     config = ModelConfig(**values)
     if problem := contradiction(config):
@@ -118,10 +123,15 @@ def contradiction(config: ModelConfig) -> str | None:
     """Why no picture could be prepared or answer named with this config; None if it could."""
     if config.input_size < 1:
         return f"input_size cannot be {config.input_size}"
+    if not 0 < config.crop_pct <= 1:
+        return f"crop_pct cannot be {config.crop_pct}"
     for name, least in (("mean", -math.inf), ("std", 0)):
         values = getattr(config, name)
         if len(values) != 3 or not all(isinstance(v, int | float) and least < v < math.inf for v in values):
             return f"{name} cannot be {values!r}, it is one number for each of R, G and B"
+    temperature = config.calibration_temperature
+    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+        return f"calibration_temperature cannot be {temperature!r}"
     count = config.arguments.get("num_classes", 0)
     if config.class_names and count and len(config.class_names) != count:
         return f"it names {len(config.class_names)} classes for {count}"

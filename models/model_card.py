@@ -264,7 +264,7 @@ def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -
             if evaluation["split"] == "test"
             and evaluation["model"] == config.model
             and Path(evaluation["checkpoint"]).name == checkpoint.resolve().name
-            and evaluation["input_size"] == config.input_size
+            and (evaluation["input_size"], evaluation.get("crop_pct", 1.0)) == (config.input_size, config.crop_pct)
             and evaluation["data"] == data_name(config)  # a run of that name on other pictures is another network
         ]
     return without_repetition(found, bf16=settings_of(config).get("bf16", False))
@@ -335,10 +335,18 @@ Without it:
 ```python
 {example}```
 
-`logits = model(images)` then takes a batch (B, 3, {size}, {size}): the whole picture resized, on the scale 0 to 1, \
+`logits = model(images)` then takes a batch (B, 3, {size}, {size}): {seen(config)}, on the scale 0 to 1, \
 minus {mean}, divided by {std}, per channel. \
 `config.json` holds the names of the {len(config.class_names) or config.arguments["num_classes"]} classes in the \
 order of the logits, `golden.safetensors` an input with the logits it must give."""
+
+
+def seen(config: ModelConfig) -> str:
+    """How a picture becomes the network's input."""
+    if config.crop_pct == 1:
+        return "the whole picture resized"
+    whole = round(config.input_size / config.crop_pct)
+    return f"the picture resized to {whole} x {whole}, of it the middle"
 
 
 def results(config: ModelConfig, evaluations: Sequence[dict]) -> str:
@@ -441,9 +449,18 @@ def limits(config: ModelConfig) -> str:
     return f"""\
 ## Limits
 
-- A closed set of classes: whatever the picture shows, the answer is one of them. Confidences are not calibrated.
+- A closed set of classes: whatever the picture shows, the answer is one of them. {confidences(config)}
 - Trained on small pictures ({config.input_size} px); fine detail is lost before the network sees it.{source}
 - Made to study missing channels, not for decisions about people or safety."""
+
+
+def confidences(config: ModelConfig) -> str:
+    if (temperature := config.calibration_temperature) == 1:
+        return "Confidences are not calibrated."
+    return (
+        f"Confidences, `softmax(logits / {temperature:.3g})` or `model.config.probabilities(logits)`, are calibrated on"
+        " validation pictures with all channels; for other pictures they may be too high."
+    )
 
 
 def data_name(config: ModelConfig) -> str:

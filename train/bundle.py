@@ -2,8 +2,8 @@
 
     python -m train.bundle --run-dir runs/vgg19 --to checkpoints/vgg19 --data-root data/mini-imagenet-50
 
-Writes the 8-bit copy with its golden logits, measures on validation what the rounding costs and below
-which confidence the network is unsure, keeps both in the checkpoint's config, and writes
+Writes the 8-bit copy with its golden logits, measures on validation what the rounding costs and what its
+confidences are worth, keeps both in the checkpoint's config, and writes
 ``results/training-<name>.json``: settings, one row per epoch, minutes and device of the run.
 """
 
@@ -21,7 +21,7 @@ from models.memory import keep_large_blocks
 from train import RESULTS
 from train.config import TrainConfig
 from train.data import DataError, Split, load_split
-from train.engine import unsure_below
+from train.engine import confidence_metrics
 from train.evaluate import measure, predict_subsets
 
 PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # where and how fast, not what
@@ -52,7 +52,7 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: 
         "val_accuracy": measure("RGB", logits, labels).accuracy,
         "val_accuracy_full_precision": full,
         "val_images": len(val),
-        "unsure_below": unsure_below(logits, labels),
+        **confidence_metrics(logits, labels),
         "epoch": model.config.metrics["epoch"],
     }
     model.config = replace(model.config, training=training, metrics=metrics)

@@ -61,6 +61,9 @@ class TrainConfig:
     """Mixing pictures within a batch ("both" picks one of the two per batch)."""
     crop_scale: float = 0.35
     """Smallest share of the picture a random crop keeps."""
+    crop_pct: float = 1.0
+    """Share of each side of a picture that validation, and later the demo, shows the network: 1 is
+    the whole; 0.9 may be better for networks trained on random crops."""
     clip_norm: float = 0.0
     """Largest gradient norm; 0 does not clip."""
 
@@ -118,7 +121,7 @@ class TrainConfig:
         for name in ("warmup", "label_smoothing", "ema", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
-        for name in ("crop_scale", "teacher_share"):
+        for name in ("crop_scale", "crop_pct", "teacher_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
         if self.channels != "sample":

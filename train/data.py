@@ -182,15 +182,18 @@ def read_picture(path: Path) -> Image.Image:
 
 
 class Pictures(Dataset):
-    """uint8 (3, S, S) and label of each picture of a split, augmented when ``augment`` is given.
+    """uint8 (3, S, S) and label of each picture of a split: its middle (``crop_pct``), or with ``crop_scale`` a random
+    crop, half of them mirrored.
 
     ``epoch`` and ``size`` are set before each pass; a picture's augmentation depends only on
     (seed, epoch, index).
     """
 
-    def __init__(self, split: Split, *, size: int, crop_scale: float | None = None, seed: int = 0):
+    def __init__(
+        self, split: Split, *, size: int, crop_pct: float = 1.0, crop_scale: float | None = None, seed: int = 0
+    ):
         self.split, self.size, self.seed, self.epoch = split, size, seed, 0
-        self.crop_scale = crop_scale
+        self.crop_pct, self.crop_scale = crop_pct, crop_scale
 
     def __len__(self) -> int:
         return len(self.split)
@@ -198,7 +201,7 @@ class Pictures(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         picture = read_picture(self.split.paths[index])
         if self.crop_scale is None:
-            return resize(picture, self.size), self.split.labels[index]
+            return resize(picture, self.size, self.crop_pct), self.split.labels[index]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix_seed(self.seed, self.epoch, index))
             pixels = v2.functional.to_image(picture)

@@ -3,10 +3,12 @@
     python -m train.evaluate --checkpoint checkpoints/vgg19 --data-root data/mini-imagenet-50
     python -m train.evaluate --checkpoint checkpoints/vgg19 checkpoints/dynamic_vgg19 \\
         --data-root data/mini-imagenet-50 --split test --channels all --json results/task1.json
-    python -m train.evaluate --checkpoint vgg19 vgg19 --image-size 64 80 --data-root data/mini-imagenet-50
+    python -m train.evaluate --checkpoint vgg19 vgg19 --image-size 64 80 --crop-pct 1 0.9 \\
+        --data-root data/mini-imagenet-50
 
-Prints accuracy with its 95 % Wilson interval, macro precision, recall and F1; with two checkpoints
-also the p-value of McNemar's exact test on the pictures that only one of them gets right.
+Prints accuracy with its 95 % Wilson interval, macro precision, recall and F1, mean confidence and its expected
+calibration error; with two checkpoints also the p-value of McNemar's exact test on the pictures that only one of
+them gets right. Size and crop are the checkpoint's own unless given.
 """
 
 import argparse
@@ -19,19 +21,29 @@ import torch
 from accelerate import Accelerator
 from scipy.stats import binomtest
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
+from torchmetrics.functional.classification import (
+    multiclass_calibration_error,
+    multiclass_f1_score,
+    multiclass_precision,
+    multiclass_recall,
+)
 from tqdm import tqdm
 
-from models import FILLS, SUBSETS, CheckpointError, ImageClassifier, load_model
+from models import FILLS, SUBSETS, CheckpointError, ImageClassifier, ModelConfig, load_model
 from models.channels import parse_channels
 from models.memory import keep_large_blocks
 from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader
 from train.engine import View, named_view, predict
+from train.findings import input_text
 
 
 @dataclass(frozen=True)
 class Row:
-    """Metrics on one channel subset, in 0..1; the interval is Wilson's at 95 %."""
+    """Metrics on one channel subset, in 0..1; the interval is Wilson's at 95 %.
+
+    ``confidence`` is the mean of the answers given. ``calibration_error`` is the expected one (ECE, 15 bins): how far
+    confidence and share of right answers lie apart; ``raw_calibration_error`` the same of the plain softmax.
+    """
 
     channels: str
     accuracy: float
@@ -41,6 +53,9 @@ class Row:
     ci_low: float
     ci_high: float
     correct: int
+    confidence: float
+    calibration_error: float
+    raw_calibration_error: float
 
 
 @dataclass(frozen=True)
@@ -53,9 +68,11 @@ class Paired:
     p_value: float
 
 
-def measure(channels: str, logits: Tensor, labels: Tensor) -> Row:
-    """Metrics of (N, num_classes) logits against (N,) labels."""
+def measure(channels: str, logits: Tensor, labels: Tensor, config: ModelConfig | None = None) -> Row:
+    """Metrics of (N, num_classes) logits against (N,) labels; confidences as ``config`` makes them of logits."""
     options = {"num_classes": logits.shape[1], "average": "macro"}
+    raw = logits.softmax(1)
+    probabilities = config.probabilities(logits) if config else raw
     correct = (logits.argmax(1) == labels).sum().item()
     interval = binomtest(correct, len(labels)).proportion_ci(0.95, method="wilson")
     return Row(
@@ -67,6 +84,9 @@ def measure(channels: str, logits: Tensor, labels: Tensor) -> Row:
         ci_low=interval.low,
         ci_high=interval.high,
         correct=correct,
+        confidence=probabilities.amax(1).mean().item(),
+        calibration_error=multiclass_calibration_error(probabilities, labels, logits.shape[1]).item(),
+        raw_calibration_error=multiclass_calibration_error(raw, labels, logits.shape[1]).item(),
     )
 
 
@@ -102,7 +122,8 @@ def predict_views(
         )
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
     model = model.to(accelerator.device, memory_format=torch.channels_last)
-    batches = list(make_loader(Pictures(split, size=model.config.input_size), batch_size=batch_size, workers=0))
+    pictures = Pictures(split, size=model.config.input_size, crop_pct=model.config.crop_pct)
+    batches = list(make_loader(pictures, batch_size=batch_size, workers=0))
     batches = [(pixels.to(accelerator.device), labels) for pixels, labels in batches]
     results = {}
     with tqdm(total=len(views) * len(split), desc=model.name, unit="img", leave=False) as bar:
@@ -117,7 +138,7 @@ def predict_views(
 def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fill: str | None) -> tuple[dict, dict]:
     """One checkpoint's evaluation as it is written to JSON, and its logits by subset."""
     logits, labels = predict_subsets(model, split, about["subsets"], fill=fill, bf16=about["bf16"])
-    rows = [measure(channels, values, labels) for channels, values in logits.items()]
+    rows = [measure(channels, values, labels, model.config) for channels, values in logits.items()]
     evaluation = {
         "kind": "evaluation",
         "model": model.name,
@@ -127,8 +148,10 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
         "n": len(labels),
         "fill": model.fill and (fill or model.fill),
         "input_size": model.config.input_size,
+        "crop_pct": model.config.crop_pct,
         "storage": model.config.storage,
         "bf16": about["bf16"],
+        "calibration_temperature": model.config.calibration_temperature,
         "trained_on": model.config.training.get("channels", "unknown"),
         "rows": [asdict(row) for row in rows],
     }
@@ -138,15 +161,19 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
 def print_evaluation(evaluation: dict) -> None:
     print(
         f"\n{evaluation['model']} ({evaluation['checkpoint']}), {evaluation['split']} of {evaluation['data']}, "
-        f"n = {evaluation['n']}, {evaluation['input_size']} px, "
+        f"n = {evaluation['n']}, {input_text(evaluation)}, "
         f"{'fill ' + evaluation['fill'] if evaluation['fill'] else 'nothing filled'}"
     )
-    print(f"  {'input':<6}{'accuracy':>9}   {'95 % interval':<16}{'precision':>9}{'recall':>9}{'F1':>9}")
+    print(
+        f"  {'input':<6}{'accuracy':>9}   {'95 % interval':<16}{'precision':>9}{'recall':>9}{'F1':>9}"
+        f"{'confidence':>12}{'ECE':>9}"
+    )
     for row in evaluation["rows"]:
         interval = f"{row['ci_low']:.4f}–{row['ci_high']:.4f}"
         print(
             f"  {row['channels']:<6}{row['accuracy']:>9.4f}   {interval:<16}"
             f"{row['precision']:>9.4f}{row['recall']:>9.4f}{row['f1']:>9.4f}"
+            f"{row['confidence']:>12.4f}{row['calibration_error']:>9.4f}"
         )
 
 
@@ -184,6 +211,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--image-size", nargs="+", type=int, help="pixels, one for all or one for each; by default the checkpoint's own"
     )
+    parser.add_argument(
+        "--crop-pct", nargs="+", type=float, help="share of each side that is seen, one for all or one for each"
+    )
     parser.add_argument("--fill", choices=FILLS, help="by default the checkpoint's own")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, several times faster on recent CPUs")
     parser.add_argument("--json", type=result_file, help="write the results to this file")
@@ -191,21 +221,24 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if len(options.checkpoint) > 2:
         parser.error(f"give one or two checkpoints, got {len(options.checkpoint)}")
-    options.image_size = options.image_size or [None]
-    if len(options.image_size) == 1:
-        options.image_size *= len(options.checkpoint)
-    if len(options.image_size) != len(options.checkpoint):
-        parser.error(f"give one image size or one for each checkpoint, got {len(options.image_size)}")
+    for name in ("image_size", "crop_pct"):
+        values = getattr(options, name) or [None]
+        if len(values) == 1:
+            values *= len(options.checkpoint)
+        if len(values) != len(options.checkpoint):
+            parser.error(f"give one {name.replace('_', ' ')} or one for each checkpoint, got {len(values)}")
+        setattr(options, name, values)
     return options
 
 
-def load_sized(source: str, image_size: int | None) -> ImageClassifier:
-    """A model for pictures of that size, or of its config's. Raises ``CheckpointError`` and ``ValueError``."""
-    model = load_model(source)
-    if image_size is not None:
-        if image_size < model.min_input_size:
-            raise ValueError(f"image size {image_size}: {model.name} needs {model.min_input_size} px or more")
-        model.config = replace(model.config, input_size=image_size)
+def set_size(model: ImageClassifier, image_size: int | None = None, crop_pct: float | None = None) -> ImageClassifier:
+    """Let ``model`` see pictures of that size and crop instead of its config's. ``ValueError`` for impossible ones."""
+    if image_size is not None and image_size < model.min_input_size:
+        raise ValueError(f"image size {image_size}: {model.name} needs {model.min_input_size} px or more")
+    if crop_pct is not None and not 0 < crop_pct <= 1:
+        raise ValueError(f"crop pct {crop_pct}: it must be above 0 and at most 1, which shows the whole picture")
+    changes = {"input_size": image_size, "crop_pct": crop_pct}
+    model.config = replace(model.config, **{key: value for key, value in changes.items() if value is not None})
     return model
 
 
@@ -221,7 +254,8 @@ def run(options: argparse.Namespace) -> dict:
         "data": options.data_root.resolve().name,
         "bf16": options.bf16,
     }
-    models = [load_sized(*each) for each in zip(options.checkpoint, options.image_size, strict=True)]
+    chosen = list(zip(options.checkpoint, options.image_size, options.crop_pct, strict=True))
+    models = [set_size(load_model(source), *size_and_crop) for source, *size_and_crop in chosen]
     results = [
         evaluate(model, source, split, about, options.fill)
         for model, source in zip(models, options.checkpoint, strict=True)
@@ -232,7 +266,7 @@ def run(options: argparse.Namespace) -> dict:
         return results[0][0]
     (first, a), (second, b) = results
     paired = [compare(c, a["logits"][c], b["logits"][c], a["labels"]) for c in subsets]
-    print_paired(*(f"{side['model']} at {side['input_size']} px" for side in (first, second)), paired)
+    print_paired(*(f"{side['model']} at {input_text(side)}" for side in (first, second)), paired)
     return {"kind": "comparison", "first": first, "second": second, "paired": [asdict(row) for row in paired]}
 
 

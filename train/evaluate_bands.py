@@ -90,6 +90,7 @@ def evaluate_bands(adaptive: ImageClassifier, others: dict[str, ImageClassifier]
         "kind": "bands",
         "n": len(labels),
         "input_size": adaptive.config.input_size,
+        "crop_pct": adaptive.config.crop_pct,
         "adaptive": [asdict(measure(case, values, labels)) for case, values in logits.items()],
         "others": rows,
         "largest_difference_between_orders": max((values - rgb).abs().max().item() for values in orders),

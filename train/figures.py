@@ -19,6 +19,7 @@ from train.findings import (
     bundled_evaluations,
     comparison,
     data_line,
+    input_text,
     of_kind,
     rgb_row,
 )
@@ -53,7 +54,7 @@ def subset_figure(results: list[dict], path: Path) -> dict | None:
         positions = [index + width * (number - (len(shown) - 1) / 2) for index in range(len(SUBSETS))]
         axes.bar(
             positions, values, 0.9 * width, yerr=errors, capsize=2, color=COLORS[name], ecolor="#444",
-            label=f"{name}, {'trained on RGB' if only_rgb else 'random channels'}, {evaluation['input_size']} px",
+            label=f"{name}, {'trained on RGB' if only_rgb else 'random channels'}, {input_text(evaluation)}",
             alpha=0.45 if only_rgb else 1.0, hatch="//" if only_rgb else None,
         )  # fmt: skip
     axes.set_xticks(range(len(SUBSETS)), SUBSETS)
@@ -139,7 +140,7 @@ def cost_figure(results: list[dict], path: Path) -> dict | None:
     for evaluation in evaluations:
         name, size, row = evaluation["model"], evaluation["input_size"], rgb_row(evaluation)
         macs, low, value, high = cost_of(name, size).macs, *(100 * row[k] for k in ("ci_low", "accuracy", "ci_high"))
-        error, label = [[value - low], [high - value]], f"{name}, {size} px"
+        error, label = [[value - low], [high - value]], f"{name}, {input_text(evaluation)}"
         axes.errorbar(macs, value, yerr=error, fmt="o", capsize=3, color=COLORS[name], label=label)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 5, 7)))

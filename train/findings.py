@@ -14,9 +14,10 @@ EXPERT = "vgg19-b"  # the bundled plain one, one more epoch on blue alone
 SAMPLED_PAIR = ("vgg19", "dynamic_vgg19")  # the bundled ones, trained on random subsets
 TASK2_PAIR = ("compact", "resnet34")
 ADAPTIVE = "adaptive_vgg19"
-RIVALS = {  # of each network for any channels, what it is compared with
-    ADAPTIVE: (RGB_PLAIN, RGB_DYNAMIC, *SAMPLED_PAIR),
-    "adaptive_vgg19-sampled": ("vgg19-64-rgb", "vgg19-sampled", "dynamic_vgg19-sampled"),  # an earlier stage
+RIVALS = {  # by table: the network for any channels, and what it is compared with
+    "adaptive": (ADAPTIVE, SAMPLED_PAIR),
+    "adaptive-rgb": (ADAPTIVE, (RGB_PLAIN, RGB_DYNAMIC)),
+    "adaptive-sampled": ("adaptive_vgg19-sampled", ("vgg19-64-rgb", "vgg19-sampled", "dynamic_vgg19-sampled")),
 }
 
 
@@ -43,14 +44,20 @@ def checkpoint_of(evaluation: dict) -> str:
     return Path(evaluation["checkpoint"]).name
 
 
-def size_comparisons(results: list[dict]) -> list[dict]:
-    """The comparisons of a bundled network with itself, on test pictures of two sizes, in the order of ``MODELS``."""
+def comparisons_with_itself(results: list[dict]) -> dict[str, list[dict]]:
+    """By bundled network, in the order of ``MODELS``: its comparisons with itself on test pictures seen otherwise."""
     found = {}
     for result in of_kind(results, "comparison"):
         name = checkpoint_of(result["first"])
         if name == checkpoint_of(result["second"]) and result["first"]["split"] == "test":
-            found[name] = result
-    return [found[name] for name in MODELS if name in found]
+            found.setdefault(name, []).append(result)
+    return {name: found[name] for name in MODELS if name in found}
+
+
+def input_text(evaluation: dict) -> str:
+    """``64 px``, and with ``crop 0.875`` how much of each side of the pictures was seen."""
+    crop = evaluation.get("crop_pct", 1.0)
+    return f"{evaluation['input_size']} px" + (f", crop {crop:g}" if crop < 1 else "")
 
 
 def bundled_evaluations(results: list[dict]) -> list[dict]:

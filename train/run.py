@@ -40,10 +40,11 @@ from models.processor import capabilities, has_bf16
 from train.config import TrainConfig
 from train.curves import plot_curves
 from train.data import DataError, Pictures, Split, load_split, make_loader
-from train.engine import NonFiniteLossError, Step, make_optimizer, predict, train_epoch, unsure_below
+from train.engine import NonFiniteLossError, Step, confidence_metrics, make_optimizer, predict, train_epoch
 from train.warm_start import warm_start
 
 STATE = "state.safetensors"
+METRICS = ("val_accuracy", "calibration_temperature", "unsure_below", "epoch")  # of a row, kept with the weights
 
 
 @dataclass
@@ -75,7 +76,7 @@ def train(config: TrainConfig) -> ImageClassifier:
     pictures = Pictures(split, size=config.sizes[0], crop_scale=config.crop_scale, seed=config.seed)
     loader = make_loader(pictures, batch_size=config.batch_size, workers=config.workers, seed=config.seed)
     sampler = loader.sampler
-    val_pictures = Pictures(val, size=config.sizes[0])
+    val_pictures = Pictures(val, size=config.sizes[0], crop_pct=config.crop_pct)
     val_loader = make_loader(val_pictures, batch_size=config.batch_size, workers=config.workers)
 
     plain = build_model(config.model, num_classes=len(split.synsets), **config.model_arguments)
@@ -135,7 +136,7 @@ def train(config: TrainConfig) -> ImageClassifier:
             accelerator, kept, val_loader, mean=kept.config.mean, std=kept.config.std, channels=val_channels(config)
         )
         row["val_accuracy"] = (logits.argmax(1) == labels).float().mean().item()
-        row["unsure_below"] = unsure_below(logits, labels)
+        row |= confidence_metrics(logits, labels)
         row["val_loss"] = torch.nn.functional.cross_entropy(logits, labels).item()
         progress.rows.append(row)
         progress.epoch = epoch + 1
@@ -234,6 +235,7 @@ def describe(model: ImageClassifier, config: TrainConfig, split: Split, size: in
         class_names=split.class_names,
         synsets=split.synsets,
         input_size=size,
+        crop_pct=config.crop_pct,
         training=config.to_dict() | {"images": len(split), "skipped": split.skipped},
     )
 
@@ -270,7 +272,7 @@ def finish_epoch(config, progress, kept, plain, averaged, optimizer) -> None:
     new_size = len(progress.rows) > 1 and progress.rows[-2]["size"] != row["size"]
     if row["val_accuracy"] >= progress.best or new_size:  # accuracies at another size do not compare
         progress.best = row["val_accuracy"]
-        metrics = {key: row[key] for key in ("val_accuracy", "unsure_below", "epoch")}
+        metrics = {key: row[key] for key in METRICS}
         kept.config = replace(kept.config, metrics=metrics)
         save_checkpoint(kept, config.run_dir)
     write_metrics(config.run_dir, progress.rows)

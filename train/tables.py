@@ -3,6 +3,7 @@
 Nothing is measured here. The study's own figures stand beside ours and are marked as on other data.
 """
 
+import statistics
 from collections.abc import Callable, Iterable
 
 from models import SUBSETS
@@ -19,14 +20,14 @@ from train.findings import (
     SAMPLED_PAIR,
     TASK2_PAIR,
     bundled_evaluations,
-    checkpoint_of,
     comparison,
+    comparisons_with_itself,
     data_line,
+    input_text,
     of_kind,
     p_text,
     rgb_row,
     row_of,
-    size_comparisons,
     trainings_by_checkpoint,
     with_interval,
     worst_single,
@@ -34,6 +35,7 @@ from train.findings import (
 
 STUDY_ABLATIONS = {"kernels": "ablation_num_kernels", "blocks": "ablation_blocks"}  # keys in results/study.json
 SPEED_NETWORKS = ("vgg19", "dynamic_vgg19", "grouped")  # of benchmarks/dynamic_conv.py
+WHICH = {"adaptive": "", "adaptive-rgb": ", last trained on RGB alone", "adaptive-sampled": ", an earlier stage"}
 NOT_YET = "not measured yet"
 MORE_MIB_PER_PARAMETER = 3 * 4 / 2**20  # a weight, its gradient and its momentum in fp32
 
@@ -51,7 +53,7 @@ def accuracy_table(results: list[dict]) -> Table:
         rows.append(
             [
                 name,
-                f"{size} px",
+                input_text(evaluation),
                 with_interval(rgb_row(evaluation)),
                 f"{cost.parameters / 1e6:.2f} M",
                 f"{cost.macs / 1e6:,.0f} M",
@@ -60,8 +62,9 @@ def accuracy_table(results: list[dict]) -> Table:
         )
         caption = (
             f"Bundled 8-bit weights; {data_line(*evaluations)}; accuracy in % with 95 % Wilson interval; "
-            "one seed each; chance is 2 %. Multiply-accumulates per picture at that input size. Taught: the answer of "
-            "a trained network to the same crop in RGB is part of the target."
+            "one seed each; chance is 2 %. Crop: the share of each side of a picture that is seen. Multiply-"
+            "accumulates per picture at that input size. Taught: the answer of a trained network to the same crop in "
+            "RGB is part of the target."
         )
     columns = ["model", "input", "accuracy", "parameters", "multiply-accumulates", "training"]
     return {"id": "accuracy", "title": "Test accuracy", "caption": caption, "columns": columns, "rows": rows}
@@ -102,7 +105,7 @@ def subset_table(results: list[dict], study: dict, pair: tuple[str, str], fill: 
         trained = compared["first"]["trained_on"]
         caption = (
             f"Trained on {'random subsets' if trained == 'sample' else trained}, missing channels filled ({fill}); "
-            f"{data_line(compared['first'])}, {compared['first']['input_size']} px; accuracy in % with 95 % Wilson "
+            f"{data_line(compared['first'])}, {input_text(compared['first'])}; accuracy in % with 95 % Wilson "
             "interval; p is McNemar's exact test, "
             f"plain against dynamic, not corrected for {len(rows)} tests."
         )
@@ -115,9 +118,9 @@ def subset_table(results: list[dict], study: dict, pair: tuple[str, str], fill: 
     return {"id": f"{kind}-{fill}", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
-def adaptive_table(results: list[dict], adaptive: str = ADAPTIVE) -> Table:
-    """The network for any channels, or an earlier stage of it, beside VGG19 trained on RGB and on random channels."""
-    names = RIVALS[adaptive]
+def adaptive_table(results: list[dict], kind: str) -> Table:
+    """The network for any channels, or an earlier stage of it, beside the other VGG19 of that table."""
+    adaptive, names = RIVALS[kind]
     compared = {name: found for name in names if (found := comparison(results, (name, adaptive)))}
     trainings = trainings_by_checkpoint(results)
     rows, caption = [], NOT_YET
@@ -131,15 +134,14 @@ def adaptive_table(results: list[dict], adaptive: str = ADAPTIVE) -> Table:
             rows.append([channels, with_interval(row), *cells])
         worst, share = worst_single(ours)
         caption = (
-            f"{data_line(ours)}; accuracy in % with 95 % Wilson interval; in brackets the p-value of McNemar's exact "
-            f"test against {adaptive}, not corrected for {len(rows) * len(compared)} tests. The others' missing "
-            f"channels are filled (aligned). {other_precision(compared)}{trained(compared, trainings)}"
+            f"{data_line(ours)}, {input_text(ours)}; accuracy in % with 95 % Wilson interval; in brackets the p-value "
+            f"of McNemar's exact test against {adaptive}, not corrected for {len(rows) * len(compared)} tests. The "
+            f"others' missing channels are filled (aligned). {other_precision(compared)}{trained(compared, trainings)}"
             f"The worst single channel ({worst}) keeps {percent(share)} % of RGB's accuracy in {adaptive}."
         )
     columns = ["input", adaptive, *[f"{name} (p)" for name in compared or names]]
-    title = "Any channels: adaptive VGG19 against filling" + (", an earlier stage" if adaptive != ADAPTIVE else "")
-    name = adaptive.replace(ADAPTIVE, "adaptive")
-    return {"id": name, "title": title, "caption": caption, "columns": columns, "rows": rows}
+    title = "Any channels: adaptive VGG19 against filling" + WHICH[kind]
+    return {"id": kind, "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
 def other_precision(compared: dict[str, dict]) -> str:
@@ -181,27 +183,48 @@ def expert_table(results: list[dict], channel: str = "B") -> Table:
     return {"id": "expert", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
-def size_table(results: list[dict]) -> Table:
-    """The same weights on pictures of the size they were trained at and of another."""
-    found, rows, caption, subsets = size_comparisons(results), [], NOT_YET, ["RGB"]
-    if found:
-        subsets = [row["channels"] for row in found[0]["first"]["rows"]]
-        for compared in found:
-            p_values = {row["channels"]: f" ({p_text(row['p_value'])})" for row in compared["paired"]}
-            for side, tests in (("first", {}), ("second", p_values)):
-                evaluation = compared[side]
-                cells = [percent(row_of(evaluation["rows"], c)["accuracy"]) + tests.get(c, "") for c in subsets]
-                size, (_, share) = evaluation["input_size"], worst_single(evaluation)
-                cost = f"{cost_of(evaluation['model'], size).macs / 1e6:,.0f} M"
-                rows.append([checkpoint_of(evaluation), f"{size} px", *cells, f"{percent(share)} %", cost])
+def seen_table(results: list[dict]) -> Table:
+    """The same weights on larger pictures, and on less of them."""
+    found, rows, caption, subsets = comparisons_with_itself(results), [], NOT_YET, ["RGB"]
+    for name, comparisons in found.items():
+        whole = comparisons[0]["first"]
+        subsets = [row["channels"] for row in whole["rows"]]
+        others = [(compared["second"], compared["paired"]) for compared in comparisons]
+        for evaluation, paired in [(whole, []), *others]:
+            p_values = {row["channels"]: f" ({p_text(row['p_value'])})" for row in paired}
+            cells = [percent(row_of(evaluation["rows"], c)["accuracy"]) + p_values.get(c, "") for c in subsets]
+            cost = f"{cost_of(evaluation['model'], evaluation['input_size']).macs / 1e6:,.0f} M"
+            rows.append([name, input_text(evaluation), *cells, f"{percent(worst_single(evaluation)[1])} %", cost])
+        tests = len(subsets) * sum(map(len, found.values()))
         caption = (
-            f"{data_line(found[0]['first'])}; accuracy in %; in brackets the p-value of McNemar's exact test of the "
-            f"two sizes, not corrected for {len(subsets) * len(found)} tests. Missing channels are filled (aligned), "
-            f"for {ADAPTIVE} left out. Kept: the worst single channel's accuracy divided by RGB's."
+            f"{data_line(whole)}; accuracy in %; in brackets the p-value of McNemar's exact test against the network's "
+            f"first line, not corrected for {tests} tests. Crop: the share of each side of a picture that is seen. "
+            f"Missing channels are filled (aligned), for {ADAPTIVE} left out. Kept: the worst single channel's "
+            "accuracy divided by RGB's."
         )
     columns = ["model", "input", *subsets, "kept", "multiply-accumulates"]
-    title = "The same weights on larger pictures"
-    return {"id": "sizes", "title": title, "caption": caption, "columns": columns, "rows": rows}
+    title = "The same weights on larger pictures and on less of them"
+    return {"id": "seen", "title": title, "caption": caption, "columns": columns, "rows": rows}
+
+
+def calibration_table(results: list[dict]) -> Table:
+    """Confidence beside accuracy of the bundled networks, on all, two and one of the channels."""
+    measured = [evaluation for evaluation in bundled_evaluations(results) if "calibration_temperature" in evaluation]
+    rows, caption = [], NOT_YET
+    for evaluation in measured:
+        for count, channels in {3: "RGB", 2: "two channels", 1: "one channel"}.items():
+            if found := [row for row in evaluation["rows"] if len(row["channels"]) == count]:
+                keys = ("accuracy", "confidence", "calibration_error", "raw_calibration_error")
+                cells = [percent(statistics.mean(row[key] for row in found)) for key in keys]
+                rows.append([evaluation["model"], f"{evaluation['calibration_temperature']:.2f}", channels, *cells])
+        caption = (
+            f"{data_line(*measured)}; in %, two and one channel: mean over the three subsets. Confidence: mean "
+            "probability of the answers, the softmax of logits over the temperature, which was fitted on validation "
+            "pictures with all channels. Error: expected calibration error, 15 bins; plain: of the softmax without it."
+        )
+    columns = ["model", "temperature", "input", "accuracy", "confidence", "error", "error, plain"]
+    title = "What a confidence is worth"
+    return {"id": "calibration", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
 def bands_table(results: list[dict]) -> Table:
@@ -217,10 +240,11 @@ def bands_table(results: list[dict]) -> Table:
             shown = [f"{percent(cell['accuracy'])} ({p_text(cell['p_value'])})" if cell else "–" for cell in cells]
             rows.append([row["channels"], with_interval(row), *shown])
         caption = (
-            f"{data_line(bands)}; accuracy in % with 95 % Wilson interval. Pseudo-bands: random mixtures of R, G and "
-            "B, other ones for every batch, with their mixed wavelengths or with none (unknown). Dead: the channel is "
-            "zero and nobody says so; p is McNemar's exact test against adaptive_vgg19. The largest difference of a "
-            f"logit between the six orders of R, G and B is {bands['largest_difference_between_orders']:.1g}."
+            f"{data_line(bands)}, {input_text(bands)}; accuracy in % with 95 % Wilson interval. Pseudo-bands: random "
+            "mixtures of R, G and B, other ones for every batch, with their mixed wavelengths or with none (unknown). "
+            "Dead: the channel is zero and nobody says so; p is McNemar's exact test against adaptive_vgg19. The "
+            "largest difference of a logit between the six orders of R, G and B is "
+            f"{bands['largest_difference_between_orders']:.1g}."
         )
     title = "Any channels: other counts, orders and a dead sensor"
     return {"id": "bands", "title": title, "caption": caption, "columns": columns, "rows": rows}

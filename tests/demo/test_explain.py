@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -40,19 +42,33 @@ def test_each_channel_picture_holds_one_channel(networks, lion):
 
 @pytest.mark.parametrize("point", [(0.0, 0.0), (0.5, 0.25), (1.0, 1.0), (-3.0, 7.0)])
 def test_attention_from_any_point_is_a_distribution(networks, lion, point):
-    size = networks["compact"].config.input_size // 2
+    config = networks["compact"].config
     attention = attention_from(networks["compact"], lion, point, "RG")
-    assert attention.shape == (size, size)
+    assert attention.shape == pytest.approx((config.input_size / 2 / config.crop_pct,) * 2, abs=1)
     assert attention.min() >= 0
     assert attention.sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_attention_is_that_of_a_direct_call(networks, lion):
+def test_attention_is_that_of_a_direct_call(networks, lion, monkeypatch):
     network = networks["compact"]
+    monkeypatch.setattr(network, "config", replace(network.config, crop_pct=1.0))
     with torch.inference_mode():
         maps = network.attention_at(network.config.preprocess(lion)[None], torch.tensor([[0, 3]]))
     size = network.config.input_size // 2
     np.testing.assert_allclose(attention_from(network, lion, (3.5 / size, 0.1 / size)), maps[0, 0], atol=1e-6)
+
+
+def test_attention_of_a_crop_lies_in_the_middle_of_the_picture(networks, lion, monkeypatch):
+    network = networks["compact"]
+    size = network.config.input_size // 2
+    monkeypatch.setattr(network, "config", replace(network.config, crop_pct=0.5))
+    attention = attention_from(network, lion, (0.25, 0.25))  # the upper left corner of the middle
+    assert attention.shape == (2 * size, 2 * size) and attention.sum() == pytest.approx(1, abs=1e-4)
+    middle = attention[size // 2 : size // 2 + size, size // 2 : size // 2 + size]
+    assert middle.sum() == attention.sum()
+    with torch.inference_mode():
+        maps = network.attention_at(network.config.preprocess(lion)[None], torch.tensor([[0, 0]]))
+    np.testing.assert_allclose(middle, maps[0, 0], atol=1e-6)
 
 
 def test_flat_attention_is_not_concentrated_and_does_not_glow(lion):

@@ -14,7 +14,8 @@ def direct(network, picture, channels, **options) -> list[float]:
     """What a user gets from the model itself."""
     x = network.config.preprocess(picture).unsqueeze(0)
     with torch.inference_mode():
-        return network(select_channels(x, channels), channels, **options).softmax(-1)[0].tolist()
+        logits = network(select_channels(x, channels), channels, **options)
+    return network.config.probabilities(logits)[0].tolist()
 
 
 @pytest.mark.parametrize("fill", ["aligned", "appended"])
@@ -92,7 +93,15 @@ def test_an_answer_is_unsure_below_the_confidence_of_most_right_answers(unsure_b
 def test_bundled_networks_know_when_they_are_unsure(networks, lion):
     for name, network in networks.items():
         answer = ask(network, lion, ["RGB"])["RGB"]
-        assert answer.unsure_below == network.config.metrics["unsure_below"] and 0.02 < answer.unsure_below < 0.5, name
+        assert answer.unsure_below == network.config.metrics["unsure_below"] and 0.02 < answer.unsure_below < 0.9, name
+
+
+def test_confidences_are_those_of_the_config(networks, lion):
+    network = networks["resnet34"]
+    with torch.inference_mode():
+        expected = network.config.probabilities(network(network.config.preprocess(lion)[None]))[0]
+    assert ask(network, lion, ["RGB"])["RGB"].probabilities == pytest.approx(expected.tolist(), abs=1e-6)
+    assert network.config.calibration_temperature != 1
 
 
 def test_predictions_are_frozen(networks, lion):

@@ -62,7 +62,7 @@ def test_answers_show_five_classes_of_each_network(prediction, language):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_input_strip_marks_the_dropped_channel(prediction, networks, lion, language):
     filled = explain.seen(networks["vgg19"], lion, "RB")
-    html = view.seen(filled, explain.channel_pictures(networks["vgg19"], lion), prediction, language)
+    html = view.seen(filled, explain.channel_pictures(networks["vgg19"], lion), prediction, language, whole=False)
     assert check(html).pictures == 4
     assert html.count('class="dropped"') == 1
 

@@ -308,6 +308,10 @@ def test_the_saved_config_describes_the_storage(model, tmp_path):
     "changes",
     [
         {"input_size": 0},
+        {"crop_pct": 0},
+        {"crop_pct": 1.1},
+        {"metrics": {"calibration_temperature": 0}},
+        {"metrics": {"calibration_temperature": "warm"}},
         {"mean": ["a", "b", "c"]},
         {"mean": [0.5]},
         {"std": [0.5, 0, 0.5]},
@@ -319,6 +323,11 @@ def test_the_saved_config_describes_the_storage(model, tmp_path):
 def test_a_config_that_contradicts_itself_is_refused(folder, changes):
     edit_config(folder, **changes)
     refused(folder, "config.json")
+
+
+def test_a_whole_number_is_good_where_any_number_is(folder):
+    edit_config(folder, crop_pct=1)
+    assert load_checkpoint(folder).config.crop_pct == 1
 
 
 def test_weights_of_another_type_are_refused(folder):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -32,3 +34,19 @@ def test_sixteen_bits_of_either_byte_order_are_divided_by_257(mode):
 def test_wider_grey_is_stretched_over_its_range():
     picture = Image.fromarray(np.array([[-2.0, 0.0, 8.0, np.nan]], dtype=np.float32))
     assert np.asarray(to_8_bit(picture)).tolist() == [[0, 51, 255, 51]]
+
+
+@pytest.mark.parametrize("crop_pct", [0.875, 0.5])
+def test_a_crop_shows_the_middle_of_the_whole_picture(crop_pct):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8))
+    whole = replace(CONFIG, input_size=round(16 / crop_pct)).preprocess(picture)
+    margin = (whole.shape[1] - 16) // 2
+    middle = whole[:, margin : margin + 16, margin : margin + 16]
+    assert torch.equal(replace(CONFIG, crop_pct=crop_pct).preprocess(picture), middle)
+
+
+def test_probabilities_are_softened_or_sharpened_by_the_calibration_temperature():
+    logits = torch.tensor([[2.0, 1.0, -1.0]])
+    assert torch.equal(CONFIG.probabilities(logits), logits.softmax(-1))
+    calibrated = replace(CONFIG, metrics={"calibration_temperature": 0.5})
+    torch.testing.assert_close(calibrated.probabilities(logits.double()), (2 * logits).softmax(-1))

@@ -28,6 +28,17 @@ def test_metrics_are_macro_averages():
     assert row.correct == 4
 
 
+def test_confidences_are_measured_as_the_config_makes_them():
+    logits = logits_for([0, 1, 2, 2])
+    sure = ModelConfig("compact", {}, metrics={"calibration_temperature": 0.1})
+    plain, row = (measure("RGB", logits, torch.tensor([0, 1, 2, 0]), config) for config in (None, sure))
+    confidence = logits.softmax(1).amax().item()
+    assert plain.confidence == pytest.approx(confidence) and plain.calibration_error == plain.raw_calibration_error
+    assert row.raw_calibration_error == pytest.approx(0.75 - confidence, abs=1e-6)
+    assert row.confidence == pytest.approx(1, abs=1e-3) and row.calibration_error == pytest.approx(0.25, abs=1e-3)
+    assert row.accuracy == plain.accuracy == 0.75
+
+
 def test_the_interval_is_wilsons():
     labels = torch.zeros(10, dtype=torch.long)
     row = measure("RGB", logits_for([0] * 7 + [1] * 3), labels)
@@ -119,14 +130,15 @@ def test_a_wrong_checkpoint_is_one_line(colours, root):
     assert "Traceback" not in done.stderr
 
 
-def test_a_checkpoint_is_compared_with_itself_on_larger_pictures(checkpoint, colours, tmp_path, root):
+def test_a_checkpoint_is_compared_with_itself_seeing_otherwise(checkpoint, colours, tmp_path, root):
     command = [sys.executable, "-m", "train.evaluate", "--checkpoint", str(checkpoint), str(checkpoint)]
     command += ["--data-root", str(colours), "--json", str(tmp_path / "out.json"), "--image-size"]
-    done = subprocess.run([*command, "16", "24"], cwd=root, capture_output=True, text=True)
+    done = subprocess.run([*command, "16", "24", "--crop-pct", "1", "0.8"], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "out.json").read_text())
-    assert [result[side]["input_size"] for side in ("first", "second")] == [16, 24]
-    assert "compact at 16 px | compact at 24 px" in done.stdout
+    seen = [(result[side]["input_size"], result[side]["crop_pct"]) for side in ("first", "second")]
+    assert seen == [(16, 1), (24, 0.8)]
+    assert "compact at 16 px | compact at 24 px, crop 0.8" in done.stdout
     done = subprocess.run([*command, "16", "4"], cwd=root, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "error: image size 4: compact needs 8 px or more\n")
     done = subprocess.run([*command, "16", "24", "32"], cwd=root, capture_output=True, text=True)

@@ -14,10 +14,11 @@ from train.tables import (
     accuracy_table,
     adaptive_table,
     bands_table,
+    calibration_table,
     cost_table,
     expert_table,
     memory_table,
-    size_table,
+    seen_table,
     speed_table,
     subset_table,
     task2_table,
@@ -118,7 +119,7 @@ def test_the_pair_of_random_channels_stands_without_the_study(results):
 
 
 def test_the_adaptive_table_shows_every_measured_rival_and_the_worst_channel(results):
-    table = adaptive_table(results)
+    table = adaptive_table(results, "adaptive")
     assert table["columns"] == ["input", "adaptive_vgg19", "vgg19 (p)"]
     assert table["rows"][0] == ["RGB", "55.0 (52.8–57.2)", "50.0 (0.15)"]
     assert "The worst single channel (R) keeps 90.9 % of RGB's accuracy" in table["caption"]
@@ -135,17 +136,18 @@ def test_the_adaptive_table_says_which_rival_was_compared_in_another_precision(r
     bf16, fp32 = (json.loads(json.dumps(results[2])) for _ in range(2))
     bf16["first"]["bf16"] = bf16["second"]["bf16"] = True
     fp32["first"]["checkpoint"] = "runs/dynamic_vgg19-rgb"
-    table = adaptive_table([*results[:2], bf16, fp32])
-    assert table["columns"] == ["input", "adaptive_vgg19", "dynamic_vgg19-rgb (p)", "vgg19 (p)"]
-    assert "Compared in bf16, both sides: vgg19. " in table["caption"]
-    assert "Compared in" not in adaptive_table([*results[:2], fp32])["caption"]
+    bf16["first"]["checkpoint"] = "runs/vgg19-rgb"
+    table = adaptive_table([*results, bf16, fp32], "adaptive-rgb")
+    assert table["columns"] == ["input", "adaptive_vgg19", "vgg19-rgb (p)", "dynamic_vgg19-rgb (p)"]
+    assert "Compared in fp32, both sides: dynamic_vgg19-rgb. " in table["caption"]
+    assert "Compared in" not in adaptive_table([*results, fp32], "adaptive-rgb")["caption"]
 
 
 def test_an_earlier_stage_has_its_own_table_and_says_how_each_was_trained(results):
     before = json.loads(json.dumps(results[2]))
     before["first"]["checkpoint"], before["second"]["checkpoint"] = "runs/vgg19-64-rgb", "adaptive_vgg19-sampled"
     training = {"kind": "training", "checkpoint": "vgg19-64-rgb", "epochs": 1, "channels": "RGB", "settings": {}}
-    table = adaptive_table([*results, before, training], "adaptive_vgg19-sampled")
+    table = adaptive_table([*results, before, training], "adaptive-sampled")
     assert table["id"] == "adaptive-sampled"
     assert table["columns"] == ["input", "adaptive_vgg19-sampled", "vgg19-64-rgb (p)"]
     assert "Last stage of training: vgg19-64-rgb 1 epoch on RGB. The worst" in table["caption"]
@@ -166,20 +168,41 @@ def test_the_expert_table_measures_one_channel_by_what_rgb_gives(results):
     assert "the 60.0 % of vgg19-rgb" in table["caption"] and "p-value 0.15" in table["caption"]
 
 
-def test_the_size_table_compares_a_network_with_itself_and_enters_no_other_table(results):
-    assert size_table(results)["rows"] == []
-    larger = json.loads(json.dumps(results[2]))
-    larger["first"] = json.loads(json.dumps(larger["second"]))
-    larger["second"]["input_size"] = 80
-    larger["second"]["rows"] = [
-        row(one["channels"], 0.6 if one["channels"] == "RGB" else 0.57) for one in larger["first"]["rows"]
-    ]
-    table = size_table([larger, *results])
-    assert [line[:2] for line in table["rows"]] == [["adaptive_vgg19", "32 px"], ["adaptive_vgg19", "80 px"]]
-    assert table["rows"][1][2] == "60.0 (0.15)"
+def test_a_network_seeing_otherwise_is_compared_with_itself_and_enters_no_other_table(results):
+    assert seen_table(results)["rows"] == []
+    larger, less = (json.loads(json.dumps(results[2])) for _ in range(2))
+    for compared, seen in ((larger, {"input_size": 80}), (less, {"crop_pct": 0.875})):
+        compared["first"] = json.loads(json.dumps(compared["second"]))
+        compared["second"] |= seen
+        compared["second"]["rows"] = [
+            row(one["channels"], 0.6 if one["channels"] == "RGB" else 0.57) for one in compared["first"]["rows"]
+        ]
+    table = seen_table([larger, less, *results])
+    assert [line[1] for line in table["rows"]] == ["32 px", "80 px", "32 px, crop 0.875"]
+    assert {line[0] for line in table["rows"]} == {"adaptive_vgg19"}
+    assert table["rows"][0][2] == "55.0" and table["rows"][1][2] == table["rows"][2][2] == "60.0 (0.15)"
     assert table["rows"][1][-2] == "95.0 %"
-    assert accuracy_table([larger, *results])["rows"] == accuracy_table(results)["rows"]
-    assert adaptive_table([larger, *results]) == adaptive_table(results)
+    assert "not corrected for 14 tests" in table["caption"]
+    assert accuracy_table([larger, less, *results])["rows"] == accuracy_table(results)["rows"]
+    assert adaptive_table([larger, less, *results], "adaptive") == adaptive_table(results, "adaptive")
+
+
+def test_the_calibration_table_averages_over_subsets_of_a_size(results):
+    assert calibration_table(results)["rows"] == []  # measured before confidences were
+    measured = json.loads(json.dumps(results[1]))
+    for side, values in (("first", (0.4, 0.5, 0.6)), ("second", (0.5, 0.5, 0.5))):
+        confidences = dict(zip("RGB", values, strict=True))
+        measured[side]["calibration_temperature"] = 0.8
+        for one in measured[side]["rows"]:
+            errors = {"confidence": confidences.get(one["channels"], 0.7), "calibration_error": 0.02}
+            one |= errors | {"raw_calibration_error": 0.125}
+    table = calibration_table([measured])
+    assert table["rows"][:3] == [
+        ["vgg19", "0.80", "RGB", "50.0", "70.0", "2.0", "12.5"],
+        ["vgg19", "0.80", "two channels", "50.0", "70.0", "2.0", "12.5"],
+        ["vgg19", "0.80", "one channel", "50.0", "50.0", "2.0", "12.5"],
+    ]
+    assert len(table["rows"]) == 6
 
 
 def test_the_bands_table_has_a_dash_where_others_cannot_answer():
@@ -188,6 +211,7 @@ def test_the_bands_table_has_a_dash_where_others_cannot_answer():
         "data": "pictures",
         "split": "test",
         "n": 2000,
+        "input_size": 64,
         "adaptive": [row("6 pseudo-bands", 0.5), row("R dead", 0.4)],
         "others": {"vgg19": [row("R dead", 0.3) | {"p_value": 0.001}]},
         "largest_difference_between_orders": 2e-6,
