@@ -19,7 +19,7 @@ from demo.loading import Loaded, latency_ms, load_models, run
 from demo.multiband import TIFF, check_count, open_bands, read_names
 from demo.pictures import open_picture
 from demo.text import FriendlyError, language_of, say
-from models import SUBSETS, ImageClassifier
+from models import CHANNELS, SUBSETS, ImageClassifier
 from models.costs import cost_of_loaded
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Handlers:
             view.answers(prediction, TASK_1, spoken, {ADAPTIVE: view.nothing_filled(prediction, spoken)}),
             self.seen(picture, prediction, spoken),
             heatmap.channel_attention(prediction, spoken) + heatmap.kernel_attention(prediction, spoken),
-            view.answers(prediction, TASK_2, spoken, self.costs(latency, spoken)),
+            self.unprepared(prediction, spoken) + view.answers(prediction, TASK_2, spoken, self.costs(latency, spoken)),
             self.pick(picture, attention, point, spoken),
         )
 
@@ -177,6 +177,12 @@ class Handlers:
         filled = explain.seen(network, picture, prediction.channels, prediction.fill)
         pictures, whole = explain.channel_pictures(network, picture), network.config.crop_pct == 1
         return view.seen(filled, pictures, prediction, spoken, whole=whole)
+
+    def unprepared(self, prediction: inference.Prediction, spoken: str) -> str:
+        """A notice where channels lack that the networks of Task 2 never lacked in training, or nothing."""
+        trained_on = {self.loaded.networks[name].config.training.get("channels") for name in TASK_2}
+        lacking = prediction.channels != CHANNELS and trained_on == {CHANNELS}
+        return view.notice(say(spoken, "unprepared")) if lacking else ""
 
     def pick(self, picture: Image.Image, attention: np.ndarray | None, point: Point, spoken: str) -> str:
         if attention is None:

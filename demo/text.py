@@ -182,6 +182,11 @@ TEXT: dict[str, tuple[str, str]] = {
         "A network of four layers beside ResNet34, on the picture and channels you chose.",
         "四層的網路與 ResNet34 並列，使用你選的圖片與通道。",
     ),
+    "unprepared": (
+        "These two were trained on all three channels: with some missing they are right far less often than their "
+        "confidence says.",
+        "這兩個網路只用三個通道齊全的圖片訓練：缺少通道時，答對的機會遠低於顯示的信心。",
+    ),
     "pick_title": ("Where self-attention looks", "自注意力看向哪裡"),
     "pick_lead": (
         "Click a point, or move it with the arrow keys: the glow shows where it looks from there.",

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import gradio as gr
@@ -29,6 +30,18 @@ def test_one_event_updates_both_tasks(events, networks, lion):
     expected = predict(networks, lion, "RG", temperature=1.0).answers
     assert expected["dynamic_vgg19"].best in outputs[2]
     assert expected["resnet34"].best in outputs[5]
+
+
+def test_networks_that_never_lacked_a_channel_are_not_to_be_believed_without(events, networks, monkeypatch):
+    def told(channels: list[str]) -> bool:
+        shown = events.analyse(str(EXAMPLES["lion"]), channels, "aligned", 1.0, CENTRE, visitor())[5]
+        return "less often than their confidence says" in shown
+
+    assert told(["G"]) and not told(["R", "G", "B"])
+    config = networks["compact"].config
+    sampled = replace(config, training=config.training | {"channels": "sample"})
+    monkeypatch.setattr(events.loaded.networks["compact"], "config", sampled)
+    assert not told(["G"])
 
 
 @pytest.mark.parametrize(
