@@ -83,7 +83,7 @@ def evaluate_bands(adaptive: ImageClassifier, others: dict[str, ImageClassifier]
     for name, model in others.items():
         theirs, _ = predict_views(model, split, dead_views(model.config), bf16=bf16)
         rows[name] = [
-            asdict(measure(case, values, labels)) | asdict(compare(case, values, logits[case], labels))
+            asdict(measure(case, values, labels, model.config)) | asdict(compare(case, values, logits[case], labels))
             for case, values in theirs.items()
         ]
     return about | {
@@ -91,7 +91,7 @@ def evaluate_bands(adaptive: ImageClassifier, others: dict[str, ImageClassifier]
         "n": len(labels),
         "input_size": adaptive.config.input_size,
         "crop_pct": adaptive.config.crop_pct,
-        "adaptive": [asdict(measure(case, values, labels)) for case, values in logits.items()],
+        "adaptive": [asdict(measure(case, values, labels, adaptive.config)) for case, values in logits.items()],
         "others": rows,
         "largest_difference_between_orders": max((values - rgb).abs().max().item() for values in orders),
     }
