@@ -77,9 +77,14 @@ def resize(picture: Image.Image | Tensor, size: int, crop_pct: float = 1.0) -> T
     ``crop_pct`` is the share of each side that is kept: 1, as in the study, shows the whole picture. Networks that
     learned from random crops know things enlarged and are better on somewhat less (Touvron et al., NeurIPS 2019).
     """
-    whole = round(size / crop_pct)
+    whole = resized_size(size, crop_pct)
     pixels = v2.functional.resize(v2.functional.to_image(picture), [whole, whole], antialias=True)
     return v2.functional.center_crop(pixels, [size, size]).as_subclass(Tensor)
+
+
+def resized_size(size: int, crop_pct: float) -> int:
+    """To how many pixels a side is resized so that ``size`` of them are the share ``crop_pct``."""
+    return round(size / crop_pct)
 
 
 def normalize(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import EvalResult, ModelCardData
 
-from models.classifier import ModelConfig
+from models.classifier import ModelConfig, resized_size
 from models.costs import cost_of
 from models.registry import MODELS, build_model
 
@@ -345,7 +345,7 @@ def seen(config: ModelConfig) -> str:
     """How a picture becomes the network's input."""
     if config.crop_pct == 1:
         return "the whole picture resized"
-    whole = round(config.input_size / config.crop_pct)
+    whole = resized_size(config.input_size, config.crop_pct)
     return f"the picture resized to {whole} x {whole}, of it the middle"
 
 

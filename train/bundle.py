@@ -13,16 +13,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from torch import Tensor
-
-from models import CheckpointError, ImageClassifier, load_checkpoint, save_checkpoint
+from models import CheckpointError, load_checkpoint, save_checkpoint
 from models.checkpoint import STORAGES, pack, unpack, without_folders
 from models.memory import keep_large_blocks
 from train import RESULTS
+from train.calibrate import rgb_answers, validation_metrics
 from train.config import TrainConfig
-from train.data import DataError, Split, load_split
-from train.engine import confidence_metrics
-from train.evaluate import measure, predict_subsets
+from train.data import DataError, load_split
+from train.evaluate import measure
 
 PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # where and how fast, not what
 
@@ -47,12 +45,8 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: 
         "settings": settings,
     }
     model.load_state_dict(unpack(pack(model.state_dict(), storage)), strict=True)  # as the stored copy will be
-    logits, labels = rgb_answers(model, val, bf16)
-    metrics = {
-        "val_accuracy": measure("RGB", logits, labels).accuracy,
+    metrics = validation_metrics(model, val, bf16=bf16) | {
         "val_accuracy_full_precision": full,
-        "val_images": len(val),
-        **confidence_metrics(logits, labels),
         "epoch": model.config.metrics["epoch"],
     }
     model.config = replace(model.config, training=training, metrics=metrics)
@@ -80,12 +74,6 @@ def read_run(run_dir: Path) -> tuple[dict, list[dict]]:
 def minutes_of(rows: list[dict]) -> float:
     """Training time of these epochs, validation not counted."""
     return sum(row["train_s"] for row in rows) / 60
-
-
-def rgb_answers(model: ImageClassifier, split: Split, bf16: bool) -> tuple[Tensor, Tensor]:
-    """Logits (N, num_classes) for all three channels, and labels (N,)."""
-    logits, labels = predict_subsets(model, split, ["RGB"], bf16=bf16)
-    return logits["RGB"], labels
 
 
 def main() -> None:

@@ -13,10 +13,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from models import CheckpointError, ModelConfig, load_checkpoint
+from torch import Tensor
+
+from models import CheckpointError, ImageClassifier, ModelConfig, load_checkpoint
 from models.checkpoint import write_config
 from models.memory import keep_large_blocks
-from train.data import DataError, load_split
+from train.data import DataError, Split, load_split
 from train.engine import confidence_metrics
 from train.evaluate import measure, predict_subsets, set_size
 
@@ -25,13 +27,23 @@ def calibrate(folder: Path, data_root: Path, crop_pct: float | None = None, *, b
     """Renew the metrics in the config of ``folder`` and return it. Raises ``CheckpointError`` or ``DataError``."""
     model = set_size(load_checkpoint(folder), crop_pct=crop_pct)
     val = load_split(data_root, "val")
-    answers, labels = predict_subsets(model, val, ["RGB"], bf16=bf16)
-    accuracy = measure("RGB", answers["RGB"], labels).accuracy
-    metrics = {"val_accuracy": accuracy, "val_images": len(val), **confidence_metrics(answers["RGB"], labels)}
     kept = {key: value for key, value in model.config.metrics.items() if key == "epoch"}
-    config = replace(model.config, metrics=metrics | kept)
+    config = replace(model.config, metrics=validation_metrics(model, val, bf16=bf16) | kept)
     write_config(config, folder)
     return config
+
+
+def validation_metrics(model: ImageClassifier, val: Split, *, bf16: bool) -> dict[str, float]:
+    """Accuracy on the pictures of ``val`` with all channels, their number, and what confidences are worth."""
+    logits, labels = rgb_answers(model, val, bf16)
+    accuracy = measure("RGB", logits, labels).accuracy
+    return {"val_accuracy": accuracy, "val_images": len(val)} | confidence_metrics(logits, labels)
+
+
+def rgb_answers(model: ImageClassifier, split: Split, bf16: bool) -> tuple[Tensor, Tensor]:
+    """Logits (N, num_classes) for all three channels, and labels (N,)."""
+    logits, labels = predict_subsets(model, split, ["RGB"], bf16=bf16)
+    return logits["RGB"], labels
 
 
 def main() -> None:

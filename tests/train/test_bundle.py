@@ -10,7 +10,8 @@ import torch
 from models import load_checkpoint
 from models.checkpoint import verify_golden
 from train import calibrate
-from train.bundle import main, rgb_answers
+from train.bundle import main
+from train.calibrate import rgb_answers
 from train.config import TrainConfig
 from train.data import load_split
 from train.engine import confidence_metrics

@@ -167,15 +167,15 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_weights(config, root, op
     train(whole)
     broken = config(run_dir=config().run_dir / "broken", epochs=8, **options)
     process = start(broken, root)
-    while not (broken.run_dir / run.STATE).is_file():  # the first epoch begins
+    while not rows(broken.run_dir):  # the first epoch is finished
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
-    time.sleep(random.uniform(0, 1))
+    time.sleep(random.uniform(0, 0.5))
     assert process.poll() is None, "finished before it could be killed"
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert len(rows(broken.run_dir)) < 8
+    assert 1 <= len(rows(broken.run_dir)) < 8
     train(config(run_dir=broken.run_dir, epochs=8, resume=True, **options))
     assert same(state(broken.run_dir), state(whole.run_dir))
     assert same(load_file(broken.run_dir / "model.safetensors"), load_file(whole.run_dir / "model.safetensors"))
