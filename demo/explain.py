@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from demo.inference import network_input, resize_bands
+from demo.inference import network_input
 from models import CHANNELS, ImageClassifier, fill_channels, select_channels
 from models.compact import Compact
 
@@ -54,7 +54,7 @@ def false_colour(values: np.ndarray, bands: tuple[int, int, int], size: int = 25
 
 def band_pictures(network: ImageClassifier, values: np.ndarray) -> list[Image.Image]:
     """Every band of (C, H, W) in 0..1 in grey, S x S, as the network gets it."""
-    pixels = (resize_bands(values, network.config) * 255).round().byte().numpy()  # (C, S, S)
+    pixels = (network.config.resize(torch.from_numpy(values)) * 255).round().byte().numpy()  # (C, S, S)
     return [Image.fromarray(band) for band in pixels]
 
 

@@ -16,10 +16,11 @@ from PIL import Image
 from demo import explain, gallery, heatmap, inference, multiband_view, sweep_view, view
 from demo.heatmap import ADAPTIVE, DYNAMIC
 from demo.loading import Loaded, latency_ms, load_models, run
-from demo.multiband import TIFF, check_count, open_bands, read_names
+from demo.multiband import check_count, open_bands, read_names
 from demo.pictures import open_picture
 from demo.text import FriendlyError, language_of, say
 from models import CHANNELS, SUBSETS, ImageClassifier
+from models.band_files import TIFF
 from models.costs import cost_of_loaded
 
 log = logging.getLogger(__name__)
@@ -150,8 +151,10 @@ class Handlers:
         picture, bands, spoken = open_bands(path), read_names(typed), language(request)
         check_count(picture, bands)
         answer = run(ask_bands, self.hub_user, picture.values, bands.wavelengths_um)
-        pictures = explain.band_pictures(self.loaded.networks[ADAPTIVE], picture.values)
-        return multiband_view.notice(picture, spoken), multiband_view.page(answer, picture, bands, pictures, spoken)
+        network = self.loaded.networks[ADAPTIVE]
+        pictures, trained_on = explain.band_pictures(network, picture.values), network.config.bands
+        shown = multiband_view.page(answer, picture, bands, pictures, spoken, trained_on)
+        return multiband_view.notice(picture, spoken), shown
 
     @friendly(outputs=11)
     def open_page(self, request: gr.Request):

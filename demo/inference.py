@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models import CHANNELS, SUBSETS, ImageClassifier, ModelConfig, fill_channels, select_channels
-from models.bands import check_count, wavelengths_of
+from models import CHANNELS, SUBSETS, ImageClassifier, fill_channels, select_channels
+from models.bands import UNKNOWN, check_count, wavelengths_of
 from models.channels import parse_channels
 from models.vgg import AdaptiveVGG19, DynamicVGG19
 
@@ -206,17 +206,8 @@ def bands_input(network: ImageClassifier, values: np.ndarray) -> Tensor:
 
     Every band gets the same mean and standard deviation: those of R, G and B, averaged.
     """
-    mean, std = (sum(numbers) / len(numbers) for numbers in (network.config.mean, network.config.std))
-    x = (resize_bands(values, network.config) - mean) / std
-    return x.unsqueeze(0).to(next(network.parameters()).device)
-
-
-def resize_bands(values: np.ndarray, config: ModelConfig) -> Tensor:
-    """(C, H, W) in 0..1 → (C, S, S), averaged where it shrinks and cropped, as the network's RGB pictures are."""
-    pixels = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-    lowest, highest = pixels.amin(dim=(1, 2), keepdim=True), pixels.amax(dim=(1, 2), keepdim=True)
-    resized = config.resize(pixels)
-    return resized.clamp(lowest, highest)  # without rounding errors: a band of one value keeps it, and counts as absent
+    config = network.config.for_bands((UNKNOWN,) * len(values))
+    return config.preprocess(values).unsqueeze(0).to(next(network.parameters()).device)
 
 
 def network_input(network: ImageClassifier, picture: Image.Image) -> Tensor:

@@ -8,8 +8,9 @@ from PIL import Image
 from demo import explain, heatmap, view
 from demo.html import card, picture, tag
 from demo.inference import Answer
-from demo.multiband import BandPicture, Bands
+from demo.multiband import Bands
 from demo.text import say
+from models.band_files import BandPicture
 
 
 def notice(opened: BandPicture, language: str) -> str:
@@ -22,9 +23,20 @@ def notice(opened: BandPicture, language: str) -> str:
     return view.notice((" " if language == "en" else "").join(sentences))
 
 
-def page(answer: Answer, opened: BandPicture, bands: Bands, pictures: list[Image.Image], language: str) -> str:
-    """The answer beside the false-colour picture, every band, and the attention."""
-    note = tag("p", escape(say(language, "bands_training")), class_="hint alone")
+def page(
+    answer: Answer,
+    opened: BandPicture,
+    bands: Bands,
+    pictures: list[Image.Image],
+    language: str,
+    trained_on: tuple[str, ...] = (),
+) -> str:
+    """The answer beside the false-colour picture, every band, and the attention.
+
+    ``trained_on`` are the bands of a network that was trained on a sensor's.
+    """
+    known = say(language, "bands_trained_on", names=", ".join(trained_on)) if trained_on else None
+    note = tag("p", escape(known or say(language, "bands_training")), class_="hint alone")
     said = card(
         say(language, "adaptive_vgg19"), view.bars(answer), view.unsure(answer, language), note,
         class_="answer adaptive_vgg19",

@@ -1,10 +1,14 @@
 """Every sentence a user can see, in English and 繁體中文. Class names stay English.
 
+What can be wrong with a file of bands is said in English where it is read, for training says it too.
+
 ``say(language, key, **values)`` fills the ``{braces}`` of a sentence; labels that the page itself
 translates go to ``gr.I18n`` in ``ui.py``.
 """
 
 import string
+
+from models.band_files import PROBLEMS
 
 LANGUAGES = ("en", "zh-TW")
 
@@ -177,6 +181,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "Take it with care: bands beyond R, G and B were only trained for as mixtures of R, G and B.",
         "請謹慎看待：R、G、B 以外的波段在訓練時只是 R、G、B 的混合。",
     ),
+    "bands_trained_on": (
+        "This network was trained on pictures of these bands: {names}.",
+        "這個網路以這些波段的影像訓練：{names}。",
+    ),
     # compact and resnet34
     "compact_lead": (
         "A network of four layers beside ResNet34, on the picture and channels you chose.",
@@ -293,7 +301,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "還沒有檔案：請上傳 .tif、.tiff 或 .npy，或試試範例。",
     ),
     "bands_suffix": (
-        "The file's ending is {came}; expected is .tif, .tiff or .npy: please export the picture as one of these.",
+        PROBLEMS["suffix"],
         "檔案的副檔名是 {came}，應為 .tif、.tiff 或 .npy：請將影像匯出成其中一種。",
     ),
     "bands_too_large": (
@@ -301,56 +309,46 @@ TEXT: dict[str, tuple[str, str]] = {
         "這個檔案有 {came} MB，最多 {limit} MB：請裁切，或每個值改存 8 位元。",
     ),
     "bands_too_many_values": (
-        "This picture has {came} million values (width × height × bands), at most {limit} million are taken: "
-        "please crop or reduce it.",
+        PROBLEMS["too_many_values"],
         "這張影像有 {came} 百萬個值（寬 × 高 × 波段），最多 {limit} 百萬：請裁切或縮小。",
     ),
     "bands_numpy_unreadable": (
-        "This file is not a readable NumPy array: it is damaged, or a pickle, which is refused because it could run "
-        "code. Please save the array with numpy.save.",
+        PROBLEMS["numpy_unreadable"],
         "無法讀成 NumPy 陣列：檔案損壞，或是可能執行程式碼而不接受的 pickle。請用 numpy.save 儲存陣列。",
     ),
     "bands_tiff_unreadable": (
-        "This file cannot be read as a TIFF: it is damaged or of a rare kind. Please save it again as an uncompressed "
-        "TIFF, or as .npy.",
+        PROBLEMS["tiff_unreadable"],
         "無法讀成 TIFF：檔案損壞或是少見的格式。請重新存成未壓縮的 TIFF，或存成 .npy。",
     ),
     "bands_compression": (
-        "This TIFF is compressed with {came}; read are uncompressed, Deflate and PackBits: please save it again with "
-        "one of these.",
+        PROBLEMS["compression"],
         "這個 TIFF 以 {came} 壓縮；可讀的是未壓縮、Deflate 與 PackBits：請改用其中一種重新儲存。",
     ),
     "bands_type": (
-        "The values are of type {came}; expected are real numbers: please save array.astype('float32').",
+        PROBLEMS["type"],
         "值的型別是 {came}，應為實數：請儲存 array.astype('float32')。",
     ),
     "bands_shape": (
-        "The array is {came}; expected are 2 axes (one band) or 3 (height × width × bands): please save one picture.",
+        PROBLEMS["shape"],
         "陣列是 {came}，應為 2 軸（單一波段）或 3 軸（高 × 寬 × 波段）：請只存一張影像。",
     ),
     "bands_too_many": (
-        "The picture is {came}, which is more than {limit} bands; expected is height × width × bands: please keep "
-        "{limit} bands or fewer.",
+        PROBLEMS["too_many"],
         "影像是 {came}，超過 {limit} 個波段；應為高 × 寬 × 波段：請保留至多 {limit} 個波段。",
     ),
     "bands_too_small": (
-        "The picture is {came}; it needs at least {limit} × {limit} pixels and one band: please choose a larger one.",
+        PROBLEMS["too_small"],
         "影像是 {came}，至少要 {limit} × {limit} 像素與一個波段：請選較大的影像。",
     ),
     "bands_not_finite": (
-        "{count:,} {count:value is|values are} NaN or infinite; expected are numbers only: please replace "
-        "{count:it|them}, for example with numpy.nan_to_num.",
+        PROBLEMS["not_finite"],
         "有 {count:,} 個值是 NaN 或無限大，應全為數字：請先替換，例如用 numpy.nan_to_num。",
     ),
     "bands_dark": (
-        "Next to no value is above 0 (the largest is {came}), so there is nothing to see; expected is 0 for dark and "
-        "more for bright: please check the file.",
+        PROBLEMS["dark"],
         "幾乎沒有大於 0 的值（最大為 {came}），看不到任何內容；應以 0 為暗、越大越亮：請檢查檔案。",
     ),
-    "bands_constant": (
-        "Every band has one constant value, so there is nothing to see: please check the file.",
-        "每個波段都只有一個固定值，看不到任何內容：請檢查檔案。",
-    ),
+    "bands_constant": (PROBLEMS["constant"], "每個波段都只有一個固定值，看不到任何內容：請檢查檔案。"),
     "bands_count": (
         "The file has {found} {found:band|bands}, but {typed} {typed:is|are} typed: please type one name or wavelength "
         "per band, such as {example}",

@@ -1,10 +1,11 @@
 """Names of spectral bands and their wavelengths in micrometres.
 
 The centres are those of Sentinel-2's bands, which DOFA (Xiong et al., 2024) also uses for R, G and B.
-``?`` is a channel of which nobody knows what it is.
+``?`` is a channel of which nobody knows what it is. A band without a name here goes by its wavelength: ``0.74``.
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -25,24 +26,74 @@ BANDS_UM = {
 SHORTEST_UM, LONGEST_UM = 0.01, 100.0  # from ultraviolet to thermal infrared
 
 
-def parse_bands(channels: str | Iterable[str]) -> tuple[str, ...]:
-    """``"RG"``, ``"R,NIR"`` or ``("R", "NIR")`` → names in capitals, order kept.
+def parse_bands(channels: str | Iterable[str | float]) -> tuple[str, ...]:
+    """``"RG"``, ``"R,NIR"``, ``"R+0.74"`` or ``("R", "NIR")`` → names in capitals, order kept.
 
-    Raises ``ValueError`` for an empty, unknown or repeated name; ``?`` may come more than once.
+    A number is a wavelength in µm. Raises ``ValueError`` for an empty, unknown or repeated name and for a wavelength
+    that cannot be µm; ``?`` may come more than once.
     """
     if isinstance(channels, str):
-        channels = channels.split(",") if "," in channels or channels.strip().upper() in BANDS_UM else list(channels)
-    names = tuple(str(name).strip().upper() for name in channels)
+        parts = re.split("[,+]", channels)
+        channels = parts if len(parts) > 1 or is_band(channels) else list(channels)
+    names = tuple(spell_band(name) for name in channels)
     if not names:
         raise ValueError(f"channels is empty; name at least one of {', '.join(BANDS_UM)}")
-    if unknown := [name for name in names if name not in BANDS_UM]:
+    if unknown := [name for name in names if not is_band(name)]:
         raise ValueError(
             f"unknown channel {unknown[0]!r}; known are {', '.join(BANDS_UM)} ({UNKNOWN} for one nobody knows); "
-            "for any other give wavelengths_um, in micrometres"
+            "any other goes by its wavelength in µm, such as 0.74"
         )
+    check_wavelengths([wavelength_of(name) for name in names])
     if repeated := [name for name in names if name != UNKNOWN and names.count(name) > 1]:
         raise ValueError(f"channel {repeated[0]} is repeated in {', '.join(names)}; name each channel once")
     return names
+
+
+def is_band(name: str) -> bool:
+    """Whether it is a known name or a number."""
+    return name.strip().upper() in BANDS_UM or number(name) is not None
+
+
+def number(text: str) -> float | None:
+    """A finite number, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def spell_band(name: str | float) -> str:
+    """A name in capitals, or a wavelength the short way: ``nir`` → ``NIR``, ``.740`` → ``0.74``."""
+    name = str(name).strip().upper()
+    return name if name in BANDS_UM or number(name) is None else f"{number(name):g}"
+
+
+def spell(names: Iterable[str]) -> str:
+    """The names in one word that ``parse_bands`` reads: ``RGB``, ``R+NIR``."""
+    names = tuple(names)
+    return "".join(names) if all(len(name) == 1 for name in names) else "+".join(names)
+
+
+def wavelength_of(name: str) -> float:
+    """Of a name or a number as ``parse_bands`` gives it, in µm; NaN for an unknown one."""
+    return BANDS_UM[name] if name in BANDS_UM else float(name)
+
+
+def places_of(channels: str | Iterable[str], bands: Sequence[str]) -> list[int]:
+    """Where a sensor of these ``bands`` has the named channels: ``"R+NIR"`` of B, G, R, NIR → [2, 3].
+
+    Raises ``ValueError`` for one that it does not have.
+    """
+    left = dict(enumerate(bands))
+    places = []
+    for name in parse_bands(channels):
+        found = [place for place, band in left.items() if band == name]
+        if not found:
+            raise ValueError(f"there is no channel {name} among {', '.join(bands)}")
+        places.append(found[0])
+        del left[found[0]]
+    return places
 
 
 def check_wavelengths(wavelengths_um: Sequence[float | None] | Tensor) -> tuple[float, ...]:
@@ -73,7 +124,7 @@ def wavelengths_of(
     if (channels is None) == (wavelengths_um is None):
         raise ValueError("give either channels, such as ('R', 'NIR'), or wavelengths_um, such as [0.665, 0.842]")
     if channels is not None:
-        return torch.tensor([BANDS_UM[name] for name in parse_bands(channels)])
+        return torch.tensor([wavelength_of(name) for name in parse_bands(channels)])
     if isinstance(wavelengths_um, Tensor) and wavelengths_um.ndim == 2:
         check_wavelengths(wavelengths_um.flatten().tolist())
         return wavelengths_um.float()

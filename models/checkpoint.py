@@ -18,6 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from models.bands import parse_bands
+from models.channels import CHANNELS
 from models.classifier import ImageClassifier, ModelConfig
 from models.registry import MODELS, build_model
 
@@ -125,10 +127,17 @@ def contradiction(config: ModelConfig) -> str | None:
         return f"input_size cannot be {config.input_size}"
     if not 0 < config.crop_pct <= 1:
         return f"crop_pct cannot be {config.crop_pct}"
+    if config.bands and not MODELS[config.model].any_channels:
+        return f"{config.model} takes R, G and B, not the bands {', '.join(map(str, config.bands))}"
+    try:
+        names = parse_bands(config.bands or CHANNELS)
+    except ValueError as error:
+        return f"bands cannot be {config.bands!r} ({error})"
     for name, least in (("mean", -math.inf), ("std", 0)):
         values = getattr(config, name)
-        if len(values) != 3 or not all(isinstance(v, int | float) and least < v < math.inf for v in values):
-            return f"{name} cannot be {values!r}, it is one number for each of R, G and B"
+        fits = len(values) in (1, len(names))
+        if not fits or not all(isinstance(v, int | float) and least < v < math.inf for v in values):
+            return f"{name} cannot be {values!r}, it is one number for each of {', '.join(names)}, or one for all"
     temperature = config.calibration_temperature
     if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
         return f"calibration_temperature cannot be {temperature!r}"

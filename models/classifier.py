@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
+from models.bands import spell
 from models.channels import CHANNELS, check_fill, fill_channels
 from models.pictures import to_rgb
 
@@ -24,8 +26,9 @@ class ModelConfig:
 
     ``model`` is the registry key and ``arguments`` its constructor's; ``input_size`` is in
     pixels; ``crop_pct`` (above 0, at most 1) is how much of each side of a picture the network
-    sees; ``mean`` and ``std`` are per channel on the 0..1 scale; ``temperature`` is the routers'
-    (None without dynamic layers); ``metrics`` are in 0..1, among them ``unsure_below``: the
+    sees; ``mean`` and ``std`` are per channel, or one for all, on the 0..1 scale; ``bands`` are
+    those of the sensor it was trained on (``bands.py``), none for RGB pictures; ``temperature`` is the
+    routers' (None without dynamic layers); ``metrics`` are in 0..1, among them ``unsure_below``: the
     confidence that nine in ten right answers on validation exceed, and beside them
     ``calibration_temperature`` (above 0), for ``probabilities``.
     """
@@ -38,6 +41,7 @@ class ModelConfig:
     crop_pct: float = 1.0
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    bands: tuple[str, ...] = ()
     temperature: float | None = None
     training: dict = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)
@@ -46,6 +50,16 @@ class ModelConfig:
 
     def to_dict(self) -> dict:
         return asdict(self)
+
+    @property
+    def all_channels(self) -> str:
+        """The channels of its pictures in one word: ``RGB``, or a sensor's ``R+NIR``."""
+        return spell(self.bands) or CHANNELS
+
+    def for_bands(self, bands: tuple[str, ...]) -> "ModelConfig":
+        """The same for pictures of these bands: mean and std, averaged over the channels, are one for all."""
+        mean, std = ((sum(values) / len(values),) for values in (self.mean, self.std))
+        return replace(self, bands=bands, mean=mean, std=std)
 
     @property
     def calibration_temperature(self) -> float:
@@ -60,11 +74,16 @@ class ModelConfig:
         """
         return (logits.float() / self.calibration_temperature).softmax(-1)
 
-    def preprocess(self, picture: Image.Image | Tensor) -> Tensor:
-        """Any PIL picture or uint8 (3, H, W) → normalised (3, S, S), as in training and evaluation."""
-        if isinstance(picture, Image.Image):
-            picture = to_rgb(picture)
-        return normalize(self.resize(picture), self.mean, self.std)
+    def preprocess(self, picture: Image.Image | Tensor | np.ndarray) -> Tensor:
+        """Any PIL picture, or values (C, H, W) → normalised (C, S, S), as in training and evaluation.
+
+        Values are uint8, or floats in 0..1 such as ``open_bands`` gives (``band_files.py``). Other channels than it was
+        trained on are normalised by the averages of ``mean`` and ``std``.
+        """
+        picture = to_rgb(picture) if isinstance(picture, Image.Image) else torch.as_tensor(picture)
+        pixels = self.resize(picture)
+        config = self if len(pixels) == len(self.mean) else self.for_bands(self.bands)
+        return normalize(pixels, config.mean, config.std)
 
     def resize(self, picture: Image.Image | Tensor) -> Tensor:
         """What the network sees of a picture (PIL, or (…, H, W) of any type): (…, S, S) of the same type."""
@@ -78,8 +97,17 @@ def resize(picture: Image.Image | Tensor, size: int, crop_pct: float = 1.0) -> T
     learned from random crops know things enlarged and are better on somewhat less (Touvron et al., NeurIPS 2019).
     """
     whole = resized_size(size, crop_pct)
-    pixels = v2.functional.resize(v2.functional.to_image(picture), [whole, whole], antialias=True)
-    return v2.functional.center_crop(pixels, [size, size]).as_subclass(Tensor)
+    picture = v2.functional.to_image(picture)
+    pixels = v2.functional.resize(picture, [whole, whole], antialias=True)
+    return within(v2.functional.center_crop(pixels, [size, size]), picture)
+
+
+def within(resized: Tensor, picture: Tensor) -> Tensor:
+    """``resized`` without rounding errors beyond the values of ``picture``, both (…, H, W): a channel of one value
+    keeps it, and so counts as absent (``adaptive_conv.py``)."""
+    if resized.is_floating_point():
+        resized = resized.clamp(picture.amin(dim=(-2, -1), keepdim=True), picture.amax(dim=(-2, -1), keepdim=True))
+    return resized.as_subclass(Tensor)
 
 
 def resized_size(size: int, crop_pct: float) -> int:
@@ -88,9 +116,10 @@ def resized_size(size: int, crop_pct: float) -> int:
 
 
 def normalize(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """uint8 (…, 3, H, W) → float with the given per-channel mean and std on the 0..1 scale."""
+    """uint8, or floats in 0..1, (…, C, H, W) → float with the given mean and std, C of each or one, on that scale."""
     mean, std = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (mean, std))
-    return (pixels.float() / 255 - mean) / std
+    values = pixels.float() if pixels.is_floating_point() else pixels.float() / 255
+    return (values - mean) / std
 
 
 class ImageClassifier(
@@ -105,6 +134,7 @@ class ImageClassifier(
 
     name: str  # the registry key
     min_input_size = 8  # pixels; the smallest picture worth training on
+    any_channels = False  # or True: not only R, G and B
     config: ModelConfig | None = None
 
     def __init__(self, *, num_classes: int, fill: str | None, **arguments):

@@ -6,6 +6,7 @@ tests as they stand in the card.
 """
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import EvalResult, ModelCardData
 
+from models.bands import spell, wavelength_of
 from models.classifier import ModelConfig, resized_size
 from models.costs import cost_of
 from models.registry import MODELS, build_model
@@ -31,8 +33,7 @@ SUMMARIES = {
     "adaptive_vgg19": "VGG19 whose first convolution takes any number of channels in any order: each of its K kernels "
     "attends to the channels that are there, by their wavelength, their statistics and their company: "
     "y = Σ_k g_k W_k * (Σ_c π_ck x_c). Scale and shift of every batch normalisation follow the company, too. Nothing "
-    "is filled. More than three channels, and wavelengths other than those "
-    "of R, G and B, were trained for on mixtures of R, G and B alone.",
+    "is filled.",
     "compact": "Two convolutions with a residual-in-residual dense block and a self-attention block in parallel "
     "between them, their outputs added.",
     "resnet34": "torchvision's ResNet34 with a head for these classes, the yardstick of `compact`.",
@@ -57,9 +58,9 @@ REFERENCES = {
     "resnet34": ("He et al., Deep Residual Learning for Image Recognition, CVPR 2016",),
 }
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
-    "image_size", "epochs", "batch_size", "channels", "channel_counts", "optimizer", "lr", "schedule", "warmup",
-    "momentum", "weight_decay", "label_smoothing", "mix", "crop_scale", "ema", "init_from", "init_noise", "teacher",
-    "teacher_share", "temperature_start", "temperature_end", "temperature_epochs", "bf16", "seed",
+    "image_size", "epochs", "batch_size", "bands", "channels", "channel_counts", "optimizer", "lr", "schedule",
+    "warmup", "momentum", "weight_decay", "label_smoothing", "mix", "crop_scale", "ema", "init_from", "init_noise",
+    "teacher", "teacher_share", "temperature_start", "temperature_end", "temperature_epochs", "bf16", "seed",
 )  # fmt: skip
 
 FUNCTIONAL = "import torch\nimport torch.nn.functional as F\n"
@@ -144,7 +145,8 @@ def dynamic_conv(x, key):  # each sample is convolved with its own mixture of K 
 def draw(x, wavelengths_um):  # what each of the K kernels takes from the channels, and who they are
     part = {{key.removeprefix("features.0."): value for key, value in state.items() if key.startswith("features.0.")}}
     distance = torch.tensor(wavelengths_um).log()[:, None] - part["center"]  # (C, K)
-    curves = -torch.log1p((distance / part["width"]) ** 2).expand(len(x), -1, -1)  # (B, C, K)
+    curves = -torch.log1p((distance / part["width"]) ** 2)
+    curves = curves.nan_to_num(-2.0).expand(len(x), -1, -1)  # (B, C, K), NaN being an unknown wavelength
     statistics = torch.stack([x.mean((2, 3)), x.std((2, 3), correction=0)], dim=2)
     own = torch.cat([statistics, curves.exp()], dim=2)
     company = torch.cat([own.mean(1), torch.full_like(own[:, 0, :1], 1 / x.shape[1])], dim=1)
@@ -230,7 +232,7 @@ def model_card(config: ModelConfig, *, repo_id: str = "USER/NAME", evaluations: 
     ``evaluations`` are files of ``train.evaluate`` (see ``find_evaluations``).
     """
     sections = (
-        f"# {TITLES[config.model]}\n\n{SUMMARIES[config.model]}",
+        f"# {TITLES[config.model]}\n\n{SUMMARIES[config.model]}{bands(config)}",
         loading(config, repo_id),
         results(config, evaluations),
         recipe(config),
@@ -241,6 +243,18 @@ def model_card(config: ModelConfig, *, repo_id: str = "USER/NAME", evaluations: 
         + "\n".join(f"- {reference}." for reference in REFERENCES[config.model]),
     )
     return f"---\n{metadata(config, repo_id, evaluations)}---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def bands(config: ModelConfig) -> str:
+    """What a network for any channels was trained on."""
+    if config.bands:
+        return f" It was trained on pictures of these bands: {', '.join(config.bands)}."
+    if MODELS[config.model].any_channels:
+        return (
+            " More than three channels, and wavelengths other than those of R, G and B, were trained for on mixtures "
+            "of R, G and B alone."
+        )
+    return ""
 
 
 def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -> list[dict]:
@@ -310,35 +324,61 @@ def metadata(config: ModelConfig, repo_id: str, evaluations: Sequence[dict]) -> 
 
 
 def loading(config: ModelConfig, repo_id: str) -> str:
-    size, mean, std = config.input_size, numbers(config.mean), numbers(config.std)
-    dynamic = ", temperature=30" if config.model == "dynamic_vgg19" else ""
-    wavelengths = "logits = model(x, wavelengths_um=[0.665, 0.842])  # any channels: (B, 2, H, W) of red and infrared\n"
-    others = wavelengths if config.model == "adaptive_vgg19" else ""
+    size, mean, std, count = config.input_size, numbers(config.mean), numbers(config.std), len(config.bands) or 3
     load = LOAD.replace("{repo_id}", repo_id).replace("{after}", AFTER.get(config.model, ""))
     example = BEFORE[config.model] + load + UNPACK[config.storage] + NETWORKS[config.model]
+    wavelengths = f", wavelengths_um={wavelengths_text(config)}" if config.bands else ""
     return f"""\
 ## Use
 
 With the code of DynConv Lab:
 
 ```python
-from models import load_model
-
-model = load_model("{repo_id}")  # a revision="v1" pins it
-images = model.config.preprocess(picture)[None]  # a PIL picture → (1, 3, {size}, {size})
-logits = model(images)
-logits = model(images[:, :2], channels="RG"{dynamic})  # any subset of the channels
-{others}```
+{usage(config, repo_id)}```
 
 Without it:
 
 ```python
 {example}```
 
-`logits = model(images)` then takes a batch (B, 3, {size}, {size}): {seen(config)}, on the scale 0 to 1, \
-minus {mean}, divided by {std}, per channel. \
+`logits = model(images{wavelengths})` then takes a batch (B, {count}, {size}, {size}): {seen(config)}, on the scale \
+0 to 1, minus {mean}, divided by {std}, per channel. \
 `config.json` holds the names of the {len(config.class_names) or config.arguments["num_classes"]} classes in the \
 order of the logits, `golden.safetensors` an input with the logits it must give."""
+
+
+def usage(config: ModelConfig, repo_id: str) -> str:
+    """How to load the network and ask it, with this code."""
+    size = config.input_size
+    if config.bands:
+        few = config.bands[:2]
+        return f"""\
+from models import load_model
+from models.band_files import open_bands
+
+model = load_model("{repo_id}")  # a revision="v1" pins it
+values = open_bands("picture.tif").values  # ({len(config.bands)}, H, W) in 0 to 1
+images = model.config.preprocess(values)[None]  # (1, {len(config.bands)}, {size}, {size})
+logits = model(images, "{config.all_channels}")
+logits = model(images[:, :{len(few)}], "{spell(few)}")  # any subset of the bands
+"""
+    dynamic = ", temperature=30" if config.model == "dynamic_vgg19" else ""
+    wavelengths = "logits = model(x, wavelengths_um=[0.665, 0.842])  # any channels: (B, 2, H, W) of red and infrared\n"
+    others = wavelengths if config.model == "adaptive_vgg19" else ""
+    return f"""\
+from models import load_model
+
+model = load_model("{repo_id}")  # a revision="v1" pins it
+images = model.config.preprocess(picture)[None]  # a PIL picture → (1, 3, {size}, {size})
+logits = model(images)
+logits = model(images[:, :2], channels="RG"{dynamic})  # any subset of the channels
+{others}"""
+
+
+def wavelengths_text(config: ModelConfig) -> str:
+    """The wavelengths of the bands as Python, NaN for unknown ones."""
+    values = [wavelength_of(name) for name in config.bands]
+    return "(" + "".join('float("nan"), ' if math.isnan(value) else f"{value:g}, " for value in values).strip() + ")"
 
 
 def seen(config: ModelConfig) -> str:

@@ -139,10 +139,11 @@ class AdaptiveVGG19(VGG19):
     """VGG19 whose first layer takes any channels: ``ChannelAdaptiveConv2d``; the other convolutions are plain.
 
     All normalisations follow which channels there are: ``ConditionalBatchNorm2d``.
-    It fills nothing. ``model(x, "RG")``, ``model(x, ("R", "NIR"))``, ``model(x, wavelengths_um=[0.665, 0.842])``.
+    It fills nothing. ``model(x, "RG")``, ``model(x, "R+NIR")``, ``model(x, wavelengths_um=[0.665, 0.842])``.
     """
 
     name = "adaptive_vgg19"
+    any_channels = True
 
     def __init__(self, *, num_classes: int = 50, num_kernels: int = 4):
         first = ChannelAdaptiveConv2d(CONFIGURATION_E[0], 3, padding=1, num_kernels=num_kernels)

@@ -17,7 +17,7 @@ from models import CheckpointError, load_checkpoint, save_checkpoint
 from models.checkpoint import STORAGES, pack, unpack, without_folders
 from models.memory import keep_large_blocks
 from train import RESULTS
-from train.calibrate import rgb_answers, validation_metrics
+from train.calibrate import full_answers, validation_metrics
 from train.config import TrainConfig
 from train.data import DataError, load_split
 from train.evaluate import measure
@@ -35,8 +35,8 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: 
         for key, value in without_folders(about["config"]).items()
         if key not in PLACES and value is not None and (value != defaults[key] or key == "seed")
     }
-    val = load_split(data_root, "val")
-    full = measure("RGB", *rgb_answers(model, val, bf16)).accuracy
+    val = load_split(data_root, "val", bands=model.config.bands)
+    full = measure(model.config.all_channels, *full_answers(model, val, bf16)).accuracy
     training = {
         "data": Path(about["config"]["data_root"]).name,
         "images": about["train_images"],

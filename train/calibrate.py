@@ -5,7 +5,7 @@
 ``train.run`` and ``train.bundle`` do so themselves. This is for a checkpoint that came without, for pictures of
 another kind (of the same classes), and for another crop (``--crop-pct 0.875`` is kept in the config, too). The weights
 stay as they are; accuracy on validation, the softmax temperature that makes confidences match it, and the
-confidence below which an answer is unsure are measured on all three channels.
+confidence below which an answer is unsure are measured on all its channels.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from train.evaluate import measure, predict_subsets, set_size
 def calibrate(folder: Path, data_root: Path, crop_pct: float | None = None, *, bf16: bool = False) -> ModelConfig:
     """Renew the metrics in the config of ``folder`` and return it. Raises ``CheckpointError`` or ``DataError``."""
     model = set_size(load_checkpoint(folder), crop_pct=crop_pct)
-    val = load_split(data_root, "val")
+    val = load_split(data_root, "val", bands=model.config.bands)
     kept = {key: value for key, value in model.config.metrics.items() if key == "epoch"}
     config = replace(model.config, metrics=validation_metrics(model, val, bf16=bf16) | kept)
     write_config(config, folder)
@@ -35,15 +35,16 @@ def calibrate(folder: Path, data_root: Path, crop_pct: float | None = None, *, b
 
 def validation_metrics(model: ImageClassifier, val: Split, *, bf16: bool) -> dict[str, float]:
     """Accuracy on the pictures of ``val`` with all channels, their number, and what confidences are worth."""
-    logits, labels = rgb_answers(model, val, bf16)
-    accuracy = measure("RGB", logits, labels).accuracy
+    logits, labels = full_answers(model, val, bf16)
+    accuracy = measure(model.config.all_channels, logits, labels).accuracy
     return {"val_accuracy": accuracy, "val_images": len(val)} | confidence_metrics(logits, labels)
 
 
-def rgb_answers(model: ImageClassifier, split: Split, bf16: bool) -> tuple[Tensor, Tensor]:
-    """Logits (N, num_classes) for all three channels, and labels (N,)."""
-    logits, labels = predict_subsets(model, split, ["RGB"], bf16=bf16)
-    return logits["RGB"], labels
+def full_answers(model: ImageClassifier, split: Split, bf16: bool) -> tuple[Tensor, Tensor]:
+    """Logits (N, num_classes) for all channels, and labels (N,)."""
+    channels = model.config.all_channels
+    logits, labels = predict_subsets(model, split, [channels], bf16=bf16)
+    return logits[channels], labels
 
 
 def main() -> None:

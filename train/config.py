@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from models import MODELS
+from models import CHANNELS, MODELS
+from models.bands import parse_bands, places_of, spell
 from models.channels import parse_channels
 
 Model = Literal[tuple(MODELS)]
@@ -30,11 +31,15 @@ class TrainConfig:
     """Passes over the training data."""
     batch_size: int = 128
     """Pictures a step, per process."""
-    channels: str = "RGB"
-    """Channels to train on: a subset such as RG, or "sample" for a random subset per picture
-    (adaptive_vgg19: also mixtures of R, G and B as bands of other wavelengths)."""
-    channel_counts: str = "1:1:1"
-    """How often "sample" draws one, two and three channels, relative to each other."""
+    bands: str | None = None
+    """The bands of a sensor, in the order of its .tif, .tiff or .npy files, by name or wavelength in µm
+    (B,G,R,NIR or 0.49,0.842,?), for adaptive_vgg19; without them pictures are RGB."""
+    channels: str | None = None
+    """Channels to train on: a subset such as RG or R+NIR, or "sample" for a random subset per picture
+    (adaptive_vgg19 on RGB: also mixtures of R, G and B as bands of other wavelengths); by default all."""
+    channel_counts: str | None = None
+    """How often "sample" draws one, two, three … channels, relative to each other, such as 2:1:2; by
+    default alike."""
     fill: Literal["aligned", "appended"] = "aligned"
     """Where the mean of two channels goes, see models/channels.py."""
 
@@ -82,7 +87,7 @@ class TrainConfig:
     dynamic_vgg19 and adaptive_vgg19. For other classes the last layer starts anew."""
     teacher: Path | None = None
     """Trained network to learn from (a bundled name, a folder or user/repo): whatever channels the run
-    shows, the teacher answers for the same crop in RGB."""
+    shows, the teacher answers for the same crop with all of them."""
     teacher_share: float = 0.5
     """Share of the target that is the teacher's answer; the label has the rest."""
     init_noise: float = 0.1
@@ -124,10 +129,33 @@ class TrainConfig:
         for name in ("crop_scale", "crop_pct", "teacher_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
+        if self.bands and not MODELS[self.model].any_channels:
+            takers = ", ".join(name for name, network in MODELS.items() if network.any_channels)
+            raise ValueError(f"{self.model} takes R, G and B, not the bands {self.bands}; train {takers} on them")
+        names = self.band_names or CHANNELS  # which the defaults are made of, so that a run records what it did
+        if self.channels is None:
+            object.__setattr__(self, "channels", self.all_channels)
+        if self.channel_counts is None:
+            object.__setattr__(self, "channel_counts", ":".join("1" for _ in names))
         if self.channels != "sample":
-            parse_channels(self.channels)
+            places_of(self.channels, names) if self.bands else parse_channels(self.channels)
         self.sizes  # noqa: B018 - checks the schedule
         self.count_weights  # noqa: B018 - checks the counts
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """The bands of a sensor, none for RGB pictures; ``ValueError`` for what is none."""
+        return parse_bands(self.bands) if self.bands else ()
+
+    @property
+    def all_channels(self) -> str:
+        """All channels of the pictures in one word."""
+        return spell(self.band_names) or CHANNELS
+
+    @property
+    def val_channels(self) -> str:
+        """Selection looks at the channels a run trains on; at all when it samples."""
+        return self.all_channels if self.channels == "sample" else self.channels
 
     @property
     def sizes(self) -> list[int]:
@@ -149,15 +177,22 @@ class TrainConfig:
         return sizes
 
     @property
-    def count_weights(self) -> tuple[float, float, float]:
-        """Weights of one, two and three channels when sampling; ``ValueError`` for malformed ones."""
+    def count_weights(self) -> tuple[float, ...]:
+        """Weights of one, two, three … channels when sampling; ``ValueError`` for malformed ones."""
+        most = len(self.band_names or CHANNELS)
         try:
-            one, two, three = (float(part) for part in self.channel_counts.split(":"))
-        except ValueError as error:
-            raise ValueError(f"channel_counts must be like 1:1:1 or 2:1:2, got {self.channel_counts!r}") from error
-        if not (min(one, two, three) >= 0 and 0 < one + two + three < float("inf")):
+            weights = tuple(float(part) for part in self.channel_counts.split(":"))
+        except ValueError:
+            weights = ()
+        if len(weights) != most:
+            example = ":".join("2" if count in (0, most - 1) else "1" for count in range(most))
+            raise ValueError(
+                f"channel_counts must be {most} numbers, one for each number of channels, such as {example}, "
+                f"got {self.channel_counts!r}"
+            )
+        if not (min(weights) >= 0 and 0 < sum(weights) < float("inf")):
             raise ValueError(f"channel_counts must not be negative, nor all 0, got {self.channel_counts!r}")
-        return one, two, three
+        return weights
 
     @property
     def model_arguments(self) -> dict:

@@ -7,6 +7,7 @@ Three layouts are understood:
 - ``train/``, ``val/``, ``test/`` folders of class folders (torchvision's ImageFolder);
 - class folders alone: split 80/10/10 by a hash of the file name, so that adding pictures moves none.
 
+Pictures are RGB, or where the ``bands`` of a sensor are named .tif, .tiff or .npy files of so many (``band_files.py``).
 Every picture is opened before training starts. Augmentation is seeded per picture and epoch, so
 neither the number of workers nor a resumed run changes it.
 """
@@ -25,7 +26,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 from torchvision.transforms import v2
 
-from models.classifier import resize
+from models.band_files import MAX_BANDS, NUMPY, TIFF, BandFileError, open_bands
+from models.classifier import resize, within
 from models.pictures import to_rgb
 
 SPLITS = ("train", "val", "test")
@@ -38,13 +40,17 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Split:
-    """Paths and labels of one split; ``synsets`` are folder names, ``class_names`` for people."""
+    """Paths and labels of one split; ``synsets`` are folder names, ``class_names`` for people.
+
+    ``bands`` are those of the pictures, none for RGB.
+    """
 
     paths: tuple[Path, ...]
     labels: tuple[int, ...]
     class_names: tuple[str, ...]
     synsets: tuple[str, ...]
     skipped: int = 0
+    bands: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -65,8 +71,8 @@ class Split:
         return [synset for label, synset in enumerate(self.synsets) if label not in present]
 
 
-def load_split(root: str | Path, name: str, *, skip_unreadable: bool = False) -> Split:
-    """One of train, val, test, every picture checked. Raises ``DataError``."""
+def load_split(root: str | Path, name: str, *, bands: tuple[str, ...] = (), skip_unreadable: bool = False) -> Split:
+    """One of train, val, test, every picture checked: RGB, or of the ``bands`` of a sensor. Raises ``DataError``."""
     root = Path(root)
     if name not in SPLITS:
         raise DataError(f"unknown split {name!r}; known are {', '.join(SPLITS)}")
@@ -75,17 +81,23 @@ def load_split(root: str | Path, name: str, *, skip_unreadable: bool = False) ->
     if (root / f"{name}.txt").is_file():
         split = from_list(root, name)
     elif (root / name).is_dir():
-        split = from_folder(root / name)
+        split = from_folder(root / name, extensions(bands))
     elif not any((root / f"{s}.txt").is_file() or (root / s).is_dir() for s in SPLITS):
-        split = from_class_folders(root, name)
+        split = from_class_folders(root, name, extensions(bands))
     else:
         raise DataError(f"{root} has other splits but neither {name}.txt nor {name}/; add one of them")
     if not len(split):
         raise DataError(
             f"split {name!r} of {root} is empty; it needs at least one picture (of class folders alone, one picture in "
-            "ten goes to val and one to test: add pictures, or sort them into train/, val/ and test/)"
+            "ten goes to val and one to test: add pictures, or sort them into train/, val/ and test/); read are "
+            f"{', '.join(extensions(bands))}"
         )
-    return check_pictures(split, skip_unreadable=skip_unreadable)
+    return check_pictures(replace(split, bands=bands), skip_unreadable=skip_unreadable)
+
+
+def extensions(bands: tuple[str, ...]) -> tuple[str, ...]:
+    """The endings of files that are pictures."""
+    return TIFF + NUMPY if bands else IMG_EXTENSIONS
 
 
 def from_list(root: Path, name: str) -> Split:
@@ -110,13 +122,13 @@ def from_list(root: Path, name: str) -> Split:
     return as_split(items, names, synsets)
 
 
-def from_folder(folder: Path) -> Split:
+def from_folder(folder: Path, endings: tuple[str, ...]) -> Split:
     """torchvision's ImageFolder: one folder per class, classes in alphabetical order; hidden ones are none."""
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not classes:
         raise DataError(f"{folder} holds no class folders; put each class's pictures in a folder of its own")
     index = {name: label for label, name in enumerate(classes)}
-    found = make_dataset(folder, index, extensions=IMG_EXTENSIONS, allow_empty=True)
+    found = make_dataset(folder, index, extensions=endings, allow_empty=True)
     items = [(Path(path), label) for path, label in found if not is_hidden(Path(path).relative_to(folder))]
     return as_split(items, tuple(classes), tuple(classes))
 
@@ -126,9 +138,9 @@ def is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def from_class_folders(root: Path, name: str) -> Split:
+def from_class_folders(root: Path, name: str, endings: tuple[str, ...]) -> Split:
     """The part of a flat ImageFolder that falls to this split: 80/10/10 by a hash of the file name."""
-    whole = from_folder(root)
+    whole = from_folder(root, endings)
     if misspelt := [synset for synset in whole.synsets if synset.lower() in SPLIT_WORDS]:
         raise DataError(
             f"{root} holds {', '.join(misspelt)}, which would be classes; name the folders of the splits "
@@ -150,29 +162,44 @@ def as_split(items: list[tuple[Path, int]], class_names: tuple[str, ...], synset
 def check_pictures(split: Split, *, skip_unreadable: bool) -> Split:
     """Open every picture; stop with the count and the first few, or leave them out when told to."""
     with ThreadPoolExecutor() as pool:
-        readable = list(pool.map(is_readable, split.paths))
-    bad = [path for path, ok in zip(split.paths, readable, strict=True) if not ok]
+        problems = list(pool.map(lambda path: problem(path, split.bands), split.paths))
+    bad = [text for text in problems if text]
     if not bad:
         return split
-    shown = "\n  ".join(map(str, bad[:5])) + ("\n  …" if len(bad) > 5 else "")
+    shown = "\n  ".join(bad[:5]) + ("\n  …" if len(bad) > 5 else "")
     if not skip_unreadable:
+        several = not split.bands and any(text.lower().endswith(TIFF + NUMPY) for text in bad)
+        hint = " If they hold the bands of a sensor, say which with --bands." if several else ""
         raise DataError(
             f"{len(bad)} of {len(split)} pictures are missing or unreadable:\n  {shown}\n"
-            "Restore them, or pass --skip-unreadable to go on without them."
+            f"Restore them, or pass --skip-unreadable to go on without them.{hint}"
         )
     if len(bad) == len(split):
         raise DataError(f"none of the {len(split)} pictures can be read:\n  {shown}")
-    kept = [item for item, ok in zip(zip(split.paths, split.labels, strict=True), readable, strict=True) if ok]
+    kept = [item for *item, text in zip(split.paths, split.labels, problems, strict=True) if not text]
     paths, labels = zip(*kept, strict=True)
-    return Split(paths, labels, split.class_names, split.synsets, skipped=len(bad))
+    return replace(split, paths=paths, labels=labels, skipped=len(bad))
 
 
-def is_readable(path: Path) -> bool:
+def problem(path: Path, bands: tuple[str, ...]) -> str | None:
+    """The path of a picture that cannot be read, of bands also why not; None for one that can."""
     try:
-        read_picture(path)
+        read_pixels(path, bands)
+    except (BandFileError, DataError) as error:
+        return f"{path}: {error}"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return False
-    return True
+        return str(path)
+    return None
+
+
+def read_pixels(path: Path, bands: tuple[str, ...]) -> Image.Image | Tensor:
+    """An RGB picture, or values (C, H, W) in 0..1 of one with ``bands``."""
+    if not bands:
+        return read_picture(path)
+    values = open_bands(path, max_bands=max(len(bands), MAX_BANDS)).values
+    if len(values) != len(bands):
+        raise DataError(f"it has {len(values)} bands, expected are {len(bands)} ({', '.join(bands)})")
+    return torch.from_numpy(values)
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -182,8 +209,8 @@ def read_picture(path: Path) -> Image.Image:
 
 
 class Pictures(Dataset):
-    """uint8 (3, S, S) and label of each picture of a split: its middle (``crop_pct``), or with ``crop_scale`` a random
-    crop, half of them mirrored.
+    """uint8 (3, S, S), or floats in 0..1 (C, S, S) where there are ``bands``, and label of each picture of a split:
+    its middle (``crop_pct``), or with ``crop_scale`` a random crop, half of them mirrored.
 
     ``epoch`` and ``size`` are set before each pass; a picture's augmentation depends only on
     (seed, epoch, index).
@@ -199,15 +226,15 @@ class Pictures(Dataset):
         return len(self.split)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        picture = read_picture(self.split.paths[index])
+        picture = read_pixels(self.split.paths[index], self.split.bands)
         if self.crop_scale is None:
             return resize(picture, self.size, self.crop_pct), self.split.labels[index]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix_seed(self.seed, self.epoch, index))
             pixels = v2.functional.to_image(picture)
-            crop = v2.RandomResizedCrop(self.size, scale=(self.crop_scale, 1.0), antialias=True)
-            pixels = v2.RandomHorizontalFlip()(crop(pixels))
-        return pixels.as_subclass(Tensor), self.split.labels[index]
+            random_crop = v2.RandomResizedCrop(self.size, scale=(self.crop_scale, 1.0), antialias=True)
+            crop = v2.RandomHorizontalFlip()(random_crop(pixels))
+        return within(crop, pixels), self.split.labels[index]
 
 
 class EpochSampler(Sampler[int]):

@@ -13,12 +13,13 @@ from torch.optim.swa_utils import AveragedModel
 from torchvision.transforms import v2
 
 from models import CHANNELS, SUBSETS, ImageClassifier, select_channels
+from models.bands import places_of
 from models.classifier import normalize
 from train.config import TrainConfig
 from train.data import mix_seed
-from train.pseudo_bands import Bands, draw_bands, filled_bands, stack_bands
+from train.pseudo_bands import Bands, draw_bands, draw_count, filled_bands, some_bands, stack_bands
 
-View = Callable[[Tensor], tuple[Tensor, dict]]  # RGB pictures → what the network sees, and the keywords that say so
+View = Callable[[Tensor], tuple[Tensor, dict]]  # pictures → what the network sees, and the keywords that say so
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,12 @@ def train_epoch(
         if hasattr(plain, "set_temperature"):
             plain.set_temperature(config.temperature_at(step / steps))
         generator = torch.Generator().manual_seed(mix_seed(config.seed, step))
-        images = normalize(pixels, mean, std)  # (B, 3, S, S)
+        images = normalize(pixels, mean, std)  # (B, 3, S, S), or all bands of a sensor
         images, targets = mix_batch(images, labels, config.mix, num_classes, generator)
-        answers = None if teacher is None else ask(accelerator, teacher, images)  # (B, num_classes)
-        sampling = config.channels == "sample"
-        view = sampled_view(plain.fill, generator, config.count_weights) if sampling else named_view(config.channels)
-        images, seen = view(images)  # (B, C, S, S)
+        answers = None  # (B, num_classes)
+        if teacher is not None:
+            answers = ask(accelerator, teacher, images, config.all_channels)
+        images, seen = training_view(config, plain.fill, generator)(images)  # (B, C, S, S)
         if config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
 
@@ -139,19 +140,31 @@ def mix_batch(
 
 
 @torch.no_grad()
-def ask(accelerator: Accelerator, teacher: ImageClassifier, images: Tensor) -> Tensor:
-    """The teacher's probabilities (B, num_classes) for RGB pictures (B, 3, S, S).
+def ask(accelerator: Accelerator, teacher: ImageClassifier, images: Tensor, channels: str = CHANNELS) -> Tensor:
+    """The teacher's probabilities (B, num_classes) for pictures with all ``channels``, (B, C, S, S).
 
     The network is shown some channels and learns what a teacher says who sees them all: distillation
     (Hinton et al., 2015) on the very crop that the network sees (Beyer et al., CVPR 2022, section 3).
     """
     with accelerator.autocast():
-        return teacher(images).float().softmax(1)
+        return teacher(images, channels).float().softmax(1)
 
 
-def named_view(channels: str) -> View:
-    """The named channels of RGB pictures."""
-    return lambda images: (select_channels(images, channels), {"channels": channels})
+def training_view(config: TrainConfig, fill: str | None, generator: torch.Generator) -> View:
+    """What a run shows: its channels, or random ones."""
+    if config.channels != "sample":
+        return named_view(config.channels, config.band_names)
+    if config.bands:
+        return sensor_view(config.band_names, generator, config.count_weights)
+    return sampled_view(fill, generator, config.count_weights)
+
+
+def named_view(channels: str, bands: tuple[str, ...] = ()) -> View:
+    """The named channels of RGB pictures, or of those of a sensor with these ``bands``."""
+    if not bands:
+        return lambda images: (select_channels(images, channels), {"channels": channels})
+    places = places_of(channels, bands)
+    return lambda images: (images[:, places], {"channels": channels})
 
 
 def band_view(bands: Bands) -> View:
@@ -169,14 +182,24 @@ def sampled_view(fill: str | None, generator: torch.Generator, count_weights: tu
 
     def view(images: Tensor) -> tuple[Tensor, dict]:
         subsets = [draw_channels(generator, count_weights) for _ in images]
-        if fill is not None:
-            bands = stack_bands([filled_bands(subset, fill) for subset in subsets])
-            return bands.of(images), {"channels": CHANNELS}
-        bands = stack_bands([draw_bands(subset, generator) for subset in subsets])
-        wavelengths, present = (part.to(images.device) for part in (bands.wavelengths_um, bands.present))
-        return bands.of(images), {"wavelengths_um": wavelengths, "present": present}
+        if fill is None:
+            return mixed(images, [draw_bands(subset, generator) for subset in subsets])
+        bands = stack_bands([filled_bands(subset, fill) for subset in subsets])
+        return bands.of(images), {"channels": CHANNELS}
 
     return view
+
+
+def sensor_view(bands: tuple[str, ...], generator: torch.Generator, count_weights: tuple[float, ...]) -> View:
+    """Random bands of a sensor for every picture, as they are."""
+    return lambda images: mixed(images, [some_bands(bands, count_weights, generator) for _ in images])
+
+
+def mixed(images: Tensor, drawn: list[Bands]) -> tuple[Tensor, dict]:
+    """For each picture its own channels, those of others being absent."""
+    bands = stack_bands(drawn)
+    wavelengths, present = (part.to(images.device) for part in (bands.wavelengths_um, bands.present))
+    return bands.of(images), {"wavelengths_um": wavelengths, "present": present}
 
 
 def draw_channels(generator: torch.Generator, count_weights: tuple[float, ...] = (1, 1, 1)) -> str:
@@ -184,7 +207,7 @@ def draw_channels(generator: torch.Generator, count_weights: tuple[float, ...] =
 
     Hierarchical channel sampling of ChannelViT (Bao et al., ICLR 2024, section 3.3).
     """
-    count = 1 + torch.tensor(count_weights, dtype=torch.float).multinomial(1, generator=generator).item()
+    count = draw_count(count_weights, generator)
     choices = [subset for subset in SUBSETS if len(subset) == count]
     return choices[torch.randint(len(choices), (), generator=generator)]
 

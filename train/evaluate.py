@@ -5,6 +5,7 @@
         --data-root data/mini-imagenet-50 --split test --channels all --json results/task1.json
     python -m train.evaluate --checkpoint vgg19 vgg19 --image-size 64 80 --crop-pct 1 0.9 \\
         --data-root data/mini-imagenet-50
+    python -m train.evaluate --checkpoint runs/sensor --data-root DATA --channels "all bands,no NIR,B+NIR"
 
 Prints accuracy with its 95 % Wilson interval, macro precision, recall and F1, mean confidence and its expected
 calibration error; with two checkpoints also the p-value of McNemar's exact test on the pictures that only one of
@@ -29,12 +30,15 @@ from torchmetrics.functional.classification import (
 )
 from tqdm import tqdm
 
-from models import FILLS, SUBSETS, CheckpointError, ImageClassifier, ModelConfig, load_model
+from models import CHANNELS, FILLS, SUBSETS, CheckpointError, ImageClassifier, ModelConfig, load_model
+from models.bands import parse_bands, places_of, spell
 from models.channels import parse_channels
 from models.memory import keep_large_blocks
 from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader
 from train.engine import View, named_view, predict
-from train.findings import input_text
+from train.findings import ALL_BANDS, input_text, worst_single
+
+NO = "no "  # before the bands of a sensor that a subset lacks
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ def predict_subsets(
     model: ImageClassifier, split: Split, subsets: list[str], *, fill: str | None = None, bf16: bool = False
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Logits of every subset, and the labels. Raises ``DataError``."""
-    return predict_views(model, split, {channels: named_view(channels) for channels in subsets}, fill=fill, bf16=bf16)
+    views = {subset: named_view(channels_of(subset, split.bands), split.bands) for subset in subsets}
+    return predict_views(model, split, views, fill=fill, bf16=bf16)
 
 
 def predict_views(
@@ -149,6 +154,7 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
         "fill": model.fill and (fill or model.fill),
         "input_size": model.config.input_size,
         "crop_pct": model.config.crop_pct,
+        "bands": list(split.bands),
         "storage": model.config.storage,
         "bf16": about["bf16"],
         "calibration_temperature": model.config.calibration_temperature,
@@ -164,28 +170,56 @@ def print_evaluation(evaluation: dict) -> None:
         f"n = {evaluation['n']}, {input_text(evaluation)}, "
         f"{'fill ' + evaluation['fill'] if evaluation['fill'] else 'nothing filled'}"
     )
+    width = 1 + max(len(row["channels"]) for row in evaluation["rows"])
     print(
-        f"  {'input':<6}{'accuracy':>9}   {'95 % interval':<16}{'precision':>9}{'recall':>9}{'F1':>9}"
+        f"  {'input':<{width}}{'accuracy':>9}   {'95 % interval':<16}{'precision':>9}{'recall':>9}{'F1':>9}"
         f"{'confidence':>12}{'ECE':>9}"
     )
     for row in evaluation["rows"]:
         interval = f"{row['ci_low']:.4f}–{row['ci_high']:.4f}"
         print(
-            f"  {row['channels']:<6}{row['accuracy']:>9.4f}   {interval:<16}"
+            f"  {row['channels']:<{width}}{row['accuracy']:>9.4f}   {interval:<16}"
             f"{row['precision']:>9.4f}{row['recall']:>9.4f}{row['f1']:>9.4f}"
             f"{row['confidence']:>12.4f}{row['calibration_error']:>9.4f}"
         )
+    if found := worst_single(evaluation):
+        print("  the worst single channel, {}, keeps {:.1%} of the accuracy with all of them".format(*found))
 
 
 def print_paired(first: str, second: str, rows: list[Paired]) -> None:
     print(f"\npictures that only one of them gets right (McNemar, exact): {first} | {second}")
+    width = 1 + max(len(row.channels) for row in rows)
     for row in rows:
-        print(f"  {row.channels:<6}{row.only_first:>6} |{row.only_second:>5}   p = {row.p_value:.3g}")
+        print(f"  {row.channels:<{width}}{row.only_first:>6} |{row.only_second:>5}   p = {row.p_value:.3g}")
 
 
-def parse_subsets(channels: str) -> list[str]:
-    """``all`` or a comma-separated list such as ``RGB,RG,R``; ``ValueError`` for unknown channels."""
-    return list(SUBSETS) if channels == "all" else [parse_channels(part) for part in channels.split(",")]
+def parse_subsets(channels: str, bands: tuple[str, ...] = ()) -> list[str]:
+    """``all`` or a comma-separated list such as ``RGB,RG,R``; ``ValueError`` for unknown channels.
+
+    Of a sensor with ``bands``, ``all`` are ``all bands``, all but each (``no NIR``), and each alone; others are named
+    like ``R+NIR``.
+    """
+    if not bands:
+        return list(SUBSETS) if channels == "all" else [parse_channels(part) for part in channels.split(",")]
+    if channels == "all":
+        without = [f"{NO}{band}" for band in bands] if len(bands) > 2 else []
+        return list(dict.fromkeys([ALL_BANDS, *without, *bands]))
+    subsets = [part.strip() for part in channels.split(",")]
+    for subset in subsets:
+        channels_of(subset, bands)
+    return subsets
+
+
+def channels_of(subset: str, bands: tuple[str, ...]) -> str:
+    """The channels that a subset names, in one word: ``no NIR`` of B, R, NIR → ``BR``. Raises ``ValueError``."""
+    if subset == ALL_BANDS:
+        return spell(bands)
+    if bands and subset.startswith(NO):
+        absent = places_of(subset.removeprefix(NO), bands)
+        return spell(band for place, band in enumerate(bands) if place not in absent)
+    if bands:
+        places_of(subset, bands)
+    return subset
 
 
 def result_file(text: str) -> Path:
@@ -207,7 +241,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--checkpoint", nargs="+", required=True, help="one or two: name, folder or user/repo")
     parser.add_argument("--data-root", type=Path, required=True, help="folder with the pictures")
     parser.add_argument("--split", choices=SPLITS, default="test")
-    parser.add_argument("--channels", default="RGB", help="all, or subsets such as RGB,RG,R (default %(default)s)")
+    parser.add_argument(
+        "--channels", help="all, or subsets such as RGB,RG,R (of a sensor: R+NIR,no B); by default every channel"
+    )
+    parser.add_argument(
+        "--bands", help="of the sensor whose .tif, .tiff or .npy files are evaluated; by default the checkpoint's own"
+    )
     parser.add_argument(
         "--image-size", nargs="+", type=int, help="pixels, one for all or one for each; by default the checkpoint's own"
     )
@@ -242,20 +281,40 @@ def set_size(model: ImageClassifier, image_size: int | None = None, crop_pct: fl
     return model
 
 
+def set_bands(models: list[ImageClassifier], bands: str | None = None) -> tuple[str, ...]:
+    """Let ``models`` see pictures of these bands, or of those they were trained on, and say which.
+
+    ``ValueError`` for networks of RGB pictures alone, or two of different sensors.
+    """
+    if bands is None:
+        (names, *others) = {model.config.bands for model in models}
+        if others:
+            shown = " and ".join(model.config.all_channels for model in models)
+            raise ValueError(f"the checkpoints were trained on {shown}; say with --bands what the files hold")
+        return names
+    names = parse_bands(bands)
+    for model in models:
+        if not model.any_channels:
+            raise ValueError(f"{model.name} takes R, G and B alone, not the bands {bands}")
+        model.config = model.config.for_bands(names)
+    return names
+
+
 def run(options: argparse.Namespace) -> dict:
     """Evaluate as the command line says and return what ``--json`` writes."""
-    split = load_split(options.data_root, options.split, skip_unreadable=options.skip_unreadable)
+    chosen = list(zip(options.checkpoint, options.image_size, options.crop_pct, strict=True))
+    models = [set_size(load_model(source), *size_and_crop) for source, *size_and_crop in chosen]
+    bands = set_bands(models, options.bands)
+    split = load_split(options.data_root, options.split, bands=bands, skip_unreadable=options.skip_unreadable)
     if split.skipped:
         print(f"left out {split.skipped} unreadable pictures, {len(split)} remain")
-    subsets = parse_subsets(options.channels)
+    subsets = parse_subsets(options.channels or (ALL_BANDS if bands else CHANNELS), bands)
     about = {
         "subsets": subsets,
         "split": options.split,
         "data": options.data_root.resolve().name,
         "bf16": options.bf16,
     }
-    chosen = list(zip(options.checkpoint, options.image_size, options.crop_pct, strict=True))
-    models = [set_size(load_model(source), *size_and_crop) for source, *size_and_crop in chosen]
     results = [
         evaluate(model, source, split, about, options.fill)
         for model, source in zip(models, options.checkpoint, strict=True)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from models import MODELS
+from models import CHANNELS, MODELS
 from models.model_card import percent
 from train import RESULTS
 
@@ -14,6 +14,7 @@ EXPERT = "vgg19-b"  # the bundled plain one, one more epoch on blue alone
 SAMPLED_PAIR = ("vgg19", "dynamic_vgg19")  # the bundled ones, trained on random subsets
 TASK2_PAIR = ("compact", "resnet34")
 ADAPTIVE = "adaptive_vgg19"
+ALL_BANDS = "all bands"  # the subset of a sensor's bands that is all of them
 RIVALS = {  # by table: the network for any channels, and what it is compared with
     "adaptive": (ADAPTIVE, SAMPLED_PAIR),
     "adaptive-rgb": (ADAPTIVE, (RGB_PLAIN, RGB_DYNAMIC)),
@@ -91,10 +92,17 @@ def rgb_row(evaluation: dict) -> dict:
     return row_of(evaluation["rows"], "RGB")
 
 
-def worst_single(evaluation: dict) -> tuple[str, float]:
-    """The single channel with the lowest accuracy, and the share of RGB's accuracy that it keeps."""
-    worst = min((row for row in evaluation["rows"] if len(row["channels"]) == 1), key=lambda row: row["accuracy"])
-    return worst["channels"], worst["accuracy"] / rgb_row(evaluation)["accuracy"]
+def worst_single(evaluation: dict) -> tuple[str, float] | None:
+    """The single channel with the lowest accuracy, and what share of the accuracy with all channels it keeps.
+
+    None where not all of these were measured, or nothing was right.
+    """
+    bands, accuracy = evaluation.get("bands"), {row["channels"]: row["accuracy"] for row in evaluation["rows"]}
+    singles, whole = set(bands or CHANNELS), accuracy.get(ALL_BANDS if bands else CHANNELS)
+    if not whole or not singles <= accuracy.keys():
+        return None
+    worst = min(singles, key=lambda channel: (accuracy[channel], channel))
+    return worst, accuracy[worst] / whole
 
 
 def with_interval(row: dict) -> str:

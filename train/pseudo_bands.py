@@ -1,8 +1,8 @@
-"""Views of RGB pictures as other sensors' channels, for a network that takes any.
+"""Views of pictures as channels of other sensors, for a network that takes any.
 
 A pseudo-band is a convex mixture of R, G and B together with the equally mixed wavelength; real
 multi-band pictures with 50 everyday classes do not exist, so more than three channels are trained for
-and measured on these.
+and measured on these. Of a sensor's own pictures some of the bands are shown.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ CONCENTRATION = 0.5  # of the Dirichlet distribution of the mixtures: rather pur
 
 @dataclass(frozen=True)
 class Bands:
-    """Channels as mixtures of R, G and B: ``weights`` (C, 3) and ``wavelengths_um`` (C,), NaN for unknown.
+    """Channels as mixtures of a picture's own P, mostly R, G and B: ``weights`` (C, P) and ``wavelengths_um`` (C,),
+    NaN for unknown.
 
     With a leading batch axis each picture has its own, and ``present`` (B, C) says how many of the C.
     """
@@ -33,9 +34,9 @@ class Bands:
     wavelengths_um: Tensor
     present: Tensor | None = None
 
-    def of(self, rgb: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, C, H, W)."""
-        return torch.einsum("...cr,...rhw->...chw", self.weights.to(rgb), rgb)
+    def of(self, pictures: Tensor) -> Tensor:
+        """(B, P, H, W) → (B, C, H, W)."""
+        return torch.einsum("...cp,...phw->...chw", self.weights.to(pictures), pictures)
 
     def blind(self) -> "Bands":
         """The same channels with their wavelengths unknown."""
@@ -77,6 +78,21 @@ def draw_bands(subset: str, generator: torch.Generator) -> Bands:
         order = torch.randperm(len(subset), generator=generator).tolist()
         bands = real_bands("".join(subset[index] for index in order))
     return bands.blind() if unknown < UNKNOWN_SHARE else bands
+
+
+def draw_count(weights: tuple[float, ...], generator: torch.Generator) -> int:
+    """A number of channels, from 1, with these weights of one, two …"""
+    return 1 + torch.tensor(weights, dtype=torch.float).multinomial(1, generator=generator).item()
+
+
+def some_bands(bands: tuple[str, ...], count_weights: tuple[float, ...], generator: torch.Generator) -> Bands:
+    """What one training picture of a sensor shows: how many bands first, with these weights of one, two …, then which,
+    in random order; sometimes unnamed."""
+    count = draw_count(count_weights, generator)
+    places = torch.randperm(len(bands), generator=generator)[:count]
+    some = Bands(torch.eye(len(bands))[places], wavelengths_of(bands)[places])
+    unknown = torch.rand((), generator=generator).item()
+    return some.blind() if unknown < UNKNOWN_SHARE else some
 
 
 def stack_bands(drawn: list[Bands]) -> Bands:

@@ -30,7 +30,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torchvision.datasets.folder import IMG_EXTENSIONS
 from tqdm import tqdm
 
 from models import CheckpointError, ImageClassifier, ModelConfig, build_model, load_model, save_checkpoint
@@ -39,8 +38,16 @@ from models.memory import keep_large_blocks
 from models.processor import capabilities, has_bf16
 from train.config import TrainConfig
 from train.curves import plot_curves
-from train.data import DataError, Pictures, Split, load_split, make_loader
-from train.engine import NonFiniteLossError, Step, confidence_metrics, make_optimizer, predict, train_epoch
+from train.data import DataError, Pictures, Split, extensions, load_split, make_loader
+from train.engine import (
+    NonFiniteLossError,
+    Step,
+    confidence_metrics,
+    make_optimizer,
+    named_view,
+    predict,
+    train_epoch,
+)
 from train.warm_start import warm_start
 
 STATE = "state.safetensors"
@@ -133,8 +140,9 @@ def train(config: TrainConfig) -> ImageClassifier:
             kept.set_temperature(row["temperature"])
             row["kernel_spread"] = kept.kernel_spread()
         logits, labels = predict(
-            accelerator, kept, val_loader, mean=kept.config.mean, std=kept.config.std, channels=val_channels(config)
-        )
+            accelerator, kept, val_loader, mean=kept.config.mean, std=kept.config.std,
+            view=named_view(config.val_channels, config.band_names),
+        )  # fmt: skip
         row["val_accuracy"] = (logits.argmax(1) == labels).float().mean().item()
         row |= confidence_metrics(logits, labels)
         row["val_loss"] = torch.nn.functional.cross_entropy(logits, labels).item()
@@ -149,10 +157,11 @@ def train(config: TrainConfig) -> ImageClassifier:
 
 def load_data(config: TrainConfig) -> tuple[Split, Split]:
     """Pictures to train on and to validate with, of the same classes. Raises ``DataError``."""
-    split = load_split(config.data_root, "train", skip_unreadable=config.skip_unreadable)
+    options = {"bands": config.band_names, "skip_unreadable": config.skip_unreadable}
+    split = load_split(config.data_root, "train", **options)
     if config.images_per_class:
         split = split.first_of_each_class(config.images_per_class)
-    val = load_split(config.data_root, "val", skip_unreadable=config.skip_unreadable)
+    val = load_split(config.data_root, "val", **options)
     if val.synsets != split.synsets:
         differing = ", ".join(sorted({*split.synsets} ^ {*val.synsets})[:5])
         raise DataError(
@@ -167,7 +176,7 @@ def load_data(config: TrainConfig) -> tuple[Split, Split]:
         shown = ", ".join(empty[:5]) + (", …" if len(empty) > 5 else "")
         raise DataError(
             f"{len(empty)} of {len(split.synsets)} classes have no picture to train on ({shown}); add some "
-            f"({', '.join(IMG_EXTENSIONS)}), or take the classes out"
+            f"({', '.join(extensions(split.bands))}), or take the classes out"
         )
     return split, val
 
@@ -183,13 +192,18 @@ def check_folder(config: TrainConfig) -> None:
 
 
 def load_teacher(config: TrainConfig, split: Split, device: torch.device) -> ImageClassifier:
-    """The network to learn from; ``CheckpointError`` unless it knows the same classes and normalisation."""
+    """The network to learn from; ``CheckpointError`` unless it knows the same classes, bands and normalisation."""
     teacher = load_model(config.teacher.as_posix(), device=device)
-    ours = ModelConfig(model=config.model, arguments={})
+    ours = config_of(config)
     if teacher.config.synsets != split.synsets:
         raise CheckpointError(
             f"the teacher {config.teacher} knows {len(teacher.config.synsets)} classes, the data has "
             f"{len(split.synsets)}; they must be the same, in the same order"
+        )
+    if teacher.config.all_channels != ours.all_channels:
+        raise CheckpointError(
+            f"the teacher {config.teacher} was trained on {teacher.config.all_channels}, this run has pictures of "
+            f"{ours.all_channels}; choose a teacher of the same"
         )
     if (teacher.config.mean, teacher.config.std) != (ours.mean, ours.std):
         raise CheckpointError(
@@ -229,8 +243,8 @@ class Meter:
 
 def describe(model: ImageClassifier, config: TrainConfig, split: Split, size: int) -> None:
     """Attach the config that travels with the weights."""
-    model.config = ModelConfig(
-        model=model.name,
+    model.config = replace(
+        config_of(config),
         arguments=model.arguments,
         class_names=split.class_names,
         synsets=split.synsets,
@@ -240,9 +254,10 @@ def describe(model: ImageClassifier, config: TrainConfig, split: Split, size: in
     )
 
 
-def val_channels(config: TrainConfig) -> str:
-    """Selection looks at the channels a run trains on; at all three when it samples."""
-    return "RGB" if config.channels == "sample" else config.channels
+def config_of(config: TrainConfig) -> ModelConfig:
+    """What a run's checkpoint says of its pictures; the rest is its defaults."""
+    ours = ModelConfig(model=config.model, arguments={})
+    return ours.for_bands(config.band_names) if config.bands else ours
 
 
 def start_folder(config: TrainConfig, split: Split, progress: Progress) -> None:

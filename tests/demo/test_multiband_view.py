@@ -7,7 +7,7 @@ from test_view import check
 from demo import explain, multiband_view
 from demo.inference import ask_bands
 from demo.multiband import BandPicture, Bands, read_names
-from demo.text import LANGUAGES
+from demo.text import LANGUAGES, say
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,17 @@ def test_the_page_has_answers_a_preview_every_band_and_its_attention(networks, v
     assert checked.pictures == 1 + 4
     assert html.count('scope="row"') == 4
     assert all(name in checked.text for name in ("0.55 µm", "? (3)", "? (4)"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_says_what_the_network_was_trained_on(networks, values, language):
+    names = read_names("B, G, R, NIR")
+    answer = ask_bands(networks["adaptive_vgg19"], values, names.wavelengths_um)
+    opened = BandPicture(values, "scaled_not", 1.0, "float32")
+    pictures = explain.band_pictures(networks["adaptive_vgg19"], values)
+    assert say(language, "bands_training") in page(networks, values, names, language)
+    html = multiband_view.page(answer, opened, names, pictures, language, ("B", "NIR"))
+    assert "B, NIR" in html and say(language, "bands_training") not in html
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

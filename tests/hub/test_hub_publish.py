@@ -5,7 +5,9 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
+import tifffile
 import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load, load_file, save_file
@@ -310,6 +312,26 @@ def test_the_example_of_the_card_works_without_this_code(hub, tmp_path, name, st
     with torch.inference_mode():
         logits = namespace["model"](golden["input"])
     torch.testing.assert_close(logits, golden["logits"], rtol=1e-3, atol=1e-4 * golden["logits"].abs().max())
+
+
+def test_the_examples_of_a_card_of_a_sensor_work(hub, tmp_path, monkeypatch):
+    folder = make_checkpoint("adaptive_vgg19", tmp_path / "field", bands=("B", "0.74", "?"))
+    hub.add(REPO, {path.name: path.read_bytes() for path in folder.iterdir()})
+    card = model_card(read_config(folder / CONFIG), repo_id=REPO)
+    assert "trained on pictures of these bands: B, 0.74, ?." in card and "mixtures" not in card
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite(
+        "picture.tif", np.random.default_rng(0).integers(0, 4000, (3, 40, 50), np.uint16), photometric="minisblack"
+    )
+    with_code, without = re.findall(r"```python\n(.+?)```", card, re.DOTALL)
+    ours, theirs = {}, {}
+    with torch.inference_mode():
+        exec(with_code.replace("logits = model(images[:", "few = model(images[:"), ours)
+        exec(without, theirs)
+        call = re.search(r"`logits = (model\(images, .+?\))` then takes a batch \(B, 3, 32, 32\)", card)[1]
+        logits = eval(call, theirs | {"images": ours["images"]})
+    torch.testing.assert_close(logits, ours["logits"], rtol=1e-3, atol=1e-4 * logits.abs().max().item())
+    assert ours["few"].shape == (1, 5)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -5,8 +5,8 @@ import torch
 from models import ModelConfig, build_model, save_checkpoint
 
 
-def make_checkpoint(name, folder, **options):
-    """A checkpoint of ``name`` whose batch statistics are not the initial ones."""
+def make_checkpoint(name, folder, *, bands=(), **options):
+    """A checkpoint of ``name`` whose batch statistics are not the initial ones, maybe for a sensor's bands."""
     torch.manual_seed(0)
     model = build_model(name, num_classes=5)
     for module in model.modules():
@@ -26,5 +26,7 @@ def make_checkpoint(name, folder, **options):
         training=training,
         metrics={"val_accuracy": 0.4321, "epoch": 3},
     )
+    if bands:
+        model.config = model.config.for_bands(bands)
     save_checkpoint(model, folder, **options)
     return folder

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models import build_model
-from models.bands import BANDS_UM, check_count, check_wavelengths, parse_bands, wavelengths_of
+from models.bands import BANDS_UM, check_count, check_wavelengths, parse_bands, places_of, spell, wavelengths_of
 from models.conditional_norm import ConditionalBatchNorm2d
 
 
@@ -19,6 +19,10 @@ from models.conditional_norm import ConditionalBatchNorm2d
         ("R, nir", ("R", "NIR")),
         (["B", "SWIR1"], ("B", "SWIR1")),
         (("?", "R", "?"), ("?", "R", "?")),
+        ("R+nir", ("R", "NIR")),
+        ("R,.740,?", ("R", "0.74", "?")),
+        ("0.665", ("0.665",)),
+        (("R", 0.842), ("R", "0.842")),
     ],
 )
 def test_names_are_read_in_every_form(channels, names):
@@ -32,11 +36,27 @@ def test_names_are_read_in_every_form(channels, names):
         ([], "channels is empty"),
         ("RX", "unknown channel 'X'; known are R, G, B"),
         ("R,G,R", "channel R is repeated in R, G, R"),
+        ("R,0.5,0.50", r"channel 0\.5 is repeated"),
+        ("R,842", r"wavelength 842 µm looks like nanometres; give micrometres: 0\.842"),
+        ("R,nan", "unknown channel 'NAN'"),
     ],
 )
 def test_bad_names_are_refused(channels, message):
     with pytest.raises(ValueError, match=message):
         parse_bands(channels)
+
+
+@pytest.mark.parametrize("names", [("R", "G"), ("?",), ("R", "NIR"), ("0.74",), ("?", "0.74", "?", "B")])
+def test_names_spelled_in_one_word_are_read_as_the_same(names):
+    assert parse_bands(spell(names)) == names
+
+
+def test_places_are_those_of_the_sensor_each_unknown_band_in_turn():
+    assert places_of("NIR+?+R+?", ("?", "R", "NIR", "?")) == [2, 0, 1, 3]
+    with pytest.raises(ValueError, match="there is no channel B among R, NIR"):
+        places_of("B", ("R", "NIR"))
+    with pytest.raises(ValueError, match=r"there is no channel \? among R, \?"):
+        places_of("?,?", ("R", "?"))
 
 
 @pytest.mark.parametrize(

@@ -50,3 +50,24 @@ def test_probabilities_are_softened_or_sharpened_by_the_calibration_temperature(
     assert torch.equal(CONFIG.probabilities(logits), logits.softmax(-1))
     calibrated = replace(CONFIG, metrics={"calibration_temperature": 0.5})
     torch.testing.assert_close(calibrated.probabilities(logits.double()), (2 * logits).softmax(-1))
+
+
+def test_bands_of_8_bits_or_0_to_1_are_prepared_alike():
+    values = np.random.default_rng(0).integers(0, 256, (5, 20, 16), dtype=np.uint8)
+    x = CONFIG.preprocess(values.astype(np.float32) / 255)
+    assert x.shape == (5, 16, 16) and x.dtype == torch.float32
+    torch.testing.assert_close(CONFIG.preprocess(values), x, rtol=0, atol=2 / 255)  # 8 bits stay 8 when resized
+
+
+def test_other_channels_than_it_was_trained_on_are_normalised_by_the_averages():
+    config = replace(CONFIG, mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))
+    values = torch.rand(5, 16, 16)
+    torch.testing.assert_close(config.preprocess(values), (values - 0.4) / 0.2)
+    assert config.for_bands(("R", "NIR")).mean == pytest.approx((0.4,))
+    assert config.for_bands(("R", "NIR")).all_channels == "R+NIR" and config.all_channels == "RGB"
+
+
+def test_a_band_of_one_value_keeps_one_value_when_it_is_resized():
+    values = torch.stack([torch.full((37, 41), 0.1), torch.rand(37, 41)])
+    dead, alive = replace(CONFIG, crop_pct=0.875).preprocess(values)
+    assert len(dead.unique()) == 1 < len(alive.unique())

@@ -11,7 +11,7 @@ from models import load_checkpoint
 from models.checkpoint import verify_golden
 from train import calibrate
 from train.bundle import main
-from train.calibrate import rgb_answers
+from train.calibrate import full_answers
 from train.config import TrainConfig
 from train.data import load_split
 from train.engine import confidence_metrics
@@ -36,9 +36,9 @@ def test_a_run_becomes_an_8_bit_checkpoint_that_records_how_it_was_made(colours,
     stored, source, val = load_checkpoint(target), load_checkpoint(run), load_split(colours, "val")
     assert verify_golden(stored, target) == 0
     assert stored.config.storage == "int8" and stored.config.training["data"] == colours.name
-    answers, metrics = rgb_answers(stored, val, bf16=False), stored.config.metrics
+    answers, metrics = full_answers(stored, val, bf16=False), stored.config.metrics
     assert metrics["val_accuracy"] == measure("RGB", *answers).accuracy
-    assert metrics["val_accuracy_full_precision"] == measure("RGB", *rgb_answers(source, val, bf16=False)).accuracy
+    assert metrics["val_accuracy_full_precision"] == measure("RGB", *full_answers(source, val, bf16=False)).accuracy
     assert metrics.items() >= confidence_metrics(*answers).items()
     weights = (source.state_dict()["neck.0.weight"], stored.state_dict()["neck.0.weight"])
     assert 0 < (weights[0] - weights[1]).abs().max() <= weights[0].abs().max() / 127 / 2 * (1 + 1e-4)
@@ -55,7 +55,7 @@ def test_a_checkpoint_is_calibrated_for_another_crop(colours, tmp_path, monkeypa
 
     after = load_checkpoint(folder)
     assert verify_golden(after, folder) == 0 and after.config.crop_pct == 0.8
-    answers = rgb_answers(after, load_split(colours, "val"), bf16=False)
+    answers = full_answers(after, load_split(colours, "val"), bf16=False)
     measured = {"val_accuracy": measure("RGB", *answers).accuracy, "val_images": 9, "epoch": 1}
     assert after.config.metrics == measured | confidence_metrics(*answers)
     assert after.config == replace(before.config, crop_pct=0.8, metrics=after.config.metrics)

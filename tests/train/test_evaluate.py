@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from models import SUBSETS, ModelConfig, build_model, save_checkpoint, select_channels
 from train.data import Split, load_split
 from train.evaluate import compare, measure, parse_subsets, predict_subsets, result_file
+from train.findings import worst_single
 
 
 def logits_for(predictions: list[int], num_classes: int = 3) -> torch.Tensor:
@@ -59,6 +60,21 @@ def test_mcnemar_counts_pictures_that_only_one_gets_right():
 def test_mcnemar_of_a_model_with_itself_is_one():
     logits = logits_for([0, 1, 2])
     assert compare("R", logits, logits, torch.tensor([0, 1, 1])).p_value == 1
+
+
+@pytest.mark.parametrize(
+    ("bands", "accuracies", "found"),
+    [
+        ([], {"RGB": 0.8, "R": 0.6, "G": 0.7, "B": 0.4}, ("B", 0.5)),
+        (["R", "NIR"], {"all bands": 0.8, "R": 0.4, "NIR": 0.7}, ("R", 0.5)),
+        ([], {"RGB": 0.8, "R": 0.6}, None),
+        ([], {"R": 0.6, "G": 0.7, "B": 0.4}, None),
+        ([], {"RGB": 0, "R": 0, "G": 0, "B": 0}, None),
+    ],
+)
+def test_the_worst_single_channel_is_named_where_all_were_measured(bands, accuracies, found):
+    rows = [{"channels": channels, "accuracy": accuracy} for channels, accuracy in accuracies.items()]
+    assert worst_single({"bands": bands, "rows": rows}) == found
 
 
 def test_subsets_are_parsed():

@@ -1,0 +1,183 @@
+"""Files of several bands as instruments write them: a TIFF or a NumPy array → (C, H, W) in 0..1.
+
+Training, the demo and your own code share it, so that a network meets the same values everywhere:
+
+>>> values = open_bands("field.tif").values
+>>> logits = model(model.config.preprocess(values)[None], "B+G+R+NIR")
+
+Every failure is a ``BandFileError``. Sizes in this file: C bands, H and W height and width.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+from tifffile import COMPRESSION, TiffFile
+
+MAX_BANDS = 16  # where nobody says how many there are
+MAX_VALUES = 50_000_000  # H x W x C; more is refused before it is decoded
+MIN_SIDE = 8  # pixels
+PERCENTILE = 99.9  # of all values: what becomes 1 where a file does not say how bright its brightest can be
+
+TIFF, NUMPY = (".tif", ".tiff"), (".npy",)
+COMPRESSIONS = (COMPRESSION.NONE, COMPRESSION.DEFLATE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.PACKBITS)
+
+PROBLEMS = {
+    "suffix": "The file's ending is {came}; expected is .tif, .tiff or .npy: please export the picture as one of "
+    "these.",
+    "too_many_values": "This picture has {came} million values (width × height × bands), at most {limit} million are "
+    "taken: please crop or reduce it.",
+    "numpy_unreadable": "This file is not a readable NumPy array: it is damaged, or a pickle, which is refused because "
+    "it could run code. Please save the array with numpy.save.",
+    "tiff_unreadable": "This file cannot be read as a TIFF: it is damaged or of a rare kind. Please save it again as "
+    "an uncompressed TIFF, or as .npy.",
+    "compression": "This TIFF is compressed with {came}; read are uncompressed, Deflate and PackBits: please save it "
+    "again with one of these.",
+    "type": "The values are of type {came}; expected are real numbers: please save array.astype('float32').",
+    "shape": "The array is {came}; expected are 2 axes (one band) or 3 (height × width × bands): please save one "
+    "picture.",
+    "too_many": "The picture is {came}, which is more than {limit} bands; expected is height × width × bands: please "
+    "keep {limit} bands or fewer.",
+    "too_small": "The picture is {came}; it needs at least {limit} × {limit} pixels and one band: please choose a "
+    "larger one.",
+    "not_finite": "The picture holds NaN or infinite values ({count:,}); expected are numbers only: please replace "
+    "them, for example with numpy.nan_to_num.",
+    "dark": "Next to no value is above 0 (the largest is {came}), so there is nothing to see; expected is 0 for dark "
+    "and more for bright: please check the file.",
+    "constant": "Every band has one constant value, so there is nothing to see: please check the file.",
+}
+
+
+class BandFileError(ValueError):
+    """A file cannot be used; ``key`` is that of the sentence in ``PROBLEMS`` whose braces ``values`` fill."""
+
+    def __init__(self, key: str, **values: object):
+        super().__init__(PROBLEMS[key].format(**values))
+        self.key, self.values = key, values
+
+
+@dataclass(frozen=True)
+class BandPicture:
+    """``values`` (C, H, W) in 0..1 and how they came about.
+
+    ``scaling`` is ``scaled_8bit``, ``scaled_not`` or ``scaled_percentile``, ``divisor`` what the file's values,
+    of type ``dtype``, were divided by. ``channels_first`` is True for an array that was taken to be (C, H, W) for
+    want of a short last axis.
+    """
+
+    values: np.ndarray
+    scaling: str
+    divisor: float
+    dtype: str
+    channels_first: bool = False
+
+
+def open_bands(path: str | Path, *, max_bands: int = MAX_BANDS) -> BandPicture:
+    """The picture of a ``.tif``, ``.tiff`` or ``.npy`` file with at most ``max_bands`` bands.
+
+    An array is height x width (one band), height x width x bands, or bands x height x width where only its first
+    axis is short enough for bands. 8-bit values are divided by 255; floats that lie within 0..1 stay; any others
+    are divided by the 99.9th percentile over all bands and cut to 0..1. Pickles are never read. Raises
+    ``BandFileError``.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in TIFF + NUMPY:
+        raise BandFileError("suffix", came=suffix[:12] or "?")
+    array, channels_first = (read_tiff(path, max_bands), False) if suffix in TIFF else read_numpy(path, max_bands)
+    values, scaling, divisor = scale(array)
+    if (values.min(axis=(1, 2)) == values.max(axis=(1, 2))).all():
+        raise BandFileError("constant")
+    return BandPicture(values, scaling, divisor, str(array.dtype), channels_first)
+
+
+def read_numpy(path: Path, max_bands: int) -> tuple[np.ndarray, bool]:
+    """An array of numbers as (C, H, W), and whether it was so already. Its header is checked before its content."""
+    try:
+        with path.open("rb") as file:
+            version = npy.read_magic(file)
+            read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            shape, _, dtype = read_header(file)
+        check_type(dtype)
+        axis = axis_of_bands(shape, 2, max_bands)
+        check_shape(shape, axis, max_bands)
+        array = np.load(path, allow_pickle=False)
+    except BandFileError:
+        raise
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise BandFileError("numpy_unreadable") from error
+    return bands_first(array, axis), axis == 0
+
+
+def read_tiff(path: Path, max_bands: int) -> np.ndarray:
+    """The first picture of a TIFF as (C, H, W); pages of one size are its bands."""
+    try:
+        with TiffFile(path) as file:
+            series = file.series[0]
+            if series.keyframe.compression not in COMPRESSIONS:
+                raise BandFileError("compression", came=COMPRESSION(series.keyframe.compression).name)
+            check_type(series.dtype)
+            rest = series.axes.replace("Y", "").replace("X", "")
+            axis = axis_of_bands(series.shape, series.axes.index(rest[0]) if rest else 2, max_bands)
+            check_shape(series.shape, axis, max_bands)
+            if not {"Y", "X"} <= set(series.axes):
+                raise BandFileError("shape", came=times(series.shape))
+            array = series.asarray(maxworkers=1)
+    except BandFileError:
+        raise
+    except Exception as error:  # a damaged file can fail anywhere in the reader, with any exception
+        raise BandFileError("tiff_unreadable") from error
+    return bands_first(array, axis)
+
+
+def axis_of_bands(shape: tuple[int, ...], usual: int, max_bands: int) -> int:
+    """``usual``, or the opposite end of three axes where only that is short enough for bands."""
+    other = 2 - usual
+    return other if len(shape) == 3 and shape[usual] > max_bands >= shape[other] else usual
+
+
+def bands_first(array: np.ndarray, axis: int) -> np.ndarray:
+    """(C, H, W) of an array with its bands in ``axis``, or of one band (H, W)."""
+    return np.moveaxis(array, axis, 0) if array.ndim == 3 else array[None]
+
+
+def check_type(dtype: np.dtype) -> None:
+    if dtype.kind not in "buif":
+        raise BandFileError("type", came="object" if dtype.hasobject else str(dtype)[:24])
+
+
+def check_shape(shape: tuple[int, ...], band_axis: int, max_bands: int) -> None:
+    """2-D, or 3-D with the bands in ``band_axis``, of a size that makes sense."""
+    if len(shape) not in (2, 3):
+        raise BandFileError("shape", came=times(shape))
+    bands = shape[band_axis] if len(shape) == 3 else 1
+    if bands > max_bands:
+        raise BandFileError("too_many", came=times(shape), limit=max_bands)
+    height, width = [side for axis, side in enumerate(shape) if len(shape) == 2 or axis != band_axis]
+    if min(height, width) < MIN_SIDE or bands < 1:
+        raise BandFileError("too_small", came=times(shape), limit=MIN_SIDE)
+    if math.prod(shape) > MAX_VALUES:
+        values = f"{math.prod(shape) / 1e6:.0f}"
+        raise BandFileError("too_many_values", came=values, limit=f"{MAX_VALUES / 1e6:.0f}")
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """(64, 64, 5) → ``64 × 64 × 5``; the shape of a single number is empty: ``1``."""
+    return " × ".join(map(str, shape)) or "1"
+
+
+def scale(array: np.ndarray) -> tuple[np.ndarray, str, float]:
+    """float32 values in 0..1, the name of the rule that was applied, and the divisor."""
+    values = array.astype(np.float32)
+    if count := values.size - int(np.isfinite(values).sum()):
+        raise BandFileError("not_finite", count=count)
+    if array.dtype == np.uint8:
+        return values / 255, "scaled_8bit", 255.0
+    if array.dtype.kind in "bf" and values.min() >= 0 and values.max() <= 1:
+        return values, "scaled_not", 1.0
+    divisor = float(np.percentile(values, PERCENTILE))
+    if divisor <= 0:
+        raise BandFileError("dark", came=f"{values.max():g}")
+    return (values / divisor).clip(0, 1), "scaled_percentile", divisor

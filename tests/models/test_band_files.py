@@ -1,0 +1,256 @@
+"""Files of several bands."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from models import band_files
+from models.band_files import BandFileError, open_bands, scale
+
+SHAPE = (20, 30, 5)  # height, width, bands
+
+
+def refused(path) -> BandFileError:
+    """The failure of a file, after making sure that it says nothing of where the file is."""
+    with pytest.raises(BandFileError) as caught:
+        open_bands(path)
+    sentence = str(caught.value)
+    assert "{" not in sentence
+    assert "/" not in sentence
+    return caught.value
+
+
+@pytest.fixture
+def array() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, SHAPE, dtype=np.uint8)
+
+
+@pytest.fixture
+def numpy_file(tmp_path):
+    """Save an array under a name and return its path."""
+
+    def save(content: np.ndarray, name: str = "picture.npy"):
+        np.save(tmp_path / name, content, allow_pickle=True)
+        return tmp_path / name
+
+    return save
+
+
+@pytest.fixture
+def tiff_file(tmp_path):
+    def save(content: np.ndarray, **options):
+        tifffile.imwrite(tmp_path / "picture.tif", content, **options)
+        return tmp_path / "picture.tif"
+
+    return save
+
+
+def test_an_array_of_height_width_bands_is_read(numpy_file, array):
+    opened = open_bands(numpy_file(array))
+    np.testing.assert_allclose(opened.values, array.transpose(2, 0, 1) / 255, atol=1e-6)
+    assert (opened.scaling, opened.divisor, opened.channels_first) == ("scaled_8bit", 255, False)
+
+
+def test_an_array_of_bands_height_width_is_read_and_said_to_be_so(numpy_file, array):
+    opened = open_bands(numpy_file(array.transpose(2, 0, 1)))
+    np.testing.assert_allclose(opened.values, array.transpose(2, 0, 1) / 255, atol=1e-6)
+    assert opened.channels_first
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_of_two_axes_is_one_band(numpy_file, array, order):
+    opened = open_bands(numpy_file(np.asarray(array[..., 0], order=order)))
+    np.testing.assert_allclose(opened.values, array[None, ..., 0] / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("axes", "options"),
+    [
+        ((0, 1, 2), {"photometric": "minisblack", "planarconfig": "contig"}),
+        ((0, 1, 2), {"photometric": "minisblack", "planarconfig": "contig", "compression": "deflate"}),
+        ((0, 1, 2), {"photometric": "minisblack", "planarconfig": "contig", "tile": (16, 16)}),
+        ((2, 0, 1), {"photometric": "minisblack", "planarconfig": "separate"}),
+        ((2, 0, 1), {"photometric": "minisblack"}),  # one page per band
+        ((2, 0, 1), {"photometric": "minisblack", "metadata": None}),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_tiff_of_several_channels_or_pages_is_read(tiff_file, array, axes, options, dtype):
+    content = (array / 255).astype(dtype) if dtype == np.float32 else array.astype(dtype)
+    opened = open_bands(tiff_file(content.transpose(axes), **options))
+    assert opened.values.shape == (5, 20, 30)
+    assert not opened.channels_first
+    np.testing.assert_allclose(opened.values, scale(content.transpose(2, 0, 1))[0], atol=1e-6)
+
+
+def test_a_multi_page_tiff_by_pillow_is_read(tmp_path, array):
+    pages = [Image.fromarray(np.ascontiguousarray(array[..., band])) for band in range(4)]
+    pages[0].save(tmp_path / "pages.tiff", save_all=True, append_images=pages[1:])
+    np.testing.assert_allclose(
+        open_bands(tmp_path / "pages.tiff").values, array.transpose(2, 0, 1)[:4] / 255, atol=1e-6
+    )
+
+
+def test_an_rgb_tiff_has_three_bands(tiff_file, array):
+    assert open_bands(tiff_file(array[..., :3].copy(), photometric="rgb")).values.shape == (3, 20, 30)
+
+
+def test_floats_between_0_and_1_stay(numpy_file, array):
+    opened = open_bands(numpy_file(array / 300))
+    assert (opened.scaling, opened.divisor, opened.dtype) == ("scaled_not", 1.0, "float64")
+    np.testing.assert_allclose(opened.values.max(), array.max() / 300, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_other_values_are_divided_by_their_99_9th_percentile_and_cut(numpy_file, dtype):
+    content = np.linspace(0, 3000, 100 * 100 * 2).reshape(100, 100, 2).astype(dtype)
+    content[0, 0, 0] = 32000  # one glint does not darken the picture
+    opened = open_bands(numpy_file(content))
+    assert opened.scaling == "scaled_percentile"
+    assert opened.divisor == pytest.approx(2997, abs=3)
+    assert opened.values[0, 0, 0] == 1
+    assert opened.values[0, 50, 50] == pytest.approx(content[50, 50, 0] / opened.divisor, abs=1e-4)
+
+
+def test_values_below_0_become_0(numpy_file):
+    content = np.linspace(-50, 100, 400, dtype=np.float32).reshape(20, 20)
+    assert open_bands(numpy_file(content)).values.min() == 0
+
+
+@pytest.mark.parametrize(("name", "came"), [("photo.jpg", ".jpg"), ("picture", "?"), ("data.npz", ".npz")])
+def test_another_ending_is_refused(tmp_path, name, came):
+    (tmp_path / name).write_bytes(b"something")
+    error = refused(tmp_path / name)
+    assert (error.key, error.values["came"]) == ("suffix", came)
+
+
+def test_an_ending_in_capitals_is_the_same_ending(numpy_file, array):
+    path = numpy_file(array)
+    assert open_bands(path.rename(path.with_suffix(".NPY"))).values.shape == (5, 20, 30)
+
+
+def test_an_array_that_claims_to_be_huge_is_refused_by_its_header(tmp_path):
+    with (tmp_path / "bomb.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f8", "fortran_order": False, "shape": (100_000, 100_000, 3)}
+        )
+    assert refused(tmp_path / "bomb.npy").key == "too_many_values"
+
+
+def test_a_tiff_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(tiff_file, monkeypatch):
+    monkeypatch.setattr(band_files, "MAX_VALUES", 10_000)
+    path = tiff_file(np.zeros((300, 300), np.uint8), compression="deflate")
+    assert refused(path).key == "too_many_values"
+
+
+class Trap:
+    """A pickle of it would call ``pytest.fail``."""
+
+    def __reduce__(self):
+        return pytest.fail, ("the pickle was loaded",)
+
+
+def test_an_object_array_is_refused_unread(numpy_file):
+    content = np.empty((20, 20), dtype=object)
+    content[:] = Trap()
+    error = refused(numpy_file(content))
+    assert (error.key, error.values["came"]) == ("type", "object")
+
+
+@pytest.mark.parametrize(
+    "content", [pickle.dumps(Trap()), b"", b"just some text", b"\x93NUMPY\x01\x00v\x00{'descr': cut off", b"PK\x03\x04"]
+)
+def test_a_pickle_or_anything_else_named_npy_is_refused(tmp_path, content):
+    (tmp_path / "picture.npy").write_bytes(content)
+    assert refused(tmp_path / "picture.npy").key == "numpy_unreadable"
+
+
+def test_a_cut_off_array_is_refused(numpy_file, array):
+    path = numpy_file(array)
+    path.write_bytes(path.read_bytes()[:500])
+    assert refused(path).key == "numpy_unreadable"
+
+
+@pytest.mark.parametrize("content", [b"", b"just some text", b"II*\x00\x08\x00\x00\x00", b"II*\x00\xff\xff\xff\xff"])
+def test_what_is_no_tiff_is_refused(tmp_path, content):
+    (tmp_path / "picture.tif").write_bytes(content)
+    assert refused(tmp_path / "picture.tif").key == "tiff_unreadable"
+
+
+def test_a_cut_off_tiff_is_refused(tiff_file, array):
+    path = tiff_file(array, compression="deflate", photometric="minisblack", planarconfig="contig")
+    path.write_bytes(path.read_bytes()[:600])
+    assert refused(path).key == "tiff_unreadable"
+
+
+def test_a_compression_that_is_not_read_is_named(tmp_path, array):
+    path = tmp_path / "lzw.tif"
+    Image.fromarray(array[..., :3].copy()).save(path, compression="tiff_lzw")
+    error = refused(path)
+    assert (error.key, error.values["came"]) == ("compression", "LZW")
+
+
+@pytest.mark.parametrize(("dtype", "came"), [(np.complex64, "complex64"), ("U3", "<U3"), ("M8[s]", "datetime64[s]")])
+def test_values_that_are_no_real_numbers_are_refused(numpy_file, dtype, came):
+    error = refused(numpy_file(np.zeros((20, 20), dtype)))
+    assert (error.key, error.values["came"]) == ("type", came)
+
+
+@pytest.mark.parametrize(("shape", "came"), [((), "1"), ((400,), "400"), ((2, 20, 20, 3), "2 × 20 × 20 × 3")])
+def test_arrays_of_other_than_two_or_three_axes_are_refused(numpy_file, shape, came):
+    error = refused(numpy_file(np.zeros(shape)))
+    assert (error.key, error.values["came"]) == ("shape", came)
+
+
+def test_a_tiff_of_several_colour_pages_is_refused(tiff_file):
+    assert refused(tiff_file(np.zeros((4, 20, 20, 3), np.uint8), photometric="rgb")).key == "shape"
+
+
+def test_more_than_16_bands_are_refused(numpy_file, tiff_file):
+    assert refused(numpy_file(np.zeros((20, 30, 17)))).key == "too_many"
+    assert refused(tiff_file(np.zeros((17, 20, 30), np.uint8), photometric="minisblack")).key == "too_many"
+
+
+@pytest.mark.parametrize("shape", [(7, 30, 3), (3, 30, 7), (7, 40), (0, 0), (20, 20, 0)])
+def test_a_picture_too_small_is_refused(numpy_file, shape):
+    assert refused(numpy_file(np.zeros(shape))).key == "too_small"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_values_that_are_no_numbers_are_counted(numpy_file, value):
+    content = np.zeros((20, 20, 2), np.float32)
+    content[:2, 0, 0] = value
+    error = refused(numpy_file(content))
+    assert (error.key, error.values["count"]) == ("not_finite", 2)
+
+
+def test_a_picture_without_light_is_refused(numpy_file):
+    assert refused(numpy_file(np.full((20, 20), -3.0))).key == "dark"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, bool])
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_picture_of_constant_bands_is_refused(numpy_file, dtype, value):
+    content = np.full((20, 20, 3), value, dtype)
+    assert refused(numpy_file(content)).key in ("constant", "dark")
+    content[0] = not value
+    assert open_bands(numpy_file(content)).values.shape == (3, 20, 20)
+
+
+def test_a_tiff_of_height_width_bands_is_read(tiff_file):
+    content = np.random.default_rng(0).integers(0, 255, (64, 60, 5)).astype(np.uint8)  # written as 64 pages
+    np.testing.assert_allclose(
+        open_bands(tiff_file(content, photometric="minisblack")).values, content.transpose(2, 0, 1) / 255, atol=1e-6
+    )
+
+
+def test_as_many_bands_as_expected_are_read(numpy_file):
+    content = np.random.default_rng(0).random((20, 40, 30))
+    path = numpy_file(content)
+    assert refused(path).key == "too_many"
+    np.testing.assert_allclose(open_bands(path, max_bands=20).values, content, atol=1e-6)  # 20 bands of 40 x 30
+    assert open_bands(path, max_bands=30).values.shape == (30, 20, 40)

@@ -1,0 +1,290 @@
+"""Training and evaluating on a sensor's own bands, from files to logits."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from models import CheckpointError, load_checkpoint, save_checkpoint
+from models.band_files import open_bands
+from models.bands import BANDS_UM
+from train.bundle import bundle
+from train.calibrate import calibrate
+from train.config import TrainConfig
+from train.data import DataError, Pictures, load_split
+from train.engine import sensor_view, training_view
+from train.evaluate import channels_of, parse_subsets, set_bands
+from train.pseudo_bands import some_bands
+from train.run import train
+
+BANDS = ("B", "0.61", "NIR", "?")
+CLASSES = ("lines", "rows", "spots")
+
+
+def texture(name: str, generator: np.random.Generator) -> np.ndarray:
+    """16-bit values (36, 40, 4): stripes down, stripes across, or noise, in every band the same."""
+    y, x = np.mgrid[:36, :40]
+    pattern = {"lines": x // 4 % 2, "rows": y // 4 % 2, "spots": generator.integers(0, 2, (36, 40))}[name]
+    values = 1000 + 3000 * pattern[..., None] + generator.normal(0, 200, (36, 40, 4))
+    return values.astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory):
+    """Three classes of textures in four bands, 16 + 4 + 4 pictures each, as TIFF and NumPy files."""
+    folder = tmp_path_factory.mktemp("field")
+    generator = np.random.default_rng(0)
+    for split, count in {"train": 16, "val": 4, "test": 4}.items():
+        for name in CLASSES:
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                path, values = folder / split / name / f"{number}", texture(name, generator)
+                if number % 2:
+                    np.save(path.with_suffix(".npy"), values)
+                else:
+                    tifffile.imwrite(path.with_suffix(".tif"), values, photometric="minisblack", planarconfig="contig")
+    return folder
+
+
+@pytest.fixture
+def config(field, tmp_path):
+    quick = TrainConfig(
+        model="adaptive_vgg19", data_root=field, run_dir=tmp_path / "run", bands=",".join(BANDS), channels="sample",
+        image_size="32", epochs=2, batch_size=12, workers=0, threads=1, lr=0.02,
+    )  # fmt: skip
+    return lambda **options: replace(quick, **options)
+
+
+@pytest.fixture(scope="module")
+def trained(field, tmp_path_factory):
+    """The folder of a run on the four bands."""
+    folder = tmp_path_factory.mktemp("runs") / "field"
+    settings = {"image_size": "32", "epochs": 2, "batch_size": 12, "workers": 0, "lr": 0.05, "crop_pct": 0.875}
+    bands = {"bands": "b, .61, nir, ?", "channels": "sample", "init_from": Path("adaptive_vgg19")}
+    train(TrainConfig(model="adaptive_vgg19", data_root=field, run_dir=folder, **bands, **settings))
+    return folder
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_pictures_are_the_files_values_and_only_they(field):
+    split = load_split(field, "train", bands=BANDS)
+    assert len(split) == 48 and split.class_names == CLASSES
+    pixels, _ = Pictures(split, size=36)[0]
+    values = torch.from_numpy(open_bands(split.paths[0]).values)
+    assert pixels.shape == (4, 36, 36) and pixels.dtype == torch.float32
+    torch.testing.assert_close(pixels.mean((1, 2)), values.mean((1, 2)), rtol=0.02, atol=0)
+
+
+def test_augmentation_keeps_a_dead_band_constant(field, tmp_path):
+    for name in ("a", "b"):
+        values = np.random.default_rng(0).random((30, 30, 2)).astype(np.float32)
+        values[..., 1] = 0.1  # which no binary fraction is
+        (tmp_path / "train" / name).mkdir(parents=True)
+        np.save(tmp_path / "train" / name / "0.npy", values)
+    split = load_split(tmp_path, "train", bands=("R", "NIR"))
+    for crop_scale in (None, 0.35):
+        pixels, _ = Pictures(split, size=32, crop_pct=0.875, crop_scale=crop_scale)[0]
+        assert len(pixels[1].unique()) == 1 < len(pixels[0].unique())
+
+
+def test_files_of_another_number_of_bands_are_named_with_both_numbers(field):
+    with pytest.raises(DataError, match=r"it has 4 bands, expected are 2 \(R, NIR\)"):
+        load_split(field, "val", bands=("R", "NIR"))
+
+
+def test_pictures_of_another_kind_are_told_apart(field, tmp_path):
+    with pytest.raises(DataError, match="If they hold the bands of a sensor, say which with --bands"):
+        load_split(field, "val")
+    (tmp_path / "val" / "red").mkdir(parents=True)
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "val" / "red" / "0.png")
+    with pytest.raises(DataError, match=r"is empty.*read are \.tif, \.tiff, \.npy"):
+        load_split(tmp_path, "val", bands=BANDS)
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(field, tmp_path):
+    (tmp_path / "val" / "a").mkdir(parents=True)
+    (tmp_path / "val" / "a" / "dark.npy").write_bytes(b"no array")
+    with pytest.raises(DataError, match=r"dark\.npy: This file is not a readable NumPy array"):
+        load_split(tmp_path, "val", bands=BANDS)
+
+
+def test_settings_name_all_bands_unless_told(config):
+    assert config(channels=None, channel_counts=None).channels == "B+0.61+NIR+?"
+    assert config(channel_counts=None).count_weights == (1, 1, 1, 1)
+    assert config(channel_counts="4:1:1:2").count_weights == (4, 1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bands": "B,G,850,R"}, "wavelength 850 µm looks like nanometres"),
+        ({"bands": "B,G,XY,R"}, "unknown channel 'XY'"),
+        ({"channels": "B+R"}, r"there is no channel R among B, 0\.61, NIR, \?"),
+        (
+            {"channel_counts": "1:1:1"},
+            "must be 4 numbers, one for each number of channels, such as 2:1:1:2, got '1:1:1'",
+        ),
+        ({"model": "vgg19"}, "vgg19 takes R, G and B, not the bands .*; train adaptive_vgg19 on them"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(config, options, message):
+    with pytest.raises(ValueError, match=message):
+        config(**options)
+
+
+def test_some_bands_are_drawn_by_number_then_by_chance_with_their_wavelengths():
+    bands = ("B", "G", "R", "NIR")
+    drawn = [some_bands(bands, (1, 0, 2, 0), generator) for generator in map(seeded, range(300))]
+    counts = [len(one.weights) for one in drawn]
+    assert {*counts} == {1, 3} and counts.count(3) == pytest.approx(200, abs=30)
+    named = [one for one in drawn if one.wavelengths_um.isfinite().all()]
+    assert len(named) == pytest.approx(270, abs=15)  # the others are unnamed
+    table = torch.tensor([BANDS_UM[name] for name in bands])
+    for one in named:
+        assert one.weights.sum(1).eq(1).all() and one.weights.sum(0).le(1).all()  # each is one band, none comes twice
+        assert torch.equal(one.weights @ table, one.wavelengths_um)
+
+
+def test_a_view_shows_the_drawn_bands_as_they_are():
+    images = torch.randn(6, 4, 5, 5)
+    shown, said = sensor_view(("B", "G", "R", "NIR"), seeded(), (1, 1, 1, 1))(images)
+    table = torch.tensor([BANDS_UM[name] for name in ("B", "G", "R", "NIR")])
+    found = 0
+    for picture, original, wavelengths, present in zip(
+        shown, images, said["wavelengths_um"], said["present"], strict=True
+    ):
+        for channel, wavelength in zip(picture[present], wavelengths[present], strict=True):
+            if wavelength.isfinite():
+                assert torch.equal(channel, original[(table == wavelength).nonzero()[0, 0]])
+                found += 1
+        assert picture[~present].eq(0).all()
+    assert found > 6
+
+
+def test_named_bands_are_shown_in_the_order_of_their_names(config):
+    images = torch.randn(2, 4, 5, 5)
+    shown, said = training_view(config(channels="NIR+B"), None, seeded())(images)
+    assert torch.equal(shown, images[:, [2, 0]]) and said == {"channels": "NIR+B"}
+
+
+def test_a_run_learns_the_classes_and_says_what_it_was_trained_on(trained):
+    model = load_checkpoint(trained)
+    assert model.config.bands == BANDS and model.config.mean == (0.5,)
+    assert model.config.metrics["val_accuracy"] > 0.8
+    assert json.loads((trained / "run.json").read_text())["config"]["channels"] == "sample"
+
+
+def test_the_checkpoint_answers_a_file_from_code(trained, field):
+    model = load_checkpoint(trained)
+    values = open_bands(field / "test" / "rows" / "0.tif").values
+    x = model.config.preprocess(values)[None]
+    with torch.no_grad():
+        logits = model(x, model.config.all_channels)
+        shuffled = model(x[:, [2, 0, 3, 1]], "NIR+B+?+0.61")
+    assert model.config.class_names[logits.argmax()] == "rows"
+    torch.testing.assert_close(shuffled, logits, rtol=1e-4, atol=1e-4)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(config, monkeypatch):
+    import train.run as module
+
+    few = {"images_per_class": 8}
+    whole = train(config(run_dir=config().run_dir / "whole", **few))
+    finish, done = module.finish_epoch, []
+
+    def die(*arguments):
+        if done:
+            raise KeyboardInterrupt
+        done.append(finish(*arguments))
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "finish_epoch", die)
+        train(config(**few))
+    resumed = train(config(resume=True, **few))
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+def test_a_teacher_of_the_same_bands_answers_with_all_of_them(config, trained, monkeypatch):
+    import train.engine as engine
+
+    ask, asked = engine.ask, []
+
+    def listen(*arguments):
+        asked.append(arguments[-1])
+        return ask(*arguments)
+
+    monkeypatch.setattr(engine, "ask", listen)
+    train(config(epochs=1, images_per_class=8, teacher=trained, channels="B"))
+    assert {*asked} == {"B+0.61+NIR+?"}
+
+
+def test_a_teacher_of_other_bands_is_refused(config, trained, tmp_path):
+    model = load_checkpoint(trained)
+    model.config = replace(model.config, bands=("B", "G", "R", "NIR"))
+    save_checkpoint(model, tmp_path / "other")
+    with pytest.raises(
+        CheckpointError, match=r"was trained on B\+G\+R\+NIR, this run has pictures of B\+0\.61\+NIR\+\?"
+    ):
+        train(config(teacher=tmp_path / "other"))
+
+
+def test_a_bundled_copy_and_its_calibration_look_at_all_bands(trained, field, tmp_path):
+    record = bundle(trained, tmp_path / "field", field, "int8")
+    assert record["settings"]["bands"] == "b, .61, nir, ?"
+    assert load_checkpoint(tmp_path / "field").config.bands == BANDS
+    assert calibrate(tmp_path / "field", field).metrics["val_accuracy"] > 0.8
+
+
+def test_subsets_of_a_sensor():
+    bands = ("B", "R", "NIR")
+    assert parse_subsets("all", bands) == ["all bands", "no B", "no R", "no NIR", "B", "R", "NIR"]
+    assert parse_subsets("all", ("R", "NIR")) == ["all bands", "R", "NIR"]
+    assert parse_subsets("all bands, R+NIR,no B+R", bands) == ["all bands", "R+NIR", "no B+R"]
+    assert [channels_of(subset, bands) for subset in ("all bands", "no NIR", "no B+R", "NIR")] == [
+        "B+R+NIR", "BR", "NIR", "NIR",
+    ]  # fmt: skip
+    for subset in ("G", "no G"):
+        with pytest.raises(ValueError, match="there is no channel G among B, R, NIR"):
+            parse_subsets(subset, bands)
+
+
+def test_the_command_evaluates_a_sensor_and_writes_its_bands(trained, field, tmp_path):
+    command = [sys.executable, "-m", "train.evaluate", "--checkpoint", trained, "--data-root", field]
+    done = subprocess.run(
+        [*command, "--channels", "all", "--json", tmp_path / "field.json"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "field.json").read_text())
+    assert result["bands"] == list(BANDS)
+    accuracy = {row["channels"]: row["accuracy"] for row in result["rows"]}
+    assert [*accuracy] == ["all bands", "no B", "no 0.61", "no NIR", "no ?", *BANDS]
+    assert accuracy["all bands"] > 0.8
+    assert re.search(r"\n  no 0\.61 +\d\.\d{4}", done.stdout)
+    assert re.search(r"\n  the worst single channel, \S+, keeps \d+\.\d% of", done.stdout)
+
+
+def test_evaluation_looks_at_the_bands_of_the_checkpoints_or_those_it_is_told(trained):
+    model, other = load_checkpoint(trained), load_checkpoint(trained)
+    assert set_bands([model, other]) == BANDS
+    assert set_bands([model], "B,G,R") == ("B", "G", "R") == model.config.bands
+    with pytest.raises(ValueError, match=r"were trained on BGR and B\+0\.61\+NIR\+\?; say with --bands"):
+        set_bands([model, other])
+
+
+def test_a_network_of_three_channels_is_not_shown_other_bands():
+    from models import load_model
+
+    with pytest.raises(ValueError, match="compact takes R, G and B alone, not the bands B,NIR"):
+        set_bands([load_model("compact", device="cpu")], "B,NIR")
