@@ -51,7 +51,7 @@ class Endpoints:
     def ask(self, names: tuple[str, ...], image: str, channels: str, fill: str, temperature: float | None):
         """Prediction of the named networks and the picture as the first of them sees it."""
         picture = open_picture(image)
-        prediction = run(predict_some, self.events.hub_user, names, picture, channels, fill, temperature)
+        prediction = run(predict_some, self.events.source, names, picture, channels, fill, temperature)
         network = self.events.loaded.networks[names[0]]
         return prediction, explain.seen(network, picture, prediction.channels, fill)
 
@@ -88,7 +88,7 @@ class Endpoints:
         answer's rank) and the seven pictures as the networks see them, in the order RGB, RG, RB, GB, R, G, B.
         """
         picture = open_picture(image)
-        result = run(handlers.sweep, self.events.hub_user, picture, fill, temperature)
+        result = run(handlers.sweep, self.events.source, picture, fill, temperature)
         network = self.events.loaded.networks[TASK_1[0]]
         return result.rows(), [explain.seen(network, picture, subset, fill) for subset in SUBSETS]
 
@@ -102,7 +102,7 @@ class Endpoints:
         """
         picture, typed = open_bands(file), read_names(bands)
         check_count(picture, typed)
-        answer = run(handlers.ask_bands, self.events.hub_user, picture.values, typed.wavelengths_um)
+        answer = run(handlers.ask_bands, self.events.source, picture.values, typed.wavelengths_um)
         rows = zip(typed.names, typed.wavelengths_um, answer.attention, strict=True)
         return {
             "answer": describe(answer),
@@ -119,7 +119,7 @@ class Endpoints:
         """
         prediction, seen = self.ask(TASK_2, image, channels, fill, None)
         networks = self.events.loaded.networks
-        latency = run(latencies, self.events.hub_user)
+        latency = run(latencies, self.events.source)
         return {
             name: describe(answer) | asdict(costs(networks[name])) | {"latency_ms": latency[name]}
             for name, answer in prediction.answers.items()
@@ -134,7 +134,7 @@ class Endpoints:
         the learned gamma, the share of attention on the strongest tenth of positions, and the overlay.
         """
         picture = open_picture(image)
-        attention = run(handlers.look, self.events.hub_user, picture, canonical(channels), fill, (x, y))
+        attention = run(handlers.look, self.events.source, picture, canonical(channels), fill, (x, y))
         if attention is None:
             raise FriendlyError("no_attention")
         return {

@@ -15,7 +15,7 @@ from PIL import Image
 
 from demo import explain, gallery, heatmap, inference, multiband_view, sweep_view, view
 from demo.heatmap import ADAPTIVE, DYNAMIC
-from demo.loading import Loaded, latency_ms, load_models, run
+from demo.loading import BUNDLED, Loaded, Source, latency_ms, load_models, run
 from demo.multiband import check_count, open_bands, read_names
 from demo.pictures import open_picture
 from demo.text import FriendlyError, language_of, say
@@ -47,9 +47,9 @@ def latencies(networks: Networks) -> dict[str, float]:
 
 
 @lru_cache(maxsize=64)
-def reference(hub_user: str | None, path: str, temperature: float) -> Mapping[str, inference.Answer]:
+def reference(source: Source, path: str, temperature: float) -> Mapping[str, inference.Answer]:
     """Every network's answer to all three channels: what a toggle's answers are compared with."""
-    return run(inference.predict, hub_user, opened(path), temperature=temperature).reference
+    return run(inference.predict, source, opened(path), temperature=temperature).reference
 
 
 def look(networks: Networks, picture: Image.Image, channels: str, fill: str, point: Point) -> np.ndarray | None:
@@ -98,21 +98,21 @@ def friendly(outputs: int, *, notices: int = 1, keep: bool = True) -> Callable:
 
 
 class Handlers:
-    """The page's events, on the bundled models or on those of ``hub_user``."""
+    """The page's events, on the models of ``source``."""
 
-    def __init__(self, hub_user: str | None = None):
-        self.hub_user = hub_user
+    def __init__(self, source: Source = BUNDLED):
+        self.source = source
 
     @property
     def loaded(self) -> Loaded:
-        return load_models(self.hub_user)
+        return load_models(self.source)
 
     @friendly(outputs=7, notices=2, keep=False)
     def analyse(self, path, channels, fill, temperature, point, request: gr.Request):
         """A picture, toggles or temperature changed → notice, Task 2's, answers, input, heat map, Task 2."""
         picture, names, spoken = opened(path), chosen(channels), language(request)
-        known = {"fill": fill, "temperature": temperature, "reference": reference(self.hub_user, path, temperature)}
-        prediction, attention, latency = run(answer, self.hub_user, picture, names, point, **known)
+        known = {"fill": fill, "temperature": temperature, "reference": reference(self.source, path, temperature)}
+        prediction, attention, latency = run(answer, self.source, picture, names, point, **known)
         return (
             view.given(prediction, spoken),
             "",
@@ -128,7 +128,7 @@ class Handlers:
         """A point was chosen → notice, the picture with attention from there, the point."""
         point = (event.x, event.y)
         picture, names, spoken = opened(path), chosen(channels), language(request)
-        attention = run(look, self.hub_user, picture, names, fill, point)
+        attention = run(look, self.source, picture, names, fill, point)
         return "", self.pick(picture, attention, point, spoken), point
 
     @friendly(outputs=3, keep=False)
@@ -140,7 +140,7 @@ class Handlers:
     def sweep(self, path, fill, temperature, request: gr.Request):
         """The sweep button → notice, table and figure."""
         picture, spoken = opened(path), language(request)
-        result = run(sweep, self.hub_user, picture, fill, temperature)
+        result = run(sweep, self.source, picture, fill, temperature)
         network = self.loaded.networks[TASK_1[0]]
         pictures = {subset: explain.seen(network, picture, subset, fill) for subset in SUBSETS}
         return "", sweep_view.page(result, pictures, TASK_1, spoken)
@@ -150,7 +150,7 @@ class Handlers:
         """A file of bands and what they are called → notice, answer."""
         picture, bands, spoken = open_bands(path), read_names(typed), language(request)
         check_count(picture, bands)
-        answer = run(ask_bands, self.hub_user, picture.values, bands.wavelengths_um)
+        answer = run(ask_bands, self.source, picture.values, bands.wavelengths_um)
         network = self.loaded.networks[ADAPTIVE]
         pictures, trained_on = explain.band_pictures(network, picture.values), network.config.bands
         shown = multiband_view.page(answer, picture, bands, pictures, spoken, trained_on)
@@ -162,15 +162,15 @@ class Handlers:
         spoken, loaded = language(request), self.loaded
         dynamic = loaded.networks["dynamic_vgg19"].config
         example, channels, fill, temperature = gallery.view_of(request.query_params, dynamic.temperature)
-        missing = ", ".join(loaded.not_on_hub)
+        classes = dict.fromkeys(network.config.class_names for network in loaded.networks.values())
         return (
-            view.notice(say(spoken, "not_on_hub", names=missing), "warning") if missing else "",
+            told_of(loaded, spoken),
             gr.update(value=str(gallery.EXAMPLES[example]), alt_text=say(spoken, "picture_alt")),
             channels,
             fill,
             temperature,
             example,
-            view.classes(dynamic.class_names, spoken),
+            "".join(view.classes(names, spoken) for names in classes),
             view.gamma(loaded.networks["compact"].gamma, spoken),
             *[gallery.gallery(spoken)] * 3,
         )
@@ -195,6 +195,15 @@ class Handlers:
     def costs(self, latency: dict[str, float], spoken: str) -> dict[str, str]:
         networks = self.loaded.networks
         return {name: view.costs(costs(networks[name]), latency[name], spoken) for name in TASK_2}
+
+
+def told_of(loaded: Loaded, spoken: str) -> str:
+    """Notices of weights that are one's own, and of those that the Hub did not have."""
+    own = ", ".join(f"{name} ({folder})" for name, folder in loaded.own.items())
+    missing = ", ".join(loaded.not_on_hub)
+    return (view.notice(say(spoken, "own_weights", names=own)) if own else "") + (
+        view.notice(say(spoken, "not_on_hub", names=missing), "warning") if missing else ""
+    )
 
 
 def chosen(channels: list[str]) -> str:

@@ -1,12 +1,13 @@
-"""The models, loaded once for everyone: bundled weights, or a Hub user's with these to fall back on."""
+"""The models, loaded once for everyone: bundled weights, or one's own or a Hub user's with these to fall back on."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from pathlib import Path
 
 import torch
 
@@ -27,30 +28,51 @@ MODEL_THREAD = ThreadPoolExecutor(1, thread_name_prefix="models")
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where networks come from: ``checkpoints`` (folders or Hub repositories), each for the network of its kind, then
+    ``hub_user``, then the bundled weights."""
+
+    hub_user: str | None = None
+    checkpoints: tuple[str, ...] = ()
+
+
+BUNDLED = Source()
+
+
+@dataclass(frozen=True)
 class Loaded:
-    """``networks`` by name, and the names of those that were ``not_on_hub``."""
+    """``networks`` by name, the names of those that were ``not_on_hub``, and what ``own`` ones are called."""
 
     networks: Mapping[str, ImageClassifier]
     not_on_hub: tuple[str, ...] = ()
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
-def load_models(hub_user: str | None = None) -> Loaded:
-    """The same models for every caller; the first one loads, the others wait."""
+def load_models(source: Source = BUNDLED) -> Loaded:
+    """The same models for every caller; the first one loads, the others wait.
+
+    Raises ``CheckpointError`` for a checkpoint that cannot be loaded, ``ValueError`` for two of one kind.
+    """
     with LOCK:
-        return load_once(hub_user)
+        return load_once(source)
 
 
 @lru_cache
-def load_once(hub_user: str | None) -> Loaded:
-    networks, not_on_hub = {}, []
-    for name in MODELS:
-        network = hub_user and load_from_hub(f"{hub_user}/{name}")
-        if hub_user and not network:
+def load_once(source: Source) -> Loaded:
+    networks, own, not_on_hub = {}, {}, []
+    for checkpoint in source.checkpoints:
+        network = load_model(checkpoint)
+        if network.name in own:
+            raise ValueError(f"{own[network.name]} and {checkpoint} both hold {network.name}; give one of them")
+        networks[network.name], own[network.name] = network, Path(checkpoint).name
+    for name in (name for name in MODELS if name not in own):
+        network = source.hub_user and load_from_hub(f"{source.hub_user}/{name}")
+        if source.hub_user and not network:
             not_on_hub.append(name)
         networks[name] = network or load_model(name)
     if not torch.cuda.is_available():
         keep_large_blocks()  # from here on: what loading needed on the way is given back first
-    return Loaded(networks, tuple(not_on_hub))
+    return Loaded({name: networks[name] for name in MODELS}, tuple(not_on_hub), own)
 
 
 def load_from_hub(repo_id: str) -> ImageClassifier | None:
@@ -77,11 +99,11 @@ def latency_ms(network: ImageClassifier, runs: int = 9) -> float:
 
 
 @GPU
-def run(function: Callable, hub_user: str | None, *arguments, **options):
+def run(function: Callable, source: Source, *arguments, **options):
     """``function(networks, …)`` with the loaded models, on the GPU where there is one.
 
     Without one it runs in the one thread that always does: each thread would keep its own blocks
     of memory and its own team of OpenMP threads.
     """
-    task = partial(function, load_models(hub_user).networks, *arguments, **options)
+    task = partial(function, load_models(source).networks, *arguments, **options)
     return task() if torch.cuda.is_available() else MODEL_THREAD.submit(task).result()

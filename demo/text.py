@@ -25,6 +25,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "page_results": ("Results", "實驗結果"),
     "page_code": ("Use it from code", "在程式中使用"),
     "loading": ("Waking the networks …", "正在喚醒網路……"),
+    "own_weights": ("These networks have weights of your own: {names}.", "這些網路使用你自己的權重：{names}。"),
     "not_on_hub": (
         "These models could not be loaded from the Hub, so their bundled weights are used: {names}.",
         "下列模型無法從 Hub 載入，改用隨附的權重：{names}。",

@@ -10,7 +10,7 @@ from demo import results, snippets
 from demo.endpoints import add_endpoints
 from demo.gallery import MAX_TEMPERATURE
 from demo.handlers import CENTRE, Handlers, choose_bands, choose_example, displayed, share
-from demo.loading import load_models
+from demo.loading import BUNDLED, Source, load_models
 from demo.text import translations
 from demo.widgets import PictureInput, example_gallery, log_slider, point_picker
 from models import CHANNELS, FILLS
@@ -51,8 +51,13 @@ LAUNCH = {
 }
 
 
-def create_demo(hub_user: str | None = None) -> gr.Blocks:
-    """The whole page, its models loading in the background. Launch it with ``**LAUNCH``."""
+def create_demo(source: Source = BUNDLED) -> gr.Blocks:
+    """The whole page, its models loading in the background. Launch it with ``**LAUNCH``.
+
+    Checkpoints of one's own are loaded at once; what is wrong with them raises as in ``load_models``.
+    """
+    if source.checkpoints:
+        load_models(source)
     with gr.Blocks(title="DynConv Lab", analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
         gr.HTML("<h1>DynConv Lab</h1>", elem_classes="title")
         gr.HTML(i18n("subtitle"), elem_classes="subtitle")
@@ -70,12 +75,12 @@ def create_demo(hub_user: str | None = None) -> gr.Blocks:
                 results.page(i18n)
             with gr.Tab(i18n("page_code"), id="code"):
                 code = snippets.page(i18n)
-        events = Handlers(hub_user)
+        events = Handlers(source)
         connect(demo, events, ask, told, swept, compared, hub_notice)
         connect_bands(events, banded)
         add_endpoints(events, concurrency_id="models", concurrency_limit=1)
         demo.load(snippets.blocks, None, code, queue=False, **QUIET)
-    threading.Thread(target=load_models, args=(hub_user,)).start()  # last: the first page need not wait for it
+    threading.Thread(target=load_models, args=(source,)).start()  # last: the first page need not wait for it
     return demo.queue(max_size=64)
 
 

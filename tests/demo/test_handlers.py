@@ -10,7 +10,7 @@ from demo.gallery import EXAMPLES
 from demo.handlers import CENTRE, Handlers, choose_bands, displayed, friendly
 from demo.inference import predict
 from demo.loading import Loaded, run
-from models import CheckpointError
+from models import CheckpointError, ModelConfig, build_model
 
 SKIP = gr.skip()
 
@@ -134,6 +134,16 @@ def test_a_visitor_is_told_which_models_the_hub_did_not_have(events, monkeypatch
     loaded = events.loaded
     monkeypatch.setattr(handlers, "load_models", lambda user: Loaded(loaded.networks, ("compact", "vgg19")))
     assert "compact, vgg19" in events.open_page(visitor())[0]
+
+
+def test_a_visitor_is_told_which_weights_are_their_own_and_what_they_know(events, monkeypatch):
+    own = {"compact": build_model("compact", num_classes=2)}
+    own["compact"].config = ModelConfig("compact", {"num_classes": 2}, class_names=("bark", "moss"))
+    networks = events.loaded.networks | own
+    monkeypatch.setattr(handlers, "load_models", lambda source: Loaded(networks, own={"compact": "trees"}))
+    opened = events.open_page(visitor())
+    assert "weights of your own: compact (trees)" in opened[0]
+    assert "The 50 classes" in opened[6] and "The 2 classes" in opened[6] and "<li>moss</li>" in opened[6]
 
 
 def test_a_page_without_weights_says_so_without_a_path(events, monkeypatch):

@@ -1,9 +1,12 @@
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from demo import loading
-from models import MODELS, CheckpointError, load_model
+from demo.loading import BUNDLED, Source
+from models import MODELS, CheckpointError, build_model, load_model, save_checkpoint
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def test_a_model_missing_on_the_hub_is_replaced_by_the_bundled_one(monkeypatch, 
         return source
 
     monkeypatch.setattr(loading, "load_model", load)
-    loaded = loading.load_models("someone")
+    loaded = loading.load_models(Source("someone"))
     assert loaded.not_on_hub == ("compact",)
     assert loaded.networks["compact"] == "compact"
     assert loaded.networks["vgg19"] == "someone/vgg19"
@@ -44,4 +47,30 @@ def test_latency_is_measured_once():
 
 def test_run_gives_a_function_the_networks(monkeypatch, fresh):
     monkeypatch.setattr(loading, "load_model", lambda name: name)
-    assert loading.run(lambda networks, x, y: (sorted(networks), x, y), None, 1, y=2) == (sorted(MODELS), 1, 2)
+    assert loading.run(lambda networks, x, y: (sorted(networks), x, y), BUNDLED, 1, y=2) == (sorted(MODELS), 1, 2)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A folder with a compact network of three classes, as ``train.run`` leaves it."""
+    save_checkpoint(build_model("compact", num_classes=3), tmp_path / "mine")
+    return str(tmp_path / "mine")
+
+
+def test_a_checkpoint_of_ones_own_replaces_the_network_of_its_kind(own, fresh):
+    loaded = loading.load_models(Source(checkpoints=(own,)))
+    assert list(loaded.networks) == list(MODELS) and loaded.own == {"compact": "mine"}
+    assert loaded.networks["compact"].arguments["num_classes"] == 3
+    assert loaded.networks["vgg19"].arguments["num_classes"] == 50
+
+
+def test_two_checkpoints_of_one_kind_are_refused(own, fresh):
+    with pytest.raises(ValueError, match=r"mine and .*mine both hold compact; give one of them"):
+        loading.load_models(Source(checkpoints=(own, own)))
+
+
+def test_a_checkpoint_that_is_none_ends_the_command_with_one_line(root):
+    command = [sys.executable, "app.py", "--checkpoint", "nowhere"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "error: no checkpoint 'nowhere'; give one of" in done.stderr
