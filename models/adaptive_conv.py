@@ -28,15 +28,19 @@ channels instead of the kernels are this project's.
 Sizes in this file: B batch, C channels, K kernels, H and W height and width.
 """
 
+import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.bands import check_count, check_wavelengths, wavelengths_of
+from models.bands import BANDS_UM, check_count, check_wavelengths, wavelengths_of
 from models.precision import full_precision
 
+TUNING_UM = tuple(BANDS_UM[name] for name in "RGB")
+WIDTH = 0.03  # σ of a tuned kernel, of the logarithm of µm: neighbours among R, G and B overlap a little
 UNKNOWN_SCORE = -2.0  # of a channel of unknown wavelength: after those near a kernel, before those far from it
 
 
@@ -46,6 +50,19 @@ class Routing(NamedTuple):
     attention: Tensor  # π (B, C, K), summing to one over the present channels, zero for absent ones
     gates: Tensor  # g (B, K) in 0..2
     company: Tensor  # (B, K + 3): mean statistics and tuning of the present channels, one over their number
+
+
+def tuning_for(wavelengths_um: Iterable[float]) -> tuple[float, ...]:
+    """What to tune kernels to for a sensor with channels of these wavelengths, in µm, NaN for unknown.
+
+    R, G and B come first, so that kernels trained on pictures stay of use, then the sensor's own, each unless another
+    kernel is within ``WIDTH``. K kernels see C channels through K mixtures of them: with fewer, many are seen as one.
+    """
+    tuning = list(TUNING_UM)
+    for value in wavelengths_um:
+        if math.isfinite(value) and all(abs(math.log(value / other)) > WIDTH for other in tuning):
+            tuning.append(value)
+    return tuple(tuning)
 
 
 class ChannelAdaptiveConv2d(nn.Module):
@@ -64,7 +81,7 @@ class ChannelAdaptiveConv2d(nn.Module):
         padding: int = 0,
         bias: bool = True,
         num_kernels: int = 4,
-        tuning_um: tuple[float, ...] = (0.665, 0.560, 0.490),
+        tuning_um: tuple[float, ...] = TUNING_UM,
     ):
         super().__init__()
         if min(out_channels, kernel_size, stride, num_kernels) < 1:
@@ -95,7 +112,7 @@ class ChannelAdaptiveConv2d(nn.Module):
         tuned = len(self.tuning_um)
         self.center[:tuned] = torch.tensor(self.tuning_um).log()
         self.center[tuned:] = self.center[:tuned].mean() if tuned else 0.0
-        self.width[:tuned], self.width[tuned:] = 0.03, 100.0  # neighbours among R, G and B overlap a little
+        self.width[:tuned], self.width[tuned:] = WIDTH, 100.0
         nn.init.zeros_(self.router[-1].weight)
         nn.init.zeros_(self.router[-1].bias)
 

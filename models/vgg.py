@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from models.adaptive_conv import ChannelAdaptiveConv2d
+from models.adaptive_conv import TUNING_UM, ChannelAdaptiveConv2d
 from models.bands import wavelengths_of
 from models.channels import CHANNELS
 from models.classifier import ImageClassifier
@@ -145,11 +145,13 @@ class AdaptiveVGG19(VGG19):
     name = "adaptive_vgg19"
     any_channels = True
 
-    def __init__(self, *, num_classes: int = 50, num_kernels: int = 4):
-        first = ChannelAdaptiveConv2d(CONFIGURATION_E[0], 3, padding=1, num_kernels=num_kernels)
+    def __init__(self, *, num_classes: int = 50, num_kernels: int = 4, tuning_um: Sequence[float] = TUNING_UM):
+        """``num_kernels`` and ``tuning_um`` are those of ``ChannelAdaptiveConv2d``; see ``tuning_for`` for a sensor."""
+        tuning_um = tuple(tuning_um)
+        first = ChannelAdaptiveConv2d(CONFIGURATION_E[0], 3, padding=1, num_kernels=num_kernels, tuning_um=tuning_um)
         norm = partial(ConditionalBatchNorm2d, description_size=first.company_size)
         super().__init__(num_classes=num_classes, fill=None, norm=norm)
-        self.describe(num_classes=num_classes, num_kernels=num_kernels)
+        self.describe(num_classes=num_classes, num_kernels=num_kernels, tuning_um=tuning_um)
         self.features[0] = first
 
     def forward(

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from models import CHANNELS, MODELS
-from models.bands import parse_bands, places_of, spell
+from models.adaptive_conv import tuning_for
+from models.bands import parse_bands, places_of, spell, wavelength_of
 from models.channels import parse_channels
 
 Model = Literal[tuple(MODELS)]
@@ -73,7 +74,8 @@ class TrainConfig:
     """Largest gradient norm; 0 does not clip."""
 
     num_kernels: int = 4
-    """Kernels K of each dynamic convolution (dynamic_vgg19), or of the first layer (adaptive_vgg19)."""
+    """Kernels K of each dynamic convolution (dynamic_vgg19), or of the first layer (adaptive_vgg19; with
+    bands one for every wavelength of R, G, B and the bands and one more, if that is more)."""
     temperature_start: float = 30.0
     """Softmax temperature of the routers at the first step (dynamic_vgg19)."""
     temperature_end: float = 1.0
@@ -197,6 +199,9 @@ class TrainConfig:
     @property
     def model_arguments(self) -> dict:
         """Constructor arguments that this run decides, without the number of classes."""
+        if self.model == "adaptive_vgg19" and self.bands:
+            tuning_um = tuning_for(wavelength_of(name) for name in self.band_names)
+            return {"num_kernels": max(self.num_kernels, len(tuning_um) + 1), "tuning_um": tuning_um}
         if self.model == "adaptive_vgg19":
             return {"num_kernels": self.num_kernels}
         arguments = {"fill": self.fill}

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from models import CheckpointError, ImageClassifier, load_model
+from models import ChannelAdaptiveConv2d, CheckpointError, ImageClassifier, load_model
 from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19
 from train.engine import head_of
 
@@ -13,12 +13,15 @@ from train.engine import head_of
 def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int, synsets: tuple[str, ...] = ()) -> bool:
     """Copy the weights of ``source`` (a bundled name, a folder or a Hub repository) into ``model``.
 
-    The same network is copied; a plain ``vgg19`` becomes a dynamic or an adaptive one. Where ``synsets``, the
+    The same network is copied, an adaptive one maybe with more kernels; a plain ``vgg19`` becomes a dynamic or an
+    adaptive one. Where ``synsets``, the
     classes to train on, are not those it knows, the last layer keeps its fresh initialisation. Returns whether
     it was copied. Raises ``CheckpointError`` for a missing checkpoint or any other pair.
     """
     loaded = load_model(source, device="cpu")
-    if type(loaded) is type(model):
+    if isinstance(model, AdaptiveVGG19) and type(loaded) is AdaptiveVGG19:
+        state = widened(loaded, model)
+    elif type(loaded) is type(model):
         state = loaded.state_dict()
         for key in state:  # annealing starts where this run says, not where the other ended
             if key.endswith(".temperature"):
@@ -85,3 +88,49 @@ def plain_to_adaptive(plain: dict[str, Tensor], adaptive: dict[str, Tensor]) -> 
     kernels[:, :known] = plain[key][:, :known]
     state[key] = kernels
     return state
+
+
+def widened(old: AdaptiveVGG19, new: AdaptiveVGG19) -> dict[str, Tensor]:
+    """State of ``new``, whose first layer may have more kernels, that starts as ``old``: the further ones are zero.
+
+    Each kernel keeps its tuning, and what router and normalisations read of the further kernels weighs nothing at
+    first. Raises ``CheckpointError`` where ``new`` lacks a kernel of ``old``.
+    """
+    places, wide = kernel_places(old.features[0], new.features[0]), new.features[0].num_kernels
+    own = [0, 1, *(2 + place for place in places)]  # a channel's statistics and tuning
+    company = [*own, 2 + wide]  # and one over the number of channels
+    scores_and_gates = [*places, *(wide + place for place in places)]
+    state, wanted = old.state_dict(), new.state_dict()
+    kept = {  # where in the new tensor the old one goes
+        "features.0.weight": (slice(None), places),
+        "features.0.router.0.weight": (slice(None), [*own, *(2 + wide + place for place in company)]),
+        "features.0.router.2.weight": (scores_and_gates,),
+        "features.0.router.2.bias": (scores_and_gates,),
+    } | {key: (slice(None), company) for key in wanted if key.endswith(".modulation.weight")}
+    for key, where in kept.items():
+        tensor = torch.zeros_like(wanted[key])
+        tensor[where] = state[key]
+        state[key] = tensor
+    return state | {key: wanted[key] for key in ("features.0.center", "features.0.width")}
+
+
+def kernel_places(old: ChannelAdaptiveConv2d, new: ChannelAdaptiveConv2d) -> list[int]:
+    """Where the kernels of ``old`` are among those of ``new``, by their tuning. Raises ``CheckpointError``."""
+    left = dict(enumerate(zip(new.center.tolist(), new.width.tolist(), strict=True)))
+    places = []
+    for tuning in zip(old.center.tolist(), old.width.tolist(), strict=True):
+        found = [place for place, other in left.items() if same_tuning(tuning, other)]
+        if not found:
+            raise CheckpointError(
+                f"a kernel tuned to {math.exp(tuning[0]):.3g} µm has no place among {new.num_kernels} tuned otherwise; "
+                "use the same bands and at least as many kernels"
+            )
+        places.append(found[0])
+        del left[found[0]]
+    return places
+
+
+def same_tuning(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether two (center, width) are the same: a kernel that responds to all alike has no centre of its own."""
+    untuned = min(one[1], other[1]) > 1
+    return math.isclose(one[1], other[1], rel_tol=1e-3) and (untuned or math.isclose(one[0], other[0], abs_tol=1e-3))

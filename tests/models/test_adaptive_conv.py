@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from models import ChannelAdaptiveConv2d, build_model
+from models.adaptive_conv import TUNING_UM, tuning_for
 
 RGB = torch.tensor([0.665, 0.560, 0.490])
 
@@ -178,3 +179,18 @@ def test_the_network_runs_in_16_bits(dtype):
     logits = model.to(dtype)(x.to(dtype), "RG")
     assert logits.dtype == dtype
     torch.testing.assert_close(logits.float(), expected, rtol=0.1, atol=0.1 * expected.abs().max().item())
+
+
+def test_a_sensor_has_a_kernel_for_each_wavelength_after_those_of_rgb():
+    assert tuning_for([]) == TUNING_UM == (0.665, 0.560, 0.490)
+    assert tuning_for([0.842, math.nan, 0.49, 0.443]) == (*TUNING_UM, 0.842, 0.443)
+    assert tuning_for([0.670, 0.842, 0.850]) == (*TUNING_UM, 0.842)  # neighbours share one
+
+
+@torch.no_grad()
+def test_each_tuned_kernel_sees_the_channel_of_its_wavelength():
+    tuning_um = tuning_for([0.842, 1.61])
+    layer = ChannelAdaptiveConv2d(8, 3, num_kernels=6, tuning_um=tuning_um)
+    attention = layer.route(torch.randn(1, 5, 9, 9), torch.tensor(tuning_um)).attention[0]  # (C, K)
+    assert attention.argmax(0)[:5].tolist() == [0, 1, 2, 3, 4]
+    assert attention.diagonal().min() > 0.6

@@ -181,6 +181,7 @@ def test_named_bands_are_shown_in_the_order_of_their_names(config):
 def test_a_run_learns_the_classes_and_says_what_it_was_trained_on(trained):
     model = load_checkpoint(trained)
     assert model.config.bands == BANDS and model.config.mean == (0.5,)
+    assert model.features[0].num_kernels == 6  # R, G, B (the sensor's, too), 0.61, NIR, and one for all
     assert model.config.metrics["val_accuracy"] > 0.8
     assert json.loads((trained / "run.json").read_text())["config"]["channels"] == "sample"
 

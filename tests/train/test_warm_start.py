@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from models import CheckpointError, ModelConfig, build_model, save_checkpoint, select_channels
+from models.adaptive_conv import tuning_for
 from train.warm_start import plain_to_dynamic, warm_start
 
 
@@ -135,6 +136,48 @@ def test_a_dynamic_network_is_copied_but_for_its_temperature(tmp_path):
     warm_start(copy, str(tmp_path), noise=0.5, seed=0)
     assert copy.temperature == 30.0
     assert torch.equal(copy.dynamic_layers[7].weight, source.dynamic_layers[7].weight)
+
+
+def adaptive_vgg19(wavelengths_um=(), **options):
+    """A network for these channels whose router and normalisations look at everything."""
+    tuning_um = tuning_for(wavelengths_um)
+    options = {"num_classes": 3, "num_kernels": len(tuning_um) + 1, "tuning_um": tuning_um} | options
+    model = build_model("adaptive_vgg19", **options)
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if "router" in key or "modulation" in key:
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    return model.eval()
+
+
+@torch.no_grad()
+def test_an_adaptive_network_with_more_kernels_answers_as_the_one_it_starts_from(tmp_path):
+    small, wide = adaptive_vgg19([0.74]), adaptive_vgg19([1.61, 0.74, 0.842])
+    save_checkpoint(small, tmp_path)
+    warm_start(wide, str(tmp_path), noise=0.1, seed=0)
+    assert wide.features[0].num_kernels == 7
+    x, wavelengths_um = torch.randn(2, 5, 32, 32), [0.49, 0.74, 0.842, None, 0.665]
+    for model in (small, wide):
+        model.double()
+    torch.testing.assert_close(
+        wide(x.double(), wavelengths_um=wavelengths_um), small(x.double(), wavelengths_um=wavelengths_um)
+    )
+
+
+def test_the_further_kernels_learn(tmp_path):
+    save_checkpoint(adaptive_vgg19(), tmp_path)
+    wide = adaptive_vgg19([0.842])
+    warm_start(wide, str(tmp_path), noise=0.1, seed=0)
+    wide.train()(torch.randn(4, 2, 32, 32), "R+NIR").square().sum().backward()
+    assert wide.features[0].weight[:, 3].eq(0).all() and wide.features[0].weight.grad[:, 3].abs().max() > 0
+
+
+def test_an_adaptive_network_without_a_place_for_a_kernel_is_refused(tmp_path):
+    save_checkpoint(adaptive_vgg19([0.74]), tmp_path)
+    with pytest.raises(CheckpointError, match=r"tuned to 0\.74 µm has no place among 5 tuned otherwise"):
+        warm_start(adaptive_vgg19([0.842]), str(tmp_path), noise=0.1, seed=0)
+    with pytest.raises(CheckpointError, match="has no place among 4"):
+        warm_start(adaptive_vgg19(), str(tmp_path), noise=0.1, seed=0)
 
 
 def test_another_number_of_classes_is_refused(folder):
