@@ -13,11 +13,10 @@ import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.transforms import v2
 
 from models.bands import spell
 from models.channels import CHANNELS, check_fill, fill_channels
-from models.pictures import to_rgb
+from models.pictures import normalize, resize, to_rgb
 
 
 @dataclass(frozen=True)
@@ -88,38 +87,6 @@ class ModelConfig:
     def resize(self, picture: Image.Image | Tensor) -> Tensor:
         """What the network sees of a picture (PIL, or (…, H, W) of any type): (…, S, S) of the same type."""
         return resize(picture, self.input_size, self.crop_pct)
-
-
-def resize(picture: Image.Image | Tensor, size: int, crop_pct: float = 1.0) -> Tensor:
-    """A picture (PIL, or (…, H, W) of any type) as a square (…, size, size) of its middle.
-
-    ``crop_pct`` is the share of each side that is kept: 1, as in the study, shows the whole picture. Networks that
-    learned from random crops know things enlarged and are better on somewhat less (Touvron et al., NeurIPS 2019).
-    """
-    whole = resized_size(size, crop_pct)
-    picture = v2.functional.to_image(picture)
-    pixels = v2.functional.resize(picture, [whole, whole], antialias=True)
-    return within(v2.functional.center_crop(pixels, [size, size]), picture)
-
-
-def within(resized: Tensor, picture: Tensor) -> Tensor:
-    """``resized`` without rounding errors beyond the values of ``picture``, both (…, H, W): a channel of one value
-    keeps it, and so counts as absent (``adaptive_conv.py``)."""
-    if resized.is_floating_point():
-        resized = resized.clamp(picture.amin(dim=(-2, -1), keepdim=True), picture.amax(dim=(-2, -1), keepdim=True))
-    return resized.as_subclass(Tensor)
-
-
-def resized_size(size: int, crop_pct: float) -> int:
-    """To how many pixels a side is resized so that ``size`` of them are the share ``crop_pct``."""
-    return round(size / crop_pct)
-
-
-def normalize(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """uint8, or floats in 0..1, (…, C, H, W) → float with the given mean and std, C of each or one, on that scale."""
-    mean, std = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (mean, std))
-    values = pixels.float() if pixels.is_floating_point() else pixels.float() / 255
-    return (values - mean) / std
 
 
 class ImageClassifier(

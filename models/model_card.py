@@ -15,8 +15,9 @@ import torch
 from huggingface_hub import EvalResult, ModelCardData
 
 from models.bands import spell, wavelength_of
-from models.classifier import ModelConfig, resized_size
+from models.classifier import ModelConfig
 from models.costs import cost_of
+from models.pictures import resized_size
 from models.registry import MODELS, build_model
 
 TITLES = {

@@ -1,7 +1,10 @@
 """Pictures as people have them → what the networks see. Training, the demo and ``preprocess`` share it."""
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.transforms import v2
 
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
 
@@ -26,3 +29,35 @@ def to_8_bit(picture: Image.Image) -> Image.Image:
     low, high = (0.0, 65535.0) if picture.mode.startswith("I;16") else (values.min(), values.max())
     scaled = (values - low) / max(high - low, 1e-9) * 255
     return Image.fromarray(scaled.round().astype(np.uint8))
+
+
+def resize(picture: Image.Image | Tensor, size: int, crop_pct: float = 1.0) -> Tensor:
+    """A picture (PIL, or (…, H, W) of any type) as a square (…, size, size) of its middle.
+
+    ``crop_pct`` is the share of each side that is kept: 1, as in the study, shows the whole picture. Networks that
+    learned from random crops know things enlarged and are better on somewhat less (Touvron et al., NeurIPS 2019).
+    """
+    whole = resized_size(size, crop_pct)
+    picture = v2.functional.to_image(picture)
+    pixels = v2.functional.resize(picture, [whole, whole], antialias=True)
+    return within(v2.functional.center_crop(pixels, [size, size]), picture)
+
+
+def within(resized: Tensor, picture: Tensor) -> Tensor:
+    """``resized`` without rounding errors beyond the values of ``picture``, both (…, H, W): a channel of one value
+    keeps it, and so counts as absent (``adaptive_conv.py``)."""
+    if resized.is_floating_point():
+        resized = resized.clamp(picture.amin(dim=(-2, -1), keepdim=True), picture.amax(dim=(-2, -1), keepdim=True))
+    return resized.as_subclass(Tensor)
+
+
+def resized_size(size: int, crop_pct: float) -> int:
+    """To how many pixels a side is resized so that ``size`` of them are the share ``crop_pct``."""
+    return round(size / crop_pct)
+
+
+def normalize(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """uint8, or floats in 0..1, (…, C, H, W) → float with the given mean and std, C of each or one, on that scale."""
+    mean, std = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (mean, std))
+    values = pixels.float() if pixels.is_floating_point() else pixels.float() / 255
+    return (values - mean) / std

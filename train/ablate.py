@@ -34,8 +34,8 @@ from torch import Tensor
 
 from models import CheckpointError, ImageClassifier
 from models.checkpoint import BUNDLED, GOLDEN, WEIGHTS, write_safely
-from models.classifier import normalize
 from models.compact import BLOCKS
+from models.pictures import normalize
 from train import RESULTS
 from train.bundle import PLACES, minutes_of, read_run
 from train.config import TrainConfig

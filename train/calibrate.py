@@ -18,8 +18,8 @@ from torch import Tensor
 from models import CheckpointError, ImageClassifier, ModelConfig, load_checkpoint
 from models.checkpoint import write_config
 from models.memory import keep_large_blocks
+from train.confidence import confidence_metrics
 from train.data import DataError, Split, load_split
-from train.engine import confidence_metrics
 from train.evaluate import measure, predict_subsets, set_size
 
 

@@ -27,8 +27,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 from torchvision.transforms import v2
 
 from models.band_files import MAX_BANDS, NUMPY, TIFF, BandFileError, open_bands
-from models.classifier import resize, within
-from models.pictures import to_rgb
+from models.pictures import resize, to_rgb, within
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {*SPLITS, "training", "valid", "validation", "testing"}  # also with capitals

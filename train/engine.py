@@ -7,19 +7,15 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torchvision.transforms import v2
 
-from models import CHANNELS, SUBSETS, ImageClassifier, select_channels
-from models.bands import places_of
-from models.classifier import normalize
+from models import CHANNELS, ImageClassifier
+from models.pictures import normalize
 from train.config import TrainConfig
 from train.data import mix_seed
-from train.pseudo_bands import Bands, draw_bands, draw_count, filled_bands, some_bands, stack_bands
-
-View = Callable[[Tensor], tuple[Tensor, dict]]  # pictures → what the network sees, and the keywords that say so
+from train.views import View, named_view, training_view
 
 
 @dataclass(frozen=True)
@@ -150,68 +146,6 @@ def ask(accelerator: Accelerator, teacher: ImageClassifier, images: Tensor, chan
         return teacher(images, channels).float().softmax(1)
 
 
-def training_view(config: TrainConfig, fill: str | None, generator: torch.Generator) -> View:
-    """What a run shows: its channels, or random ones."""
-    if config.channels != "sample":
-        return named_view(config.channels, config.band_names)
-    if config.bands:
-        return sensor_view(config.band_names, generator, config.count_weights)
-    return sampled_view(fill, generator, config.count_weights)
-
-
-def named_view(channels: str, bands: tuple[str, ...] = ()) -> View:
-    """The named channels of RGB pictures, or of those of a sensor with these ``bands``."""
-    if not bands:
-        return lambda images: (select_channels(images, channels), {"channels": channels})
-    places = places_of(channels, bands)
-    return lambda images: (images[:, places], {"channels": channels})
-
-
-def band_view(bands: Bands) -> View:
-    """RGB pictures as the channels of another sensor."""
-    return lambda images: (bands.of(images), {"wavelengths_um": bands.wavelengths_um.to(images.device)})
-
-
-def sampled_view(fill: str | None, generator: torch.Generator, count_weights: tuple[float, ...] = (1, 1, 1)) -> View:
-    """Random channels for every picture: filled with ``fill``, or as they are for a network that takes any.
-
-    Within a batch the pictures' subsets differ. With one subset for all, batch normalisation would see the
-    statistics of one subset at a time in training, but those of their mixture ever after.
-    The network for any channels also samples their order and pseudo-bands (``pseudo_bands.py``).
-    """
-
-    def view(images: Tensor) -> tuple[Tensor, dict]:
-        subsets = [draw_channels(generator, count_weights) for _ in images]
-        if fill is None:
-            return mixed(images, [draw_bands(subset, generator) for subset in subsets])
-        bands = stack_bands([filled_bands(subset, fill) for subset in subsets])
-        return bands.of(images), {"channels": CHANNELS}
-
-    return view
-
-
-def sensor_view(bands: tuple[str, ...], generator: torch.Generator, count_weights: tuple[float, ...]) -> View:
-    """Random bands of a sensor for every picture, as they are."""
-    return lambda images: mixed(images, [some_bands(bands, count_weights, generator) for _ in images])
-
-
-def mixed(images: Tensor, drawn: list[Bands]) -> tuple[Tensor, dict]:
-    """For each picture its own channels, those of others being absent."""
-    bands = stack_bands(drawn)
-    wavelengths, present = (part.to(images.device) for part in (bands.wavelengths_um, bands.present))
-    return bands.of(images), {"wavelengths_um": wavelengths, "present": present}
-
-
-def draw_channels(generator: torch.Generator, count_weights: tuple[float, ...] = (1, 1, 1)) -> str:
-    """A random subset: how many channels first, with these weights of one, two and three, then which.
-
-    Hierarchical channel sampling of ChannelViT (Bao et al., ICLR 2024, section 3.3).
-    """
-    count = draw_count(count_weights, generator)
-    choices = [subset for subset in SUBSETS if len(subset) == count]
-    return choices[torch.randint(len(choices), (), generator=generator)]
-
-
 @torch.inference_mode()
 def predict(
     accelerator: Accelerator,
@@ -246,29 +180,3 @@ def predict(
     finally:
         model.train(training)
     return torch.cat(all_logits), torch.cat(all_labels)
-
-
-def confidence_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """What a confidence is worth, from the answers (N, num_classes) on validation: see ``ModelConfig``."""
-    temperature = calibration_temperature(logits, labels)
-    return {"calibration_temperature": temperature, "unsure_below": unsure_below(logits / temperature, labels)}
-
-
-def calibration_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The number above 0 to divide logits by for the least cross-entropy (Guo et al., ICML 2017, section 4.2).
-
-    Labels are smoothed by 1 / (N + 2), Platt's correction (1999): that a few answers are all right is no certainty.
-    """
-    options = {"label_smoothing": 1 / (len(labels) + 2)}
-    found = minimize_scalar(
-        lambda log: F.cross_entropy(logits.double() / math.exp(log), labels, **options).item(),
-        bounds=(-3, 3), method="bounded",
-    )  # fmt: skip
-    return math.exp(found.x)
-
-
-def unsure_below(logits: Tensor, labels: Tensor, share: float = 0.1) -> float:
-    """The confidence that only ``share`` of the right answers stay below; 0 where none is right."""
-    confidence, answers = logits.softmax(1).max(1)
-    right = confidence[answers == labels]
-    return right.quantile(share).item() if len(right) else 0.0

@@ -35,8 +35,9 @@ from models.bands import parse_bands, places_of, spell
 from models.channels import parse_channels
 from models.memory import keep_large_blocks
 from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader
-from train.engine import View, named_view, predict
+from train.engine import predict
 from train.findings import ALL_BANDS, input_text, worst_single
+from train.views import View, named_view
 
 NO = "no "  # before the bands of a sensor that a subset lacks
 

@@ -21,12 +21,12 @@ from torch import Tensor
 
 from models import CHANNELS, CheckpointError, ImageClassifier, ModelConfig, load_model
 from models.channels import channel_indices
-from models.classifier import normalize
 from models.memory import keep_large_blocks
+from models.pictures import normalize
 from train.data import SPLITS, DataError, Split, load_split
-from train.engine import View, band_view, named_view
 from train.evaluate import compare, measure, predict_views, result_file
 from train.pseudo_bands import MOST_BANDS, pseudo_bands, real_bands
+from train.views import View, band_view, named_view
 
 SEED = 0
 

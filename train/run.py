@@ -36,18 +36,12 @@ from models import CheckpointError, ImageClassifier, ModelConfig, build_model, l
 from models.checkpoint import WEIGHTS, write_safely
 from models.memory import keep_large_blocks
 from models.processor import capabilities, has_bf16
+from train.confidence import confidence_metrics
 from train.config import TrainConfig
 from train.curves import plot_curves
 from train.data import DataError, Pictures, Split, extensions, load_split, make_loader
-from train.engine import (
-    NonFiniteLossError,
-    Step,
-    confidence_metrics,
-    make_optimizer,
-    named_view,
-    predict,
-    train_epoch,
-)
+from train.engine import NonFiniteLossError, Step, make_optimizer, predict, train_epoch
+from train.views import named_view
 from train.warm_start import warm_start
 
 STATE = "state.safetensors"

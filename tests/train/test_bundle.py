@@ -12,9 +12,9 @@ from models.checkpoint import verify_golden
 from train import calibrate
 from train.bundle import main
 from train.calibrate import full_answers
+from train.confidence import confidence_metrics
 from train.config import TrainConfig
 from train.data import load_split
-from train.engine import confidence_metrics
 from train.evaluate import measure
 from train.run import train
 

@@ -8,19 +8,15 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from models import MODELS, SUBSETS, ImageClassifier, build_model, select_channels
-from models.classifier import normalize
+from models import MODELS, ImageClassifier, build_model, select_channels
+from models.pictures import normalize
 from train.engine import (
     NonFiniteLossError,
-    calibration_temperature,
-    confidence_metrics,
-    draw_channels,
     learning_rate,
     make_optimizer,
     mix_batch,
     predict,
     train_epoch,
-    unsure_below,
 )
 
 HALF = (0.5, 0.5, 0.5)
@@ -232,22 +228,6 @@ def test_no_mixing_leaves_the_batch_as_it_is():
     assert mixed is images and targets is labels
 
 
-def test_sampling_draws_every_subset_and_the_number_of_channels_first():
-    generator = torch.Generator().manual_seed(0)
-    draws = [draw_channels(generator) for _ in range(3000)]
-    assert set(draws) == set(SUBSETS)
-    shares = [sum(len(draw) == count for draw in draws) / 3000 for count in (1, 2, 3)]
-    assert shares == pytest.approx([1 / 3] * 3, abs=0.04)
-    assert draws.count("RG") / 3000 == pytest.approx(1 / 9, abs=0.03)
-
-
-def test_the_numbers_of_channels_are_drawn_with_their_weights():
-    generator = torch.Generator().manual_seed(0)
-    draws = [draw_channels(generator, (3, 0, 1)) for _ in range(3000)]
-    assert set(draws) == {"R", "G", "B", "RGB"}
-    assert draws.count("RGB") / 3000 == pytest.approx(1 / 4, abs=0.03)
-
-
 def test_sampled_channels_differ_within_a_batch_and_between_steps(config):
     model, given = Tiny(), []
     model.register_forward_pre_hook(lambda module, x, said: given.append((x[0], said)), with_kwargs=True)
@@ -298,37 +278,6 @@ def test_bfloat16_gives_logits_in_full_precision():
     accelerator = Accelerator(cpu=True, mixed_precision="bf16")
     logits, labels = predict(accelerator, Tiny(), batches(steps=1), mean=HALF, std=HALF)
     assert logits.dtype == torch.float32 and F.cross_entropy(logits, labels).isfinite()
-
-
-def test_one_right_answer_in_ten_is_below_the_unsure_confidence():
-    confidence = torch.linspace(0.55, 0.95, 41)  # of class 0, which is right in all but the last ten
-    logits = torch.stack([confidence, 1 - confidence], 1).log()
-    labels = torch.tensor([0] * 31 + [1] * 10)
-    below = unsure_below(logits, labels)
-    assert (confidence[:31] < below).sum() == 3
-    assert unsure_below(logits, torch.full((41,), 1)) == 0
-
-
-@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
-def test_the_calibration_temperature_undoes_what_logits_were_multiplied_with(temperature):
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(4000, 5, generator=generator)
-    labels = logits.softmax(1).multinomial(1, generator=generator)[:, 0]  # right as often as it says
-    assert calibration_temperature(logits * temperature, labels) == pytest.approx(temperature, rel=0.1)
-
-
-def test_a_few_right_answers_are_no_certainty():
-    logits = torch.eye(3).repeat(3, 1)
-    temperature = calibration_temperature(logits, logits.argmax(1))
-    confidence = (logits / temperature).softmax(1).amax(1)
-    assert confidence.max() == pytest.approx(1 - 2 / 3 / 11, abs=0.01)
-
-
-def test_how_sure_is_measured_in_calibrated_confidences():
-    logits, labels = torch.tensor([[0.2, 0.0], [0.3, 0.0], [0.1, 0.0]]).repeat(50, 1), torch.zeros(150, dtype=int)
-    metrics = confidence_metrics(logits, labels)
-    assert metrics["calibration_temperature"] < 0.1
-    assert metrics["unsure_below"] == unsure_below(logits / metrics["calibration_temperature"], labels) > 0.8
 
 
 # A teacher

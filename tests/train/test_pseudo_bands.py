@@ -9,9 +9,9 @@ import torch
 
 from models import BANDS_UM, FILLS, SUBSETS, ModelConfig, build_model, fill_channels, save_checkpoint, select_channels
 from train.data import load_split
-from train.engine import band_view, named_view, sampled_view
 from train.evaluate_bands import dead_view, evaluate_bands, parse, pseudo_view
 from train.pseudo_bands import MOST_BANDS, draw_bands, filled_bands, pseudo_bands, real_bands, stack_bands
+from train.views import band_view, named_view, sampled_view
 
 RGB = torch.randn(2, 3, 4, 5)
 

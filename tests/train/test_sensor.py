@@ -20,10 +20,10 @@ from train.bundle import bundle
 from train.calibrate import calibrate
 from train.config import TrainConfig
 from train.data import DataError, Pictures, load_split
-from train.engine import sensor_view, training_view
 from train.evaluate import channels_of, parse_subsets, set_bands
 from train.pseudo_bands import some_bands
 from train.run import train
+from train.views import sensor_view, training_view
 
 BANDS = ("B", "0.61", "NIR", "?")
 CLASSES = ("lines", "rows", "spots")

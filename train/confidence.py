@@ -1,0 +1,33 @@
+"""What a confidence is worth: measured on validation, one temperature makes it match the share of right answers."""
+
+import math
+
+import torch.nn.functional as F
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+
+
+def confidence_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """What a confidence is worth, from the answers (N, num_classes) on validation: see ``ModelConfig``."""
+    temperature = calibration_temperature(logits, labels)
+    return {"calibration_temperature": temperature, "unsure_below": unsure_below(logits / temperature, labels)}
+
+
+def calibration_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The number above 0 to divide logits by for the least cross-entropy (Guo et al., ICML 2017, section 4.2).
+
+    Labels are smoothed by 1 / (N + 2), Platt's correction (1999): that a few answers are all right is no certainty.
+    """
+    options = {"label_smoothing": 1 / (len(labels) + 2)}
+    found = minimize_scalar(
+        lambda log: F.cross_entropy(logits.double() / math.exp(log), labels, **options).item(),
+        bounds=(-3, 3), method="bounded",
+    )  # fmt: skip
+    return math.exp(found.x)
+
+
+def unsure_below(logits: Tensor, labels: Tensor, share: float = 0.1) -> float:
+    """The confidence that only ``share`` of the right answers stay below; 0 where none is right."""
+    confidence, answers = logits.softmax(1).max(1)
+    right = confidence[answers == labels]
+    return right.quantile(share).item() if len(right) else 0.0

@@ -1,0 +1,79 @@
+"""What a network sees of pictures, in training and in evaluation: some channels, filled or not, or other bands.
+
+A view maps normalised pictures (B, 3, H, W), or all bands of a sensor, to the network's input (B, C, H, W) and the
+keywords that say what it is.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from models import CHANNELS, SUBSETS, select_channels
+from models.bands import places_of
+from train.config import TrainConfig
+from train.pseudo_bands import Bands, draw_bands, draw_count, filled_bands, some_bands, stack_bands
+
+View = Callable[[Tensor], tuple[Tensor, dict]]
+
+
+def training_view(config: TrainConfig, fill: str | None, generator: torch.Generator) -> View:
+    """What a run shows: its channels, or random ones."""
+    if config.channels != "sample":
+        return named_view(config.channels, config.band_names)
+    if config.bands:
+        return sensor_view(config.band_names, generator, config.count_weights)
+    return sampled_view(fill, generator, config.count_weights)
+
+
+def named_view(channels: str, bands: tuple[str, ...] = ()) -> View:
+    """The named channels of RGB pictures, or of those of a sensor with these ``bands``."""
+    if not bands:
+        return lambda images: (select_channels(images, channels), {"channels": channels})
+    places = places_of(channels, bands)
+    return lambda images: (images[:, places], {"channels": channels})
+
+
+def band_view(bands: Bands) -> View:
+    """RGB pictures as the channels of another sensor."""
+    return lambda images: (bands.of(images), {"wavelengths_um": bands.wavelengths_um.to(images.device)})
+
+
+def sampled_view(fill: str | None, generator: torch.Generator, count_weights: tuple[float, ...] = (1, 1, 1)) -> View:
+    """Random channels for every picture: filled with ``fill``, or as they are for a network that takes any.
+
+    Within a batch the pictures' subsets differ. With one subset for all, batch normalisation would see the
+    statistics of one subset at a time in training, but those of their mixture ever after.
+    The network for any channels also samples their order and pseudo-bands (``pseudo_bands.py``).
+    """
+
+    def view(images: Tensor) -> tuple[Tensor, dict]:
+        subsets = [draw_channels(generator, count_weights) for _ in images]
+        if fill is None:
+            return mixed(images, [draw_bands(subset, generator) for subset in subsets])
+        bands = stack_bands([filled_bands(subset, fill) for subset in subsets])
+        return bands.of(images), {"channels": CHANNELS}
+
+    return view
+
+
+def sensor_view(bands: tuple[str, ...], generator: torch.Generator, count_weights: tuple[float, ...]) -> View:
+    """Random bands of a sensor for every picture, as they are."""
+    return lambda images: mixed(images, [some_bands(bands, count_weights, generator) for _ in images])
+
+
+def mixed(images: Tensor, drawn: list[Bands]) -> tuple[Tensor, dict]:
+    """For each picture its own channels, those of others being absent."""
+    bands = stack_bands(drawn)
+    wavelengths, present = (part.to(images.device) for part in (bands.wavelengths_um, bands.present))
+    return bands.of(images), {"wavelengths_um": wavelengths, "present": present}
+
+
+def draw_channels(generator: torch.Generator, count_weights: tuple[float, ...] = (1, 1, 1)) -> str:
+    """A random subset: how many channels first, with these weights of one, two and three, then which.
+
+    Hierarchical channel sampling of ChannelViT (Bao et al., ICLR 2024, section 3.3).
+    """
+    count = draw_count(count_weights, generator)
+    choices = [subset for subset in SUBSETS if len(subset) == count]
+    return choices[torch.randint(len(choices), (), generator=generator)]
