@@ -111,12 +111,14 @@ class Handlers:
     def analyse(self, path, channels, fill, temperature, point, request: gr.Request):
         """A picture, toggles or temperature changed → notice, Task 2's, answers, input, heat map, Task 2."""
         picture, names, spoken = opened(path), chosen(channels), language(request)
+        bands = self.loaded.networks[ADAPTIVE].config.bands
         known = {"fill": fill, "temperature": temperature, "reference": reference(self.source, path, temperature)}
         prediction, attention, latency = run(answer, self.source, picture, names, point, **known)
+        adaptive = view.nothing_filled(prediction, spoken) + view.trained_on(bands, spoken)
         return (
             view.given(prediction, spoken),
             "",
-            view.answers(prediction, TASK_1, spoken, {ADAPTIVE: view.nothing_filled(prediction, spoken)}),
+            view.answers(prediction, TASK_1, spoken, {ADAPTIVE: adaptive}),
             self.seen(picture, prediction, spoken),
             heatmap.channel_attention(prediction, spoken) + heatmap.kernel_attention(prediction, spoken),
             self.unprepared(prediction, spoken) + view.answers(prediction, TASK_2, spoken, self.costs(latency, spoken)),
@@ -162,7 +164,9 @@ class Handlers:
         spoken, loaded = language(request), self.loaded
         dynamic = loaded.networks["dynamic_vgg19"].config
         example, channels, fill, temperature = gallery.view_of(request.query_params, dynamic.temperature)
-        classes = dict.fromkeys(network.config.class_names for network in loaded.networks.values())
+        classes = {}  # → the networks that know them
+        for name, network in loaded.networks.items():
+            classes.setdefault(network.config.class_names, []).append(say(spoken, name))
         return (
             told_of(loaded, spoken),
             gr.update(value=str(gallery.EXAMPLES[example]), alt_text=say(spoken, "picture_alt")),
@@ -170,7 +174,7 @@ class Handlers:
             fill,
             temperature,
             example,
-            "".join(view.classes(names, spoken) for names in classes),
+            "".join(view.classes(names, spoken, of if len(classes) > 1 else ()) for names, of in classes.items()),
             view.gamma(loaded.networks["compact"].gamma, spoken),
             *[gallery.gallery(spoken)] * 3,
         )

@@ -34,7 +34,7 @@ def kernel_attention(prediction: Prediction, language: str) -> str:
     now = np.array(prediction.answers[DYNAMIC].attention)  # (16, K)
     change = now - np.array(prediction.reference[DYNAMIC].attention)
     L, K = now.shape
-    lead = say(language, "attention_lead", layers=L, kernels=K, even=f"{1 / K:.2f}")
+    lead = say(language, "attention_lead", layers=L, kernels=K, even=f"{1 / K:.2f}", network=say(language, DYNAMIC))
     tables = side_by_side(prediction, now, change, layer_names(), "layer", language)
     return card(say(language, "attention"), tag("p", escape(lead), class_="hint"), tables, class_="layers")
 

@@ -64,6 +64,8 @@ def load_once(source: Source) -> Loaded:
         network = load_model(checkpoint)
         if network.name in own:
             raise ValueError(f"{own[network.name]} and {checkpoint} both hold {network.name}; give one of them")
+        if not (network.config and network.config.class_names):
+            raise ValueError(f"{checkpoint} does not say what its classes are called; train.run writes class_names")
         networks[network.name], own[network.name] = network, Path(checkpoint).name
     for name in (name for name in MODELS if name not in own):
         network = source.hub_user and load_from_hub(f"{source.hub_user}/{name}")

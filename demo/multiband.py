@@ -29,7 +29,7 @@ def open_bands(path: str | Path | None) -> BandPicture:
     """The picture of a file of at most ``MAX_MEGABYTES``, as ``band_files.open_bands``."""
     if path is None:
         raise FriendlyError("bands_no_file")
-    if (size := Path(path).stat().st_size) > MAX_MEGABYTES * 1e6:
+    if Path(path).is_file() and (size := Path(path).stat().st_size) > MAX_MEGABYTES * 1e6:
         raise FriendlyError("bands_too_large", came=f"{size / 1e6:.1f}", limit=MAX_MEGABYTES)
     try:
         return band_files.open_bands(path)

@@ -35,8 +35,8 @@ def page(
 
     ``trained_on`` are the bands of a network that was trained on a sensor's.
     """
-    known = say(language, "bands_trained_on", names=", ".join(trained_on)) if trained_on else None
-    note = tag("p", escape(known or say(language, "bands_training")), class_="hint alone")
+    mixtures = tag("p", escape(say(language, "bands_training")), class_="hint alone")
+    note = view.trained_on(trained_on, language) or mixtures
     said = card(
         say(language, "adaptive_vgg19"), view.bars(answer), view.unsure(answer, language), note,
         class_="answer adaptive_vgg19",

@@ -1,6 +1,6 @@
 """Every sentence a user can see, in English and 繁體中文. Class names stay English.
 
-What can be wrong with a file of bands is said in English where it is read, for training says it too.
+The English of what can be wrong with a file of bands is in ``models/band_files.py``, since training says it, too.
 
 ``say(language, key, **values)`` fills the ``{braces}`` of a sentence; labels that the page itself
 translates go to ``gr.I18n`` in ``ui.py``.
@@ -47,7 +47,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "fill": ("When two are left, their mean goes", "剩兩個通道時，平均值放在"),
     "fill_aligned": ("into the missing slot", "缺少的位置"),
     "fill_appended": ("last", "最後"),
-    "temperature": ("Router temperature: 1 sharp, 34 soft", "路由溫度：1 銳利、34 平滑"),
+    "temperature": (
+        "Kernel attention of dynamic VGG19: 1 sharp, 34 even",
+        "動態 VGG19 的卷積核注意力：1 集中、34 平均",
+    ),
     "copy_link": ("Copy link to this view", "複製此畫面的連結"),
     "link_copied": ("Link copied; it is in the address bar, too.", "已複製連結，網址列中也有。"),
     "link_own_picture": (
@@ -69,7 +72,7 @@ TEXT: dict[str, tuple[str, str]] = {
     # answers
     "vgg19": ("VGG19", "VGG19"),
     "dynamic_vgg19": ("VGG19 + dynamic convolution", "VGG19 ＋ 動態卷積"),
-    "adaptive_vgg19": ("VGG19 for any channels", "VGG19 ＋ 任意通道"),
+    "adaptive_vgg19": ("VGG19 for any channels", "任意通道 VGG19"),
     "nothing_filled": ("Nothing is filled: it gets {channels} alone.", "不填補：只給它 {channels}。"),
     "compact": ("Compact", "Compact"),
     "resnet34": ("ResNet34", "ResNet34"),
@@ -91,9 +94,9 @@ TEXT: dict[str, tuple[str, str]] = {
     # kernel attention
     "attention": ("Kernel attention", "卷積核注意力"),
     "attention_lead": (
-        "Each of the {layers} dynamic layers mixes its {kernels} kernels by these weights. "
+        "Each of the {layers} convolutions of {network} mixes its {kernels} kernels by these weights. "
         "Every row sums to 1; {even} everywhere would be an even mix.",
-        "{layers} 個動態層各以下列權重混合 {kernels} 個卷積核。每列總和為 1；全為 {even} 表示平均混合。",
+        "{network} 的 {layers} 個卷積層各以下列權重混合 {kernels} 個卷積核。每列總和為 1；全為 {even} 表示平均混合。",
     ),
     "attention_now": ("Weights now", "目前權重"),
     "attention_change": ("Difference from RGB", "與 RGB 的差"),
@@ -140,9 +143,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "bands_file": ("Your .tif, .tiff or .npy", "你的 .tif、.tiff 或 .npy"),
     "bands_names": ("Its bands, in the file's order", "檔案中的波段，依序輸入"),
     "bands_names_info": (
-        "Names (R, G, B, COASTAL, REDEDGE, NIR, SWIR1, SWIR2) or wavelengths in µm, with commas; ? for an unknown one. "
-        "For example: R, G, B, NIR or 0.665, 0.842, ?",
-        "名稱（R、G、B、COASTAL、REDEDGE、NIR、SWIR1、SWIR2）或以 µm 為單位的波長，用逗號分隔；不知道的寫 ?。"
+        "Names for Sentinel-2's wavelengths (R, G, B, COASTAL, REDEDGE, NIR, SWIR1, SWIR2) or your sensor's own in µm, "
+        "with commas; ? for an unknown one. For example: R, G, B, NIR or 0.665, 0.842, ?",
+        "名稱（代表 Sentinel-2 的波長：R、G、B、COASTAL、REDEDGE、NIR、SWIR1、SWIR2）或你的感測器以 µm 為單位的波長，"
+        "用逗號分隔；不知道的寫 ?。"
         "例如：R, G, B, NIR 或 0.665, 0.842, ?",
     ),
     "bands_button": ("Ask about these bands", "詢問這些波段"),
@@ -173,7 +177,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "只有第一軸短到可以是波段，因此陣列視為波段 × 高 × 寬。",
     ),
     "scaled_8bit": ("Its 8-bit values were divided by 255.", "8 位元的值已除以 255。"),
-    "scaled_not": ("Its values lie within 0 and 1 and were used as they are.", "值都在 0 與 1 之間，直接使用。"),
+    "scaled_not": (
+        "Its values lie within 0 and 1, but for one in a thousand at most, and were used as they are.",
+        "值都在 0 與 1 之間（至多千分之一例外），直接使用。",
+    ),
     "scaled_percentile": (
         "Its values ({dtype}) were divided by {divisor}, their 99.9th percentile over all bands, and cut to 0 and 1.",
         "值（{dtype}）已除以所有波段的第 99.9 百分位數 {divisor}，並截到 0 與 1 之間。",
@@ -188,8 +195,9 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     # compact and resnet34
     "compact_lead": (
-        "A network of four layers beside ResNet34, on the picture and channels you chose.",
-        "四層的網路與 ResNet34 並列，使用你選的圖片與通道。",
+        "Two convolutions, between them a dense block (RRDB) beside self-attention, next to ResNet34, on the picture "
+        "and channels you chose.",
+        "兩層卷積、其間並聯密集區塊（RRDB）與自注意力的小型網路，與 ResNet34 比較，使用你選的圖片與通道。",
     ),
     "unprepared": (
         "These two were trained on all three channels: with some missing they are right far less often than their "
@@ -249,10 +257,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "results_any_channels": ("Any channels: does it help to fill nothing?", "任意通道：不填補有幫助嗎？"),
     "results_any_channels_lead": (
         "The adaptive VGG19 beside networks whose missing channels are filled, then with one to six bands, channels "
-        "in another order and a channel that died unnoticed. Then what one channel can give, to a network trained on "
-        "nothing else, and what larger pictures or less of them change.",
+        "in another order and a channel that died unnoticed. Then what one channel can give a network whose last epoch "
+        "saw nothing else, and what larger pictures, or less of them, change.",
         "自適應 VGG19 與填補通道的網路相比；接著是一到六個波段、調換順序的通道，以及無預警失效的通道。"
-        "最後是單一通道的極限（只用它訓練的網路），以及放大或裁切圖片的影響。",
+        "最後是單一通道能達到多少（最後一個訓練週期只用該通道的網路），以及放大或裁切圖片的影響。",
     ),
     "results_task2": ("Task 2: can a compact network match ResNet34?", "任務二：小型網路能追上 ResNet34 嗎？"),
     "results_task2_lead": (
@@ -274,7 +282,7 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "code_lead": (
         "Everything on these pages is a few lines away. The project's tests check each snippet.",
-        "這些頁面的一切只要幾行程式。本專案的測試檢查每段程式。",
+        "這些頁面上的功能，只要幾行程式就能做到；每段程式都經過本專案的測試檢查。",
     ),
     "copy_code": ("Copy: {title}", "複製：{title}"),
     "snippet_load_model": ("Load a model and ask it", "載入模型並提問"),
@@ -301,6 +309,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "There is no file: upload a .tif, .tiff or .npy, or try the example.",
         "還沒有檔案：請上傳 .tif、.tiff 或 .npy，或試試範例。",
     ),
+    "bands_missing": (PROBLEMS["missing"], "找不到檔案 {came}。"),
     "bands_suffix": (
         PROBLEMS["suffix"],
         "檔案的副檔名是 {came}，應為 .tif、.tiff 或 .npy：請將影像匯出成其中一種。",

@@ -10,7 +10,9 @@ from demo import results, snippets
 from demo.endpoints import add_endpoints
 from demo.gallery import MAX_TEMPERATURE
 from demo.handlers import CENTRE, Handlers, choose_bands, choose_example, displayed, share
+from demo.heatmap import ADAPTIVE
 from demo.loading import BUNDLED, Source, load_models
+from demo.multiband import MAX_MEGABYTES
 from demo.text import translations
 from demo.widgets import PictureInput, example_gallery, log_slider, point_picker
 from models import CHANNELS, FILLS
@@ -44,7 +46,7 @@ LAUNCH = {
     "theme": theme,
     "css_paths": STYLE,
     "footer_links": ["api", "gradio"],
-    "max_file_size": "20mb",
+    "max_file_size": f"{MAX_MEGABYTES}mb",
     "show_error": False,
     "run_history": False,
     "enable_monitoring": False,
@@ -56,8 +58,7 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
 
     Checkpoints of one's own are loaded at once; what is wrong with them raises as in ``load_models``.
     """
-    if source.checkpoints:
-        load_models(source)
+    bands = load_models(source).networks[ADAPTIVE].config.bands if source.checkpoints else ()
     with gr.Blocks(title="DynConv Lab", analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
         gr.HTML("<h1>DynConv Lab</h1>", elem_classes="title")
         gr.HTML(i18n("subtitle"), elem_classes="subtitle")
@@ -68,7 +69,7 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
             with gr.Tab(i18n("page_sweep"), id="sweep"):
                 swept = sweep_page()
             with gr.Tab(i18n("page_bands"), id="bands"):
-                banded = bands_page()
+                banded = bands_page(bands)
             with gr.Tab(i18n("page_compact"), id="compact"):
                 compared = compact_page()
             with gr.Tab(i18n("page_results"), id="results"):
@@ -123,14 +124,17 @@ def sweep_page() -> Parts:
     return Parts(picture=picture, examples=examples, button=button, notice=notice, result=result)
 
 
-def bands_page() -> Parts:
-    """Page 3: a file and what its bands are called on the left, the adaptive network's answer on the right."""
+def bands_page(bands: tuple[str, ...]) -> Parts:
+    """Page 3: a file and what its bands are called on the left, the adaptive network's answer on the right.
+
+    ``bands`` are those of a sensor that the network was trained on.
+    """
     gr.HTML(i18n("bands_lead"), elem_classes="lead")
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
             file = gr.File(label=i18n("bands_file"), height=150)
             names = gr.Textbox(
-                ", ".join(CHANNELS),
+                ", ".join(bands or CHANNELS),
                 label=i18n("bands_names"),
                 info=i18n("bands_names_info"),
                 max_lines=1,

@@ -1,6 +1,6 @@
 """Answers → HTML: pure functions of data and a language, escaped, with alternative texts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from PIL import Image
@@ -25,7 +25,7 @@ def given(prediction: Prediction, language: str) -> str:
     if len(present) == 3:
         return notice(say(language, "given_all"))
     if len(present) == 1:
-        return notice(say(language, "given_one", a=present[0]))
+        return notice(say(language, "given_one", a=lower(present[0], language)))
     missing = say(language, COLOURS[next(name for name in CHANNELS if name not in prediction.channels)])
     names = {"missing": missing, "a": lower(present[0], language), "b": lower(present[1], language)}
     return notice(say(language, f"given_two_{prediction.fill}", **names))
@@ -59,6 +59,13 @@ def nothing_filled(prediction: Prediction, language: str) -> str:
         return ""
     sentence = say(language, "nothing_filled", channels=" + ".join(prediction.channels))
     return tag("p", escape(sentence), class_="hint alone")
+
+
+def trained_on(bands: Sequence[str], language: str) -> str:
+    """What a network was trained on, if that is a sensor's bands."""
+    if not bands:
+        return ""
+    return tag("p", escape(say(language, "bands_trained_on", names=", ".join(bands))), class_="hint alone")
 
 
 def bars(answer: Answer, count: int = 5) -> str:
@@ -162,8 +169,8 @@ def gamma(value: float | None, language: str) -> str:
     )  # fmt: skip
 
 
-def classes(names: tuple[str, ...], language: str) -> str:
-    """The classes the networks know, folded away."""
-    title = say(language, "known_classes", count=len(names))
+def classes(names: tuple[str, ...], language: str, of: Sequence[str] = ()) -> str:
+    """The classes the networks know, or those ``of`` them that are named, folded away."""
+    title = say(language, "known_classes", count=len(names)) + (f" ({', '.join(of)})" if of else "")
     listed = tag("ul", *(tag("li", escape(name)) for name in sorted(names, key=str.lower)))
     return tag("details", tag("summary", escape(title)), listed, class_="classes")

@@ -25,6 +25,7 @@ TIFF, NUMPY = (".tif", ".tiff"), (".npy",)
 COMPRESSIONS = (COMPRESSION.NONE, COMPRESSION.DEFLATE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.PACKBITS)
 
 PROBLEMS = {
+    "missing": "There is no file {came}.",
     "suffix": "The file's ending is {came}; expected is .tif, .tiff or .npy: please export the picture as one of "
     "these.",
     "too_many_values": "This picture has {came} million values (width × height × bands), at most {limit} million are "
@@ -74,26 +75,28 @@ class BandPicture:
     channels_first: bool = False
 
 
-def open_bands(path: str | Path, *, max_bands: int = MAX_BANDS) -> BandPicture:
-    """The picture of a ``.tif``, ``.tiff`` or ``.npy`` file with at most ``max_bands`` bands.
+def open_bands(path: str | Path, *, bands: int | None = None) -> BandPicture:
+    """The picture of a ``.tif``, ``.tiff`` or ``.npy`` file with at most ``MAX_BANDS`` bands, or as many as expected.
 
     An array is height x width (one band), height x width x bands, or bands x height x width where only its first
-    axis is short enough for bands. 8-bit values are divided by 255; floats that lie within 0..1 stay; any others
-    are divided by the 99.9th percentile over all bands and cut to 0..1. Pickles are never read. Raises
-    ``BandFileError``.
+    axis is short enough for bands, or of the length ``bands``. 8-bit values are divided by 255; floats that lie within
+    0..1, but for one in a thousand at either end, stay; any others are divided by the 99.9th percentile over all bands;
+    all are cut to 0..1. Pickles are never read. Raises ``BandFileError``.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in TIFF + NUMPY:
         raise BandFileError("suffix", came=suffix[:12] or "?")
-    array, channels_first = (read_tiff(path, max_bands), False) if suffix in TIFF else read_numpy(path, max_bands)
+    if not path.is_file():
+        raise BandFileError("missing", came=path.name)
+    array, channels_first = (read_tiff(path, bands), False) if suffix in TIFF else read_numpy(path, bands)
     values, scaling, divisor = scale(array)
     if (values.min(axis=(1, 2)) == values.max(axis=(1, 2))).all():
         raise BandFileError("constant")
     return BandPicture(values, scaling, divisor, str(array.dtype), channels_first)
 
 
-def read_numpy(path: Path, max_bands: int) -> tuple[np.ndarray, bool]:
+def read_numpy(path: Path, expected: int | None) -> tuple[np.ndarray, bool]:
     """An array of numbers as (C, H, W), and whether it was so already. Its header is checked before its content."""
     try:
         with path.open("rb") as file:
@@ -101,8 +104,8 @@ def read_numpy(path: Path, max_bands: int) -> tuple[np.ndarray, bool]:
             read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, _, dtype = read_header(file)
         check_type(dtype)
-        axis = axis_of_bands(shape, 2, max_bands)
-        check_shape(shape, axis, max_bands)
+        axis = axis_of_bands(shape, 2, expected)
+        check_shape(shape, axis, expected)
         array = np.load(path, allow_pickle=False)
     except BandFileError:
         raise
@@ -111,7 +114,7 @@ def read_numpy(path: Path, max_bands: int) -> tuple[np.ndarray, bool]:
     return bands_first(array, axis), axis == 0
 
 
-def read_tiff(path: Path, max_bands: int) -> np.ndarray:
+def read_tiff(path: Path, expected: int | None) -> np.ndarray:
     """The first picture of a TIFF as (C, H, W); pages of one size are its bands."""
     try:
         with TiffFile(path) as file:
@@ -120,8 +123,8 @@ def read_tiff(path: Path, max_bands: int) -> np.ndarray:
                 raise BandFileError("compression", came=COMPRESSION(series.keyframe.compression).name)
             check_type(series.dtype)
             rest = series.axes.replace("Y", "").replace("X", "")
-            axis = axis_of_bands(series.shape, series.axes.index(rest[0]) if rest else 2, max_bands)
-            check_shape(series.shape, axis, max_bands)
+            axis = axis_of_bands(series.shape, series.axes.index(rest[0]) if rest else 2, expected)
+            check_shape(series.shape, axis, expected)
             if not {"Y", "X"} <= set(series.axes):
                 raise BandFileError("shape", came=times(series.shape))
             array = series.asarray(maxworkers=1)
@@ -132,10 +135,12 @@ def read_tiff(path: Path, max_bands: int) -> np.ndarray:
     return bands_first(array, axis)
 
 
-def axis_of_bands(shape: tuple[int, ...], usual: int, max_bands: int) -> int:
-    """``usual``, or the opposite end of three axes where only that is short enough for bands."""
+def axis_of_bands(shape: tuple[int, ...], usual: int, expected: int | None) -> int:
+    """``usual``, or the opposite end of three axes where only that has the length expected, or one short enough."""
     other = 2 - usual
-    return other if len(shape) == 3 and shape[usual] > max_bands >= shape[other] else usual
+    if len(shape) != 3 or shape[usual] == expected:
+        return usual
+    return other if shape[other] == expected or shape[usual] > MAX_BANDS >= shape[other] else usual
 
 
 def bands_first(array: np.ndarray, axis: int) -> np.ndarray:
@@ -148,13 +153,13 @@ def check_type(dtype: np.dtype) -> None:
         raise BandFileError("type", came="object" if dtype.hasobject else str(dtype)[:24])
 
 
-def check_shape(shape: tuple[int, ...], band_axis: int, max_bands: int) -> None:
+def check_shape(shape: tuple[int, ...], band_axis: int, expected: int | None) -> None:
     """2-D, or 3-D with the bands in ``band_axis``, of a size that makes sense."""
     if len(shape) not in (2, 3):
         raise BandFileError("shape", came=times(shape))
     bands = shape[band_axis] if len(shape) == 3 else 1
-    if bands > max_bands:
-        raise BandFileError("too_many", came=times(shape), limit=max_bands)
+    if bands > (most := max(MAX_BANDS, expected or 0)):
+        raise BandFileError("too_many", came=times(shape), limit=most)
     height, width = [side for axis, side in enumerate(shape) if len(shape) == 2 or axis != band_axis]
     if min(height, width) < MIN_SIDE or bands < 1:
         raise BandFileError("too_small", came=times(shape), limit=MIN_SIDE)
@@ -175,9 +180,9 @@ def scale(array: np.ndarray) -> tuple[np.ndarray, str, float]:
         raise BandFileError("not_finite", count=count)
     if array.dtype == np.uint8:
         return values / 255, "scaled_8bit", 255.0
-    if array.dtype.kind in "bf" and values.min() >= 0 and values.max() <= 1:
-        return values, "scaled_not", 1.0
-    divisor = float(np.percentile(values, PERCENTILE))
+    lowest, divisor = np.percentile(values, (100 - PERCENTILE, PERCENTILE)).tolist()
+    if array.dtype.kind in "bf" and lowest >= 0 and divisor <= 1:
+        return values.clip(0, 1), "scaled_not", 1.0
     if divisor <= 0:
         raise BandFileError("dark", came=f"{values.max():g}")
     return (values / divisor).clip(0, 1), "scaled_percentile", divisor

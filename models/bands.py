@@ -72,7 +72,8 @@ def spell_band(name: str | float) -> str:
 def spell(names: Iterable[str]) -> str:
     """The names in one word that ``parse_bands`` reads: ``RGB``, ``R+NIR``."""
     names = tuple(names)
-    return "".join(names) if all(len(name) == 1 for name in names) else "+".join(names)
+    short = all(len(name) == 1 and not name.isdigit() for name in names)
+    return "".join(names) if short else "+".join(names)
 
 
 def wavelength_of(name: str) -> float:

@@ -1,7 +1,7 @@
 """Choosing colour channels and filling the missing ones.
 
 The networks of the study take three channels. A picture that has lost some of them is
-filled back to three as the study does (section "Protocol"): one channel is copied to
+filled back to three as the study does: one channel is copied to
 three; of two channels, the third is their mean. The study does not say in which slot the
 mean goes, so the choice has a name:
 

@@ -133,6 +133,8 @@ def contradiction(config: ModelConfig) -> str | None:
         names = parse_bands(config.bands or CHANNELS)
     except ValueError as error:
         return f"bands cannot be {config.bands!r} ({error})"
+    if config.bands and names != config.bands:
+        return f"bands cannot be {config.bands!r}, they are written {', '.join(names)}"
     for name, least in (("mean", -math.inf), ("std", 0)):
         values = getattr(config, name)
         fits = len(values) in (1, len(names))

@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from PIL import Image
 from torch import Tensor, nn
 
-from models.bands import spell
+from models.bands import parse_bands, spell
 from models.channels import CHANNELS, check_fill, fill_channels
 from models.pictures import normalize, resize, to_rgb
 
@@ -56,7 +56,11 @@ class ModelConfig:
         return spell(self.bands) or CHANNELS
 
     def for_bands(self, bands: tuple[str, ...]) -> "ModelConfig":
-        """The same for pictures of these bands: mean and std, averaged over the channels, are one for all."""
+        """The same for pictures of these bands: mean and std, averaged over the channels, are one for all.
+
+        Raises ``ValueError`` for bands that are none (``parse_bands``).
+        """
+        bands = parse_bands(bands) if bands else ()
         mean, std = ((sum(values) / len(values),) for values in (self.mean, self.std))
         return replace(self, bands=bands, mean=mean, std=std)
 

@@ -122,6 +122,7 @@ def enough_tiles(x: Tensor) -> bool:
 
 
 def grouped(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    """(B, C_in, H, W) → (B, C_out, H', W'): each sample's kernel is mixed, then one convolution, samples as groups."""
     B, K = attention.shape
     with full_precision(x):  # casts the mixture, not all K kernels
         kernels = unflatten(attention @ flatten(weight, K), weight)  # (B·C_out, C_in/g, k, k)
@@ -132,6 +133,7 @@ def grouped(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) ->
 
 
 def mix(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    """(B, C_in, H, W) → (B, C_out, H', W'): convolved with all K kernels, then mixed by ``attention`` (B, K)."""
     B, K = attention.shape
     out = geometry.out_size(x.shape[2:], weight.shape[2:])
     if geometry.groups > 1 or torch.compiler.is_compiling():

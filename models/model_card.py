@@ -5,7 +5,6 @@ network; none is written here. The examples that load weights without this code 
 tests as they stand in the card.
 """
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -32,9 +31,10 @@ SUMMARIES = {
     "dynamic_vgg19": "VGG19 in which each of the 16 convolutions mixes K kernels per picture, by an attention that "
     "looks at the picture's channels: π(x) = softmax(FC₂(ReLU(FC₁(GAP(x)))) / temperature), W(x) = Σ_k π_k(x) · W_k.",
     "adaptive_vgg19": "VGG19 whose first convolution takes any number of channels in any order: each of its K kernels "
-    "attends to the channels that are there, by their wavelength, their statistics and their company: "
-    "y = Σ_k g_k W_k * (Σ_c π_ck x_c). Scale and shift of every batch normalisation follow the company, too. Nothing "
-    "is filled.",
+    "attends to the channels that are there, by their wavelength, their mean and deviation, and their company (how "
+    "many there are, and their averages): y = Σ_k g_k W_k * (Σ_c π_ck x_c), π_ck being kernel k's attention to channel "
+    "c, which sums to 1 over the channels, and g_k a gate in 0 to 2. Scale and shift of every batch normalisation "
+    "follow the company, too. Nothing is filled.",
     "compact": "Two convolutions with a residual-in-residual dense block and a self-attention block in parallel "
     "between them, their outputs added.",
     "resnet34": "torchvision's ResNet34 with a head for these classes, the yardstick of `compact`.",
@@ -63,6 +63,11 @@ RECIPE = (  # the settings of a run that decide its result, in the order of a re
     "warmup", "momentum", "weight_decay", "label_smoothing", "mix", "crop_scale", "ema", "init_from", "init_noise",
     "teacher", "teacher_share", "temperature_start", "temperature_end", "temperature_epochs", "bf16", "seed",
 )  # fmt: skip
+
+FILLING = {
+    "aligned": " (one channel is copied to all three; the mean of two takes the missing slot)",
+    "appended": " (one channel is copied to all three; the mean of two comes last)",
+}
 
 FUNCTIONAL = "import torch\nimport torch.nn.functional as F\n"
 BEFORE = {
@@ -143,6 +148,7 @@ def dynamic_conv(x, key):  # each sample is convolved with its own mixture of K 
     "adaptive_vgg19": f"""\
 
 
+# Leave channels of one constant value (a dead sensor) out of x: this project's code does so itself, this does not.
 def draw(x, wavelengths_um):  # what each of the K kernels takes from the channels, and who they are
     part = {{key.removeprefix("features.0."): value for key, value in state.items() if key.startswith("features.0.")}}
     distance = torch.tensor(wavelengths_um).log()[:, None] - part["center"]  # (C, K)
@@ -230,7 +236,7 @@ model.eval()
 def model_card(config: ModelConfig, *, repo_id: str = "USER/NAME", evaluations: Sequence[dict] = ()) -> str:
     """The card of a checkpoint as Markdown with the Hub's YAML header, the same text for the same input.
 
-    ``evaluations`` are files of ``train.evaluate`` (see ``find_evaluations``).
+    ``evaluations`` are files of ``train.evaluate``.
     """
     sections = (
         f"# {TITLES[config.model]}\n\n{SUMMARIES[config.model]}{bands(config)}",
@@ -249,59 +255,15 @@ def model_card(config: ModelConfig, *, repo_id: str = "USER/NAME", evaluations: 
 def bands(config: ModelConfig) -> str:
     """What a network for any channels was trained on."""
     if config.bands:
-        return f" It was trained on pictures of these bands: {', '.join(config.bands)}."
+        shown = settings_of(config).get("channels", "sample")
+        alone = "" if shown in ("sample", config.all_channels) else f", of which it was shown {shown} alone"
+        return f" It was trained on pictures of these bands: {', '.join(config.bands)}{alone}."
     if MODELS[config.model].any_channels:
         return (
             " More than three channels, and wavelengths other than those of R, G and B, were trained for on mixtures "
             "of R, G and B alone."
         )
     return ""
-
-
-def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -> list[dict]:
-    """Test-set evaluations of this checkpoint among the JSON files of a folder, in the order of their names.
-
-    An evaluation belongs to a checkpoint of the same network in a folder of the same name, on pictures of its input
-    size. One that was made again for another comparison stands once; those in the precision of the training come first.
-    Raises ``ValueError`` naming a file that is not JSON.
-    """
-    found = []
-    for path in sorted(results_dir.glob("*.json")):
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(
-                f"{path} is not JSON ({error}); write it again with train.evaluate, or remove it"
-            ) from error
-        found += [
-            evaluation
-            for evaluation in evaluations_in(result)
-            if evaluation["split"] == "test"
-            and evaluation["model"] == config.model
-            and Path(evaluation["checkpoint"]).name == checkpoint.resolve().name
-            and (evaluation["input_size"], evaluation.get("crop_pct", 1.0)) == (config.input_size, config.crop_pct)
-            and evaluation["data"] == data_name(config)  # a run of that name on other pictures is another network
-        ]
-    return without_repetition(found, bf16=settings_of(config).get("bf16", False))
-
-
-def without_repetition(evaluations: list[dict], *, bf16: bool) -> list[dict]:
-    """Those that say something new: data, fill or channels. First come those in bf16, or those that are not."""
-    kept, said = [], set()
-    for evaluation in sorted(evaluations, key=lambda evaluation: evaluation.get("bf16", False) != bf16):
-        says = {(evaluation["data"], evaluation["fill"], row["channels"]) for row in evaluation["rows"]}
-        if not says <= said:
-            kept.append(evaluation)
-            said |= says
-    return kept
-
-
-def evaluations_in(result: dict) -> list[dict]:
-    """The evaluations in one result file: itself, both sides of a comparison, or none."""
-    kind = result.get("kind") if isinstance(result, dict) else None
-    if kind == "comparison":
-        return [result["first"], result["second"]]
-    return [result] if kind == "evaluation" else []
 
 
 def metadata(config: ModelConfig, repo_id: str, evaluations: Sequence[dict]) -> str:
@@ -311,7 +273,8 @@ def metadata(config: ModelConfig, repo_id: str, evaluations: Sequence[dict]) -> 
         EvalResult(
             task_type="image-classification",
             dataset_type=evaluation["data"],
-            dataset_name=f"{evaluation['data']} ({row['channels']} channels, {filling(evaluation)})",
+            dataset_config=f"{row['channels']}, {filling(evaluation)}",  # by which the Hub tells them apart
+            dataset_name=f"{evaluation['data']} ({row['channels']}, {filling(evaluation)})",
             dataset_split=evaluation["split"],
             metric_type=metric,
             metric_value=round(row[metric], 4),
@@ -358,7 +321,7 @@ from models import load_model
 from models.band_files import open_bands
 
 model = load_model("{repo_id}")  # a revision="v1" pins it
-values = open_bands("picture.tif").values  # ({len(config.bands)}, H, W) in 0 to 1
+values = open_bands("picture.tif", bands={len(config.bands)}).values  # ({len(config.bands)}, H, W) in 0 to 1
 images = model.config.preprocess(values)[None]  # (1, {len(config.bands)}, {size}, {size})
 logits = model(images, "{config.all_channels}")
 logits = model(images[:, :{len(few)}], "{spell(few)}")  # any subset of the bands
@@ -396,7 +359,8 @@ def results(config: ModelConfig, evaluations: Sequence[dict]) -> str:
         stored = evaluation["storage"]
         other = f"; measured with the weights stored as {stored}, this file is {config.storage}"
         text.append(
-            f"{evaluation['data']}, {evaluation['split']}, {evaluation['n']:,} pictures, {filling(evaluation)}; "
+            f"{evaluation['data']}, {evaluation['split']}, {evaluation['n']:,} pictures, {filling(evaluation)}"
+            f"{FILLING.get(evaluation['fill'], '')}; "
             "macro averages in %, Wilson 95 % intervals"
             f"{other if stored != config.storage else ''}."
         )
@@ -408,7 +372,8 @@ def results(config: ModelConfig, evaluations: Sequence[dict]) -> str:
     if (accuracy := config.metrics.get("val_accuracy")) is not None:
         full = config.metrics.get("val_accuracy_full_precision")
         rounded = f" ({percent(full)} % before the weights were rounded)" if full is not None else ""
-        text.append(f"Accuracy on validation, on which the epoch was chosen: {percent(accuracy)} %{rounded}.")
+        chosen = "the epoch was chosen on the same pictures"
+        text.append(f"Accuracy on validation: {percent(accuracy)} %{rounded}; {chosen}.")
     if len(text) == 1:
         text.append("Not evaluated: treat the predictions as meaningless until `train.evaluate` has been run.")
     return "\n\n".join(text)
@@ -436,7 +401,9 @@ def recipe(config: ModelConfig) -> str:
     others = " Other settings are its defaults." if "settings" in config.training else ""
     settings = settings_of(config)
     rows = [(f"`{key}`", str(settings[key])) for key in RECIPE if matters(key, settings, config.model)]
-    text = f"## Training\n\nTrained with `train.run` on {data_name(config)}{images}.{others}"
+    start = settings.get("init_from")
+    stage = f" This is the last stage: it started from the trained weights of `{Path(start).name}`." if start else ""
+    text = f"## Training\n\nTrained with `train.run` on {data_name(config)}{images}.{stage}{others}"
     return f"{text}\n\n{table(('setting', 'value'), rows)}"
 
 

@@ -11,7 +11,7 @@ from models.classifier import ImageClassifier
 
 
 class ResNet34(ImageClassifier, ResNet):
-    """(B, 3, H, W) → logits (B, num_classes), for H and W of at least 32."""
+    """(B, 3, H, W) → logits (B, num_classes), for any H and W; below 33 px its last map is one position."""
 
     name = "resnet34"
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class DenseBlock(nn.Module):
-    """(B, C, H, W) → the same shape: x + 0.2 · conv3(everything before)."""
+    """(B, C, H, W) → the same shape: x + residual_scale · conv3(x and what conv1 and conv2 add, G maps each)."""
 
     def __init__(self, channels: int, growth_channels: int = 32, residual_scale: float = 0.2):
         super().__init__()
@@ -28,7 +28,10 @@ class DenseBlock(nn.Module):
 
 
 class RRDB(nn.Module):
-    """(B, C, H, W) → the same shape: x + 0.2 · three dense blocks in sequence."""
+    """(B, C, H, W) → the same shape: x + residual_scale · three dense blocks in sequence.
+
+    ``growth_channels`` G is how many maps each of a block's first two convolutions adds.
+    """
 
     def __init__(self, channels: int, growth_channels: int = 32, residual_scale: float = 0.2):
         super().__init__()

@@ -91,6 +91,7 @@ class DynamicVGG19(VGG19):
         reduction: float = 0.25,
         temperature: float = 1.0,
     ):
+        """``num_kernels``, ``reduction`` and ``temperature`` are those of every ``DynamicConv2d``."""
         conv = partial(DynamicConv2d, bias=False, num_kernels=num_kernels, reduction=reduction, temperature=temperature)
         super().__init__(num_classes=num_classes, fill=fill, conv=conv)
         self.describe(num_classes=num_classes, fill=fill, num_kernels=num_kernels, reduction=reduction)

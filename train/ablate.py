@@ -26,7 +26,7 @@ import math
 import statistics
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -44,7 +44,6 @@ from train.engine import NonFiniteLossError
 from train.run import STATE, train
 
 FOLDER = RESULTS / "ablations"
-DEFAULTS = {field.name: field.default for field in fields(TrainConfig)}
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,9 @@ class Run:
 
     def differences(self, record: dict) -> set[str]:
         """The settings in which ``record`` was made otherwise."""
-        settings = DEFAULTS | record["settings"]  # a setting younger than the record had its default
+        config = self.config
+        defaults = TrainConfig(model=config.model, data_root=config.data_root, run_dir=config.run_dir).to_dict()
+        settings = defaults | record["settings"]  # a setting younger than the record had its default
         differing = {key for key, value in self.settings.items() if settings.get(key) != value}
         return differing | ({"data"} if record["data"] != self.config.data_root.resolve().name else set())
 
@@ -150,7 +151,7 @@ def ablate(runs: list[Run], folder: Path, *, keep_weights: bool = False) -> list
         path = folder / f"{run.name}.json"
         if path.is_file():
             continue
-        record = same_run(run, read_records(folder)) or measure(run)
+        record = same_run(run, read_records(folder)) or train_and_record(run)
         text = json.dumps(record, indent=2) + "\n"
         write_safely(path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
         if not keep_weights:
@@ -189,7 +190,7 @@ def same_run(run: Run, records: list[dict]) -> dict | None:
     return None
 
 
-def measure(run: Run) -> dict:
+def train_and_record(run: Run) -> dict:
     """Train and return the record. Raises what ``train`` raises."""
     print(f"{run.name}:", flush=True)
     model = train(run.config)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from models import CheckpointError
 from models.checkpoint import CONFIG, read_config
-from models.model_card import find_evaluations, model_card
+from models.model_card import model_card
 from train import RESULTS
+from train.findings import find_evaluations
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -26,8 +26,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 from torchvision.transforms import v2
 
-from models.band_files import MAX_BANDS, NUMPY, TIFF, BandFileError, open_bands
+from models.band_files import NUMPY, TIFF, BandFileError, open_bands
 from models.pictures import resize, to_rgb, within
+
+NAME_BANDS = "files of a sensor are read where its bands are named (train.run --bands)"
+EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # the TIFF tag that says what samples after the first three are, and "no alpha"
 
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {*SPLITS, "training", "valid", "validation", "testing"}  # also with capitals
@@ -89,7 +92,7 @@ def load_split(root: str | Path, name: str, *, bands: tuple[str, ...] = (), skip
         raise DataError(
             f"split {name!r} of {root} is empty; it needs at least one picture (of class folders alone, one picture in "
             "ten goes to val and one to test: add pictures, or sort them into train/, val/ and test/); read are "
-            f"{', '.join(extensions(bands))}"
+            f"{', '.join(extensions(bands))}{'' if bands else '; ' + NAME_BANDS}"
         )
     return check_pictures(replace(split, bands=bands), skip_unreadable=skip_unreadable)
 
@@ -168,10 +171,9 @@ def check_pictures(split: Split, *, skip_unreadable: bool) -> Split:
     shown = "\n  ".join(bad[:5]) + ("\n  …" if len(bad) > 5 else "")
     if not skip_unreadable:
         several = not split.bands and any(text.lower().endswith(TIFF + NUMPY) for text in bad)
-        hint = " If they hold the bands of a sensor, say which with --bands." if several else ""
         raise DataError(
             f"{len(bad)} of {len(split)} pictures are missing or unreadable:\n  {shown}\n"
-            f"Restore them, or pass --skip-unreadable to go on without them.{hint}"
+            f"Restore them, or pass --skip-unreadable to go on without them{'; ' + NAME_BANDS if several else ''}."
         )
     if len(bad) == len(split):
         raise DataError(f"none of the {len(split)} pictures can be read:\n  {shown}")
@@ -195,15 +197,17 @@ def read_pixels(path: Path, bands: tuple[str, ...]) -> Image.Image | Tensor:
     """An RGB picture, or values (C, H, W) in 0..1 of one with ``bands``."""
     if not bands:
         return read_picture(path)
-    values = open_bands(path, max_bands=max(len(bands), MAX_BANDS)).values
+    values = open_bands(path, bands=len(bands)).values
     if len(values) != len(bands):
         raise DataError(f"it has {len(values)} bands, expected are {len(bands)} ({', '.join(bands)})")
     return torch.from_numpy(values)
 
 
 def read_picture(path: Path) -> Image.Image:
-    """Any picture as upright 8-bit RGB, as the demo shows it to the networks."""
+    """Any picture as upright 8-bit RGB, as the demo shows it to the networks. ``DataError`` for a sensor's TIFF."""
     with Image.open(path) as picture:
+        if picture.format == "TIFF" and (picture.n_frames > 1 or UNSPECIFIED in picture.tag_v2.get(EXTRA_SAMPLES, ())):
+            raise DataError(f"it holds several pages or bands, which are no RGB picture; {NAME_BANDS}")
         return to_rgb(picture)
 
 

@@ -32,8 +32,8 @@ from tqdm import tqdm
 
 from models import CHANNELS, FILLS, SUBSETS, CheckpointError, ImageClassifier, ModelConfig, load_model
 from models.bands import parse_bands, places_of, spell
-from models.channels import parse_channels
 from models.memory import keep_large_blocks
+from train.config import parse_rgb
 from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader
 from train.engine import predict
 from train.findings import ALL_BANDS, input_text, worst_single
@@ -170,6 +170,7 @@ def print_evaluation(evaluation: dict) -> None:
         f"\n{evaluation['model']} ({evaluation['checkpoint']}), {evaluation['split']} of {evaluation['data']}, "
         f"n = {evaluation['n']}, {input_text(evaluation)}, "
         f"{'fill ' + evaluation['fill'] if evaluation['fill'] else 'nothing filled'}"
+        f"{', bands ' + ', '.join(evaluation['bands']) if evaluation['bands'] else ''}"
     )
     width = 1 + max(len(row["channels"]) for row in evaluation["rows"])
     print(
@@ -198,13 +199,13 @@ def parse_subsets(channels: str, bands: tuple[str, ...] = ()) -> list[str]:
     """``all`` or a comma-separated list such as ``RGB,RG,R``; ``ValueError`` for unknown channels.
 
     Of a sensor with ``bands``, ``all`` are ``all bands``, all but each (``no NIR``), and each alone; others are named
-    like ``R+NIR``.
+    like ``R+NIR``, of several unknown ones (``?``) the first.
     """
     if not bands:
-        return list(SUBSETS) if channels == "all" else [parse_channels(part) for part in channels.split(",")]
+        return list(SUBSETS) if channels == "all" else [parse_rgb(part) for part in channels.split(",")]
     if channels == "all":
-        without = [f"{NO}{band}" for band in bands] if len(bands) > 2 else []
-        return list(dict.fromkeys([ALL_BANDS, *without, *bands]))
+        named = [band for band in bands if bands.count(band) == 1]  # several unknown ones have no names of their own
+        return [ALL_BANDS, *(f"{NO}{band}" for band in named if len(bands) > 2), *named]
     subsets = [part.strip() for part in channels.split(",")]
     for subset in subsets:
         channels_of(subset, bands)
@@ -217,6 +218,8 @@ def channels_of(subset: str, bands: tuple[str, ...]) -> str:
         return spell(bands)
     if bands and subset.startswith(NO):
         absent = places_of(subset.removeprefix(NO), bands)
+        if len(absent) == len(bands):
+            raise ValueError(f"{subset!r} leaves none of {', '.join(bands)}")
         return spell(band for place, band in enumerate(bands) if place not in absent)
     if bands:
         places_of(subset, bands)
@@ -289,6 +292,8 @@ def set_bands(models: list[ImageClassifier], bands: str | None = None) -> tuple[
     """
     if bands is None:
         (names, *others) = {model.config.bands for model in models}
+        if others and (limited := [model.name for model in models if not model.any_channels]):
+            raise ValueError(f"{limited[0]} takes R, G and B alone, so it cannot be compared on other bands")
         if others:
             shown = " and ".join(model.config.all_channels for model in models)
             raise ValueError(f"the checkpoints were trained on {shown}; say with --bands what the files hold")
@@ -306,10 +311,10 @@ def run(options: argparse.Namespace) -> dict:
     chosen = list(zip(options.checkpoint, options.image_size, options.crop_pct, strict=True))
     models = [set_size(load_model(source), *size_and_crop) for source, *size_and_crop in chosen]
     bands = set_bands(models, options.bands)
+    subsets = parse_subsets(options.channels or (ALL_BANDS if bands else CHANNELS), bands)
     split = load_split(options.data_root, options.split, bands=bands, skip_unreadable=options.skip_unreadable)
     if split.skipped:
         print(f"left out {split.skipped} unreadable pictures, {len(split)} remain")
-    subsets = parse_subsets(options.channels or (ALL_BANDS if bands else CHANNELS), bands)
     about = {
         "subsets": subsets,
         "split": options.split,

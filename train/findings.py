@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from models import CHANNELS, MODELS
-from models.model_card import percent
+from models.classifier import ModelConfig
+from models.model_card import data_name, percent, settings_of
 from train import RESULTS
 
 RGB_PAIR = ("vgg19-32", "dynamic_vgg19-32")  # checkpoints trained on RGB alone: the study's protocol
@@ -27,6 +28,53 @@ def read_results(folder: Path = RESULTS) -> list[dict]:
     paths = sorted(path for path in folder.glob("*.json") if path.name != "summary.json")
     paths += sorted((folder / "ablations").glob("*.json"))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -> list[dict]:
+    """Test-set evaluations of this checkpoint among the JSON files of a folder, in the order of their names.
+
+    An evaluation belongs to a checkpoint of the same network in a folder of the same name, on pictures of its input
+    size. One that was made again for another comparison stands once; those in the precision of the training come first.
+    Raises ``ValueError`` naming a file that is not JSON.
+    """
+    found = []
+    for path in sorted(results_dir.glob("*.json")):
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is not JSON ({error}); write it again with train.evaluate, or remove it"
+            ) from error
+        found += [
+            evaluation
+            for evaluation in evaluations_in(result)
+            if evaluation["split"] == "test"
+            and evaluation["model"] == config.model
+            and Path(evaluation["checkpoint"]).name == checkpoint.resolve().name
+            and (evaluation["input_size"], evaluation.get("crop_pct", 1.0)) == (config.input_size, config.crop_pct)
+            and tuple(evaluation.get("bands", ())) == config.bands
+            and evaluation["data"] == data_name(config)  # a run of that name on other pictures is another network
+        ]
+    return without_repetition(found, bf16=settings_of(config).get("bf16", False))
+
+
+def without_repetition(evaluations: list[dict], *, bf16: bool) -> list[dict]:
+    """Those that say something new: data, fill or channels. First come those in bf16, or those that are not."""
+    kept, said = [], set()
+    for evaluation in sorted(evaluations, key=lambda evaluation: evaluation.get("bf16", False) != bf16):
+        says = {(evaluation["data"], evaluation["fill"], row["channels"]) for row in evaluation["rows"]}
+        if not says <= said:
+            kept.append(evaluation)
+            said |= says
+    return kept
+
+
+def evaluations_in(result: dict) -> list[dict]:
+    """The evaluations in one result file: itself, both sides of a comparison, or none."""
+    kind = result.get("kind") if isinstance(result, dict) else None
+    if kind == "comparison":
+        return [result["first"], result["second"]]
+    return [result] if kind == "evaluation" else []
 
 
 def comparison(results: list[dict], pair: tuple[str, str], fill: str = "aligned") -> dict | None:
@@ -98,8 +146,9 @@ def worst_single(evaluation: dict) -> tuple[str, float] | None:
     None where not all of these were measured, or nothing was right.
     """
     bands, accuracy = evaluation.get("bands"), {row["channels"]: row["accuracy"] for row in evaluation["rows"]}
-    singles, whole = set(bands or CHANNELS), accuracy.get(ALL_BANDS if bands else CHANNELS)
-    if not whole or not singles <= accuracy.keys():
+    singles, whole = bands or CHANNELS, accuracy.get(ALL_BANDS if bands else CHANNELS)
+    distinct = len({*singles}) == len(singles)  # of several unknown bands only the first has a name of its own
+    if not whole or not distinct or not {*singles} <= accuracy.keys():
         return None
     worst = min(singles, key=lambda channel: (accuracy[channel], channel))
     return worst, accuracy[worst] / whole

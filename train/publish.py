@@ -16,8 +16,9 @@ from pathlib import Path
 
 from models import MODELS, CheckpointError, ModelConfig, load_checkpoint, save_checkpoint
 from models.checkpoint import BUNDLED, STORAGES, verify_golden
-from models.model_card import find_evaluations, model_card, percent, table
+from models.model_card import model_card, percent, table
 from train import RESULTS
+from train.findings import find_evaluations
 from train.upload import UploadError, list_files, upload
 
 COLLECTION = "dynconv-lab"  # the repository whose README links the others

@@ -199,7 +199,8 @@ def load_teacher(config: TrainConfig, split: Split, device: torch.device) -> Ima
             f"the teacher {config.teacher} was trained on {teacher.config.all_channels}, this run has pictures of "
             f"{ours.all_channels}; choose a teacher of the same"
         )
-    if (teacher.config.mean, teacher.config.std) != (ours.mean, ours.std):
+    pairs = ((teacher.config.mean, ours.mean), (teacher.config.std, ours.std))
+    if any(theirs != mine and {*theirs, *mine} != {mine[0]} for theirs, mine in pairs):  # one for all may say it, too
         raise CheckpointError(
             f"the teacher {config.teacher} was trained with mean {teacher.config.mean} and std {teacher.config.std}, "
             f"this run has {ours.mean} and {ours.std}; choose a teacher with the same"
@@ -336,9 +337,14 @@ def load_state(path: Path, config: TrainConfig, split: Split, plain, averaged, o
     def part(name: str) -> dict[str, Tensor]:
         return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
 
-    plain.load_state_dict(part("model."), strict=True)
-    if averaged:
-        averaged.load_state_dict(part("averaged."), strict=True)
+    try:
+        plain.load_state_dict(part("model."), strict=True)
+        if averaged:
+            averaged.load_state_dict(part("averaged."), strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path} holds a network of other shapes than this version of the code builds; begin another --run-dir"
+        ) from error
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in part("optimizer.").items():
         index, name = key.split(".", 1)

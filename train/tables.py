@@ -136,7 +136,8 @@ def adaptive_table(results: list[dict], kind: str) -> Table:
         caption = (
             f"{data_line(ours)}, {input_text(ours)}; accuracy in % with 95 % Wilson interval; in brackets the p-value "
             f"of McNemar's exact test against {adaptive}, not corrected for {len(rows) * len(compared)} tests. The "
-            f"others' missing channels are filled (aligned). {other_precision(compared)}{trained(compared, trainings)}"
+            f"others' missing channels are filled: one is copied to all three, the mean of two takes the missing slot "
+            f"(aligned). {other_precision(compared)}{trained(compared, trainings)}"
             f"The worst single channel ({worst}) keeps {percent(share)} % of RGB's accuracy in {adaptive}."
         )
     columns = ["input", adaptive, *[f"{name} (p)" for name in compared or names]]
@@ -163,7 +164,7 @@ def trained(names: Iterable[str], trainings: dict[str, dict]) -> str:
 
 
 def expert_table(results: list[dict], channel: str = "B") -> Table:
-    """What one channel can give: a network trained on it alone, beside one trained on any channels."""
+    """What one channel can give: a network whose last epoch saw it alone, beside one trained on any channels."""
     expert, full = (comparison(results, (name, ADAPTIVE)) for name in (EXPERT, RGB_PLAIN))
     trainings = trainings_by_checkpoint(results)
     rows, caption = [], NOT_YET
@@ -179,7 +180,7 @@ def expert_table(results: list[dict], channel: str = "B") -> Table:
             f"p-value {p_text(test['p_value'])}. {trained((EXPERT, ADAPTIVE), trainings)}".strip()
         )
     columns = ["model", f"accuracy on {channel} alone", f"of {RGB_PLAIN} on RGB"]
-    title = "One channel: a network trained on nothing else"
+    title = "One channel: a network whose last epoch saw nothing else"
     return {"id": "expert", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import gradio as gr
+import numpy as np
 import pytest
 
 from demo import handlers
@@ -143,7 +144,24 @@ def test_a_visitor_is_told_which_weights_are_their_own_and_what_they_know(events
     monkeypatch.setattr(handlers, "load_models", lambda source: Loaded(networks, own={"compact": "trees"}))
     opened = events.open_page(visitor())
     assert "weights of your own: compact (trees)" in opened[0]
-    assert "The 50 classes" in opened[6] and "The 2 classes" in opened[6] and "<li>moss</li>" in opened[6]
+    assert "The 50 classes" in opened[6] and "<li>moss</li>" in opened[6]
+    assert "The 2 classes the networks know (Compact)" in opened[6]
+
+
+def test_a_network_of_a_sensor_says_what_it_was_trained_on(events, monkeypatch, tmp_path):
+    handlers.reference.cache_clear()
+    own = build_model("adaptive_vgg19", num_classes=2).eval()
+    config = ModelConfig("adaptive_vgg19", own.arguments, class_names=("bark", "moss"), input_size=32)
+    own.config = config.for_bands(("R", "NIR"))
+    loaded = Loaded(events.loaded.networks | {"adaptive_vgg19": own}, own={"adaptive_vgg19": "field"})
+    monkeypatch.setattr(handlers, "load_models", lambda source: loaded)
+    monkeypatch.setattr(handlers, "run", lambda task, source, *rest, **options: task(loaded.networks, *rest, **options))
+    sentence = "This network was trained on pictures of these bands: R, NIR."
+    assert sentence in events.analyse(str(EXAMPLES["tower"]), ["R"], "aligned", 1.0, CENTRE, visitor())[2]
+    np.save(tmp_path / "field.npy", np.random.default_rng(0).random((40, 40, 2)))
+    notice, page = events.ask_bands(str(tmp_path / "field.npy"), "R, NIR", visitor())
+    assert "2 bands of 40" in notice and sentence in page
+    handlers.reference.cache_clear()
 
 
 def test_a_page_without_weights_says_so_without_a_path(events, monkeypatch):

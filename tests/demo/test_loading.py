@@ -6,7 +6,7 @@ import pytest
 
 from demo import loading
 from demo.loading import BUNDLED, Source
-from models import MODELS, CheckpointError, build_model, load_model, save_checkpoint
+from models import MODELS, CheckpointError, ModelConfig, build_model, load_model, save_checkpoint
 
 
 @pytest.fixture
@@ -53,7 +53,9 @@ def test_run_gives_a_function_the_networks(monkeypatch, fresh):
 @pytest.fixture
 def own(tmp_path):
     """A folder with a compact network of three classes, as ``train.run`` leaves it."""
-    save_checkpoint(build_model("compact", num_classes=3), tmp_path / "mine")
+    model = build_model("compact", num_classes=3)
+    model.config = ModelConfig("compact", model.arguments, class_names=("ant", "bee", "cat"))
+    save_checkpoint(model, tmp_path / "mine")
     return str(tmp_path / "mine")
 
 
@@ -67,6 +69,12 @@ def test_a_checkpoint_of_ones_own_replaces_the_network_of_its_kind(own, fresh):
 def test_two_checkpoints_of_one_kind_are_refused(own, fresh):
     with pytest.raises(ValueError, match=r"mine and .*mine both hold compact; give one of them"):
         loading.load_models(Source(checkpoints=(own, own)))
+
+
+def test_a_checkpoint_without_names_of_its_classes_is_refused(tmp_path, fresh):
+    save_checkpoint(build_model("compact", num_classes=3), tmp_path / "bare")
+    with pytest.raises(ValueError, match="bare does not say what its classes are called"):
+        loading.load_models(Source(checkpoints=(str(tmp_path / "bare"),)))
 
 
 def test_a_checkpoint_that_is_none_ends_the_command_with_one_line(root):

@@ -15,8 +15,9 @@ from tiny_checkpoints import make_checkpoint
 
 from models import MODELS, load_checkpoint, load_model
 from models.checkpoint import CONFIG, GOLDEN, STORAGES, WEIGHTS, golden_logits, read_config, read_tensors
-from models.model_card import find_evaluations, model_card
+from models.model_card import model_card
 from train.cards import main as write_cards
+from train.findings import find_evaluations
 from train.publish import main as publish
 from train.publish import stage
 
@@ -212,13 +213,16 @@ def test_the_card_holds_the_figures_of_the_checkpoint_and_its_own_evaluations(hu
     card = hub.repo(REPO).files["README.md"].decode()
     assert "| RGB | 41.2 | 39.0 to 43.5 | 42.0 | 41.2 | 40.0 |" in card
     assert "pictures, test, 2,000 pictures" in card and "7 pictures" not in card
-    assert "on which the epoch was chosen: 43.2 %." in card
+    assert "Accuracy on validation: 43.2 %; the epoch was chosen on the same pictures." in card
+    assert "missing channels filled `aligned` (one channel is copied to all three;" in card
     assert "pictures, 1,234 pictures" in card and "| `epochs` | 3 |" in card
     for heading in ("Use", "Results", "Training", "Cost", "Keys", "Limits", "Licence and citation"):
         assert f"## {heading}\n" in card
     data = ModelCard(card).data
     assert data.license == "apache-2.0" and data.pipeline_tag == "image-classification"
     assert [result.metric_value for result in data.eval_results] == [0.4125, 0.4, 0.3333, 0.4]
+    told = [index["dataset"]["config"].split(",")[0] for index in data.to_dict()["model-index"][0]["results"]]
+    assert told == ["RGB", "G"]  # the Hub puts together what has one config
 
 
 def test_no_path_of_the_machine_is_published(hub, token, checkpoint):
@@ -259,7 +263,8 @@ def test_the_card_reads_the_record_of_a_bundled_checkpoint(checkpoint):
         metrics={"val_accuracy": 0.5, "val_accuracy_full_precision": 0.51},
     )
     card = model_card(config)
-    assert "on lions, 23,998 pictures. Other settings are its defaults." in card
+    stage = "This is the last stage: it started from the trained weights of `vgg19`."
+    assert f"on lions, 23,998 pictures. {stage} Other settings are its defaults." in card
     assert "50.0 % (51.0 % before the weights were rounded)" in card
     shown = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", card, re.MULTILINE))
     assert shown == {key: str(value) for key, value in settings.items()} | {"channels": "RGB"}
@@ -281,6 +286,13 @@ def test_an_evaluation_made_again_stands_once_in_the_precision_of_the_training(c
     assert find_evaluations(results, config, checkpoint) == [mine, appended]
     in_bf16 = dataclasses.replace(config, training=config.training | {"settings": {"bf16": True}})
     assert find_evaluations(results, in_bf16, checkpoint) == [again, appended, mine]  # G was measured in fp32 alone
+
+
+def test_an_evaluation_on_other_bands_is_of_another_input(checkpoint, tmp_path, results):
+    config = read_config(checkpoint / CONFIG)
+    (mine,) = find_evaluations(results, config, checkpoint)
+    (results / "6.json").write_text(json.dumps(mine | {"bands": ["B", "NIR"]}))
+    assert find_evaluations(results, config, checkpoint) == [mine]
 
 
 def test_a_run_of_that_name_on_other_pictures_has_no_evaluations(checkpoint, results):

@@ -116,6 +116,15 @@ def test_other_values_are_divided_by_their_99_9th_percentile_and_cut(numpy_file,
     assert opened.values[0, 50, 50] == pytest.approx(content[50, 50, 0] / opened.divisor, abs=1e-4)
 
 
+def test_a_few_floats_beyond_0_and_1_do_not_change_the_rule(numpy_file):
+    content = np.random.default_rng(0).uniform(0, 0.4, (100, 100, 2)).astype(np.float32)
+    content[0, 0], content[1, 1] = 1.7, -0.2  # a glint, noise in the dark
+    opened = open_bands(numpy_file(content))
+    assert opened.scaling == "scaled_not" and opened.values[:, 0, 0].tolist() == [1, 1]
+    assert opened.values[:, 1, 1].tolist() == [0, 0]
+    np.testing.assert_allclose(opened.values[:, 2:], content.transpose(2, 0, 1)[:, 2:])
+
+
 def test_values_below_0_become_0(numpy_file):
     content = np.linspace(-50, 100, 400, dtype=np.float32).reshape(20, 20)
     assert open_bands(numpy_file(content)).values.min() == 0
@@ -252,5 +261,18 @@ def test_as_many_bands_as_expected_are_read(numpy_file):
     content = np.random.default_rng(0).random((20, 40, 30))
     path = numpy_file(content)
     assert refused(path).key == "too_many"
-    np.testing.assert_allclose(open_bands(path, max_bands=20).values, content, atol=1e-6)  # 20 bands of 40 x 30
-    assert open_bands(path, max_bands=30).values.shape == (30, 20, 40)
+    np.testing.assert_allclose(open_bands(path, bands=20).values, content, atol=1e-6)  # 20 bands of 40 x 30
+    assert open_bands(path, bands=30).values.shape == (30, 20, 40)
+
+
+def test_the_expected_number_of_bands_finds_their_axis(numpy_file):
+    small = np.random.default_rng(0).random((13, 16, 16))
+    assert open_bands(numpy_file(small), bands=13).values.shape == (13, 16, 16)
+    assert open_bands(numpy_file(small)).values.shape == (16, 13, 16)  # as a picture of 13 x 16 pixels
+    assert open_bands(numpy_file(small.transpose(1, 2, 0)), bands=13).values.shape == (13, 16, 16)
+
+
+@pytest.mark.parametrize("name", ["nothere.tif", "nothere.npy"])
+def test_a_file_that_is_not_there_is_not_called_damaged(tmp_path, name):
+    error = refused(tmp_path / name)
+    assert (error.key, error.values["came"]) == ("missing", name)

@@ -46,7 +46,7 @@ def test_bad_names_are_refused(channels, message):
         parse_bands(channels)
 
 
-@pytest.mark.parametrize("names", [("R", "G"), ("?",), ("R", "NIR"), ("0.74",), ("?", "0.74", "?", "B")])
+@pytest.mark.parametrize("names", [("R", "G"), ("?",), ("R", "NIR"), ("0.74",), ("8", "9"), ("?", "0.74", "?", "B")])
 def test_names_spelled_in_one_word_are_read_as_the_same(names):
     assert parse_bands(spell(names)) == names
 

@@ -326,6 +326,13 @@ def test_a_config_that_contradicts_itself_is_refused(folder, changes):
     refused(folder, "config.json")
 
 
+@pytest.mark.parametrize("bands", [["b", "nir"], [0.49, 0.842], ["B", "XY"], ["0.490"]])
+def test_bands_are_written_as_they_are_spelled(tmp_path, bands):
+    save_checkpoint(build_model("adaptive_vgg19", num_classes=2), tmp_path)
+    edit_config(tmp_path, bands=bands)
+    refused(tmp_path, "bands cannot be")
+
+
 def test_a_whole_number_is_good_where_any_number_is(folder):
     edit_config(folder, crop_pct=1)
     assert load_checkpoint(folder).config.crop_pct == 1

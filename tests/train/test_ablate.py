@@ -13,9 +13,12 @@ from train import ablate as module
 from train import run as training
 from train.ablate import (
     ABLATIONS,
+    FOLDER,
     ablate,
     attention_entropy,
+    check_conditions,
     main,
+    name_of,
     normalized_entropy,
     options_of,
     parse,
@@ -213,6 +216,15 @@ def test_the_entropy_of_a_network_is_one_for_uniform_routers_and_less_otherwise(
 
 
 # Errors
+
+
+def test_the_projects_own_records_are_those_of_its_settings_today(tmp_path):
+    """A setting that is younger than they are must not set them apart: the README's command goes on with them."""
+    options = {"data_root": Path("data/mini-imagenet-50"), "bf16": True}
+    records = {name_of(record): record for record in read_records(FOLDER)}
+    for run in plan("blocks", seeds=(0, 1, 2), runs_dir=tmp_path, **options):
+        check_conditions(run, list(records.values()))
+        assert not run.differences(records[f"blocks-{run.variant}-seed{run.config.seed}"])
 
 
 def test_records_made_under_other_conditions_are_not_mixed(runs, folder, monkeypatch):

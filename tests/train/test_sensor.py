@@ -13,7 +13,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from models import CheckpointError, load_checkpoint, save_checkpoint
+from models import CheckpointError, load_checkpoint, load_model, save_checkpoint
 from models.band_files import open_bands
 from models.bands import BANDS_UM
 from train.bundle import bundle
@@ -30,11 +30,11 @@ CLASSES = ("lines", "rows", "spots")
 
 
 def texture(name: str, generator: np.random.Generator) -> np.ndarray:
-    """16-bit values (36, 40, 4): stripes down, stripes across, or noise, in every band the same."""
+    """16-bit values (36, 40, 4): stripes down, stripes across, or noise, in every band another brightness."""
     y, x = np.mgrid[:36, :40]
     pattern = {"lines": x // 4 % 2, "rows": y // 4 % 2, "spots": generator.integers(0, 2, (36, 40))}[name]
     values = 1000 + 3000 * pattern[..., None] + generator.normal(0, 200, (36, 40, 4))
-    return values.astype(np.uint16)
+    return (values * [1, 0.8, 0.6, 0.4]).astype(np.uint16)
 
 
 @pytest.fixture(scope="module")
@@ -104,12 +104,27 @@ def test_files_of_another_number_of_bands_are_named_with_both_numbers(field):
 
 
 def test_pictures_of_another_kind_are_told_apart(field, tmp_path):
-    with pytest.raises(DataError, match="If they hold the bands of a sensor, say which with --bands"):
+    with pytest.raises(DataError, match=r"a sensor are read where its bands are named \(train\.run --bands\)"):
         load_split(field, "val")
     (tmp_path / "val" / "red").mkdir(parents=True)
     Image.new("RGB", (40, 40), "red").save(tmp_path / "val" / "red" / "0.png")
     with pytest.raises(DataError, match=r"is empty.*read are \.tif, \.tiff, \.npy"):
         load_split(tmp_path, "val", bands=BANDS)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((3, 40, 40), {"photometric": "minisblack"}),  # a page for each band, of which Pillow would read the first
+        ((40, 40, 4), {"photometric": "rgb", "extrasamples": ["unspecified"]}),  # Pillow would drop the fourth
+    ],
+)
+def test_a_tiff_of_bands_is_no_rgb_picture(tmp_path, shape, options):
+    (tmp_path / "val" / "a").mkdir(parents=True)
+    values = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    tifffile.imwrite(tmp_path / "val" / "a" / "0.tif", values, **options)
+    with pytest.raises(DataError, match=r"0\.tif: it holds several pages or bands.*--bands"):
+        load_split(tmp_path, "val")
 
 
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(field, tmp_path):
@@ -178,6 +193,11 @@ def test_named_bands_are_shown_in_the_order_of_their_names(config):
     assert torch.equal(shown, images[:, [2, 0]]) and said == {"channels": "NIR+B"}
 
 
+def test_other_channels_than_those_of_rgb_need_bands(config):
+    with pytest.raises(ValueError, match="other bands than R, G and B need --bands"):
+        config(bands=None, channels="R+NIR")
+
+
 def test_a_run_learns_the_classes_and_says_what_it_was_trained_on(trained):
     model = load_checkpoint(trained)
     assert model.config.bands == BANDS and model.config.mean == (0.5,)
@@ -243,7 +263,7 @@ def test_a_teacher_of_other_bands_is_refused(config, trained, tmp_path):
 
 def test_a_bundled_copy_and_its_calibration_look_at_all_bands(trained, field, tmp_path):
     record = bundle(trained, tmp_path / "field", field, "int8")
-    assert record["settings"]["bands"] == "b, .61, nir, ?"
+    assert record["settings"]["bands"] == "B,0.61,NIR,?"
     assert load_checkpoint(tmp_path / "field").config.bands == BANDS
     assert calibrate(tmp_path / "field", field).metrics["val_accuracy"] > 0.8
 
@@ -256,6 +276,9 @@ def test_subsets_of_a_sensor():
     assert [channels_of(subset, bands) for subset in ("all bands", "no NIR", "no B+R", "NIR")] == [
         "B+R+NIR", "BR", "NIR", "NIR",
     ]  # fmt: skip
+    assert parse_subsets("all", ("?", "R", "?")) == ["all bands", "no R", "R"]
+    with pytest.raises(ValueError, match="leaves none of B, R, NIR"):
+        parse_subsets("no B+R+NIR", bands)
     for subset in ("G", "no G"):
         with pytest.raises(ValueError, match="there is no channel G among B, R, NIR"):
             parse_subsets(subset, bands)
@@ -280,12 +303,12 @@ def test_evaluation_looks_at_the_bands_of_the_checkpoints_or_those_it_is_told(tr
     model, other = load_checkpoint(trained), load_checkpoint(trained)
     assert set_bands([model, other]) == BANDS
     assert set_bands([model], "B,G,R") == ("B", "G", "R") == model.config.bands
+    with pytest.raises(ValueError, match="vgg19 takes R, G and B alone, so it cannot be compared on other bands"):
+        set_bands([load_checkpoint(trained), load_model("vgg19", device="cpu")])
     with pytest.raises(ValueError, match=r"were trained on BGR and B\+0\.61\+NIR\+\?; say with --bands"):
         set_bands([model, other])
 
 
 def test_a_network_of_three_channels_is_not_shown_other_bands():
-    from models import load_model
-
     with pytest.raises(ValueError, match="compact takes R, G and B alone, not the bands B,NIR"):
         set_bands([load_model("compact", device="cpu")], "B,NIR")
