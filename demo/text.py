@@ -47,10 +47,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "fill": ("When two are left, their mean goes", "剩兩個通道時，平均值放在"),
     "fill_aligned": ("into the missing slot", "缺少的位置"),
     "fill_appended": ("last", "最後"),
-    "temperature": (
-        "Kernel attention of dynamic VGG19: 1 sharp, 34 even",
-        "動態 VGG19 的卷積核注意力：1 集中、34 平均",
-    ),
+    "temperature": ("Dynamic attention: 1 sharp, 34 even", "動態注意力：1 集中、34 平均"),
     "copy_link": ("Copy link to this view", "複製此畫面的連結"),
     "link_copied": ("Link copied; it is in the address bar, too.", "已複製連結，網址列中也有。"),
     "link_own_picture": (

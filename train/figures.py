@@ -64,8 +64,12 @@ def subset_figure(results: list[dict], path: Path) -> dict | None:
 
 
 def curves_figure(results: list[dict], path: Path) -> dict | None:
-    """Validation accuracy on RGB by epoch of every training that was validated there."""
-    trainings = [record for record in of_kind(results, "training") if record["channels"] in ("RGB", "sample")]
+    """Validation accuracy on RGB by epoch of every training that was validated there, on whole pictures."""
+    trainings = [
+        record
+        for record in of_kind(results, "training")
+        if record["channels"] in ("RGB", "sample") and "crop_pct" not in record["settings"]
+    ]
     known = {record["checkpoint"]: record for record in trainings}
     if not trainings:
         return None
@@ -82,8 +86,8 @@ def curves_figure(results: list[dict], path: Path) -> dict | None:
     axes.grid(alpha=0.3)
     alt = "Line chart of validation accuracy by epoch for every training run"
     caption = (
-        "Validation accuracy on RGB by epoch, at each epoch's own image size; a line is one stage of training, large "
-        "points are stages with random channels."
+        "Validation accuracy on RGB by epoch, whole pictures at each epoch's own size; a line is one stage of training, "
+        "large points are stages with random channels."
     )
     return finish(axes, path, alt, caption)
 

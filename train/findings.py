@@ -11,6 +11,7 @@ from train import RESULTS
 RGB_PAIR = ("vgg19-32", "dynamic_vgg19-32")  # checkpoints trained on RGB alone: the study's protocol
 RGB_PLAIN = "vgg19-rgb"  # as the bundled plain one, its last epochs on RGB alone
 RGB_DYNAMIC = "dynamic_vgg19-rgb"  # the bundled dynamic one, one more epoch on RGB alone
+RGB_MORE = "vgg19-rgb-more"  # the bundled plain one, one more epoch on RGB alone
 EXPERT = "vgg19-b"  # the bundled plain one, one more epoch on blue alone
 SAMPLED_PAIR = ("vgg19", "dynamic_vgg19")  # the bundled ones, trained on random subsets
 TASK2_PAIR = ("compact", "resnet34")
@@ -18,6 +19,7 @@ ADAPTIVE = "adaptive_vgg19"
 ALL_BANDS = "all bands"  # the subset of a sensor's bands that is all of them
 RIVALS = {  # by table: the network for any channels, and what it is compared with
     "adaptive": (ADAPTIVE, SAMPLED_PAIR),
+    "adaptive-rgb-more": (ADAPTIVE, (RGB_MORE,)),
     "adaptive-rgb": (ADAPTIVE, (RGB_PLAIN, RGB_DYNAMIC)),
     "adaptive-sampled": ("adaptive_vgg19-sampled", ("vgg19-64-rgb", "vgg19-sampled", "dynamic_vgg19-sampled")),
 }

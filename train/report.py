@@ -35,7 +35,7 @@ from train.tables import (
 SECTIONS = {  # of the app's Results page: tables by id, figures by file name
     "accuracy": ("accuracy", "calibration", "accuracy_by_cost", "training_curves"),
     "task1": ("accuracy_by_subset", "subsets-aligned", "subsets-appended", "sampled-aligned", "sampled-appended"),
-    "any_channels": ("adaptive", "adaptive-rgb", "bands", "expert", "seen", "adaptive-sampled"),
+    "any_channels": ("adaptive", "adaptive-rgb-more", "adaptive-rgb", "bands", "expert", "seen", "adaptive-sampled"),
     "task2": ("task2",),
     "ablations": ("ablations", "ablation-kernels", "ablation-temperature", "ablation-blocks"),
     "cost": ("costs", "memory", "speed-all"),

@@ -35,7 +35,12 @@ from train.findings import (
 
 STUDY_ABLATIONS = {"kernels": "ablation_num_kernels", "blocks": "ablation_blocks"}  # keys in results/study.json
 SPEED_NETWORKS = ("vgg19", "dynamic_vgg19", "grouped")  # of benchmarks/dynamic_conv.py
-WHICH = {"adaptive": "", "adaptive-rgb": ", last trained on RGB alone", "adaptive-sampled": ", an earlier stage"}
+WHICH = {
+    "adaptive": "",
+    "adaptive-rgb-more": ", plain VGG19 after one more epoch on RGB alone",
+    "adaptive-rgb": ", last trained on RGB alone",
+    "adaptive-sampled": ", an earlier stage",
+}
 NOT_YET = "not measured yet"
 MORE_MIB_PER_PARAMETER = 3 * 4 / 2**20  # a weight, its gradient and its momentum in fp32
 
