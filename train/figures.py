@@ -86,8 +86,8 @@ def curves_figure(results: list[dict], path: Path) -> dict | None:
     axes.grid(alpha=0.3)
     alt = "Line chart of validation accuracy by epoch for every training run"
     caption = (
-        "Validation accuracy on RGB by epoch, whole pictures at each epoch's own size; a line is one stage of training, "
-        "large points are stages with random channels."
+        "Validation accuracy on RGB by epoch, whole pictures at each epoch's own size; a line is one stage of "
+        "training, large points are stages with random channels."
     )
     return finish(axes, path, alt, caption)
 
