@@ -63,7 +63,7 @@ def test_without_a_channel_there_is_no_answer(visit):
     expect(notice(page)).to_contain_text("At least one channel must be left")
     expect(page.locator(".answer")).to_have_count(0)
     page.get_by_label("Blue", exact=True).check()
-    expect(notice(page)).to_contain_text("Only Blue is left")
+    expect(notice(page)).to_contain_text("Only blue is left")
 
 
 def test_the_fill_says_where_the_mean_goes(visit):
