@@ -62,7 +62,7 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
     with gr.Blocks(title="DynConv Lab", analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
         gr.HTML("<h1>DynConv Lab</h1>", elem_classes="title")
         gr.HTML(i18n("subtitle"), elem_classes="subtitle")
-        hub_notice = gr.HTML()
+        weights_notice = gr.HTML()
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab(i18n("page_channels"), id="channels"):
                 ask, told = channels_page()
@@ -77,7 +77,7 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
             with gr.Tab(i18n("page_code"), id="code"):
                 code = snippets.page(i18n)
         events = Handlers(source)
-        connect(demo, events, ask, told, swept, compared, hub_notice)
+        connect(demo, events, ask, told, swept, compared, weights_notice)
         connect_bands(events, banded)
         add_endpoints(events, concurrency_id="models", concurrency_limit=1)
         demo.load(snippets.blocks, None, code, queue=False, **QUIET)
@@ -163,7 +163,7 @@ def compact_page() -> Parts:
 
 
 def connect(
-    demo: gr.Blocks, events: Handlers, ask: Parts, told: Parts, swept: Parts, compared: Parts, hub_notice: gr.HTML
+    demo: gr.Blocks, events: Handlers, ask: Parts, told: Parts, swept: Parts, compared: Parts, weights_notice: gr.HTML
 ) -> None:
     """Wire the pages about one picture and its channels."""
     galleries = [ask.examples, swept.examples, compared.examples]
@@ -171,7 +171,7 @@ def connect(
         events.open_page,
         None,
         [
-            hub_notice, ask.picture, ask.channels, ask.fill, ask.temperature, ask.example,
+            weights_notice, ask.picture, ask.channels, ask.fill, ask.temperature, ask.example,
             told.classes, compared.gamma, *galleries,
         ],
         queue=False,

@@ -180,8 +180,11 @@ def scale(array: np.ndarray) -> tuple[np.ndarray, str, float]:
         raise BandFileError("not_finite", count=count)
     if array.dtype == np.uint8:
         return values / 255, "scaled_8bit", 255.0
+    real = array.dtype.kind in "bf"
+    if real and values.min() >= 0 and values.max() <= 1:  # most files of floats: no need to sort them
+        return values, "scaled_not", 1.0
     lowest, divisor = np.percentile(values, (100 - PERCENTILE, PERCENTILE)).tolist()
-    if array.dtype.kind in "bf" and lowest >= 0 and divisor <= 1:
+    if real and lowest >= 0 and divisor <= 1:
         return values.clip(0, 1), "scaled_not", 1.0
     if divisor <= 0:
         raise BandFileError("dark", came=f"{values.max():g}")

@@ -15,7 +15,7 @@ from models import CHANNELS, ImageClassifier
 from models.pictures import normalize
 from train.config import TrainConfig
 from train.data import mix_seed
-from train.views import View, named_view, training_view
+from train.views import View, training_view
 
 
 @dataclass(frozen=True)
@@ -154,17 +154,15 @@ def predict(
     *,
     mean: tuple[float, ...],
     std: tuple[float, ...],
-    channels: str = "RGB",
-    view: View | None = None,
+    view: View,
     on_batch: Callable[[int], None] = lambda images: None,
     **options,
 ) -> tuple[Tensor, Tensor]:
     """Logits (N, num_classes) in fp32 and labels (N,), on the CPU, of a pass in eval mode.
 
-    The model sees ``channels``, or what ``view`` makes of the normalised pictures. ``options`` (``fill``,
-    ``temperature``) go to the model. The model's mode is restored.
+    The model sees what ``view`` makes of the normalised pictures. ``options`` (``fill``, ``temperature``) go to the
+    model. The model's mode is restored.
     """
-    view = view or named_view(channels)
     training = model.training
     model.eval()
     try:

@@ -120,7 +120,7 @@ def main() -> None:
         keep_large_blocks()
     try:
         adaptive = load_model(options.checkpoint)
-        if adaptive.fill is not None:
+        if not adaptive.any_channels:
             raise ValueError(
                 f"{options.checkpoint} is {adaptive.name}, which takes three channels; give adaptive_vgg19"
             )

@@ -18,8 +18,10 @@ from train.engine import (
     predict,
     train_epoch,
 )
+from train.views import named_view
 
 HALF = (0.5, 0.5, 0.5)
+RGB = named_view("RGB")
 
 
 class Tiny(ImageClassifier):
@@ -243,7 +245,7 @@ def test_sampled_channels_differ_within_a_batch_and_between_steps(config):
 @torch.no_grad()
 def test_prediction_covers_every_picture_in_order():
     model, data = Tiny().eval(), [*batches(steps=2), *batches(steps=1, size=2)]
-    logits, labels = predict(Accelerator(cpu=True), model, data, mean=HALF, std=HALF)
+    logits, labels = predict(Accelerator(cpu=True), model, data, mean=HALF, std=HALF, view=RGB)
     pixels = torch.cat([pixels for pixels, _ in data])
     assert torch.equal(labels, torch.cat([labels for _, labels in data]))
     torch.testing.assert_close(logits, model(normalize(pixels, HALF, HALF)))
@@ -252,7 +254,7 @@ def test_prediction_covers_every_picture_in_order():
 @torch.no_grad()
 def test_prediction_sees_the_asked_channels_and_fill():
     model, data = Tiny().eval(), batches(steps=1)
-    logits, _ = predict(Accelerator(cpu=True), model, data, mean=HALF, std=HALF, channels="RB", fill="appended")
+    logits, _ = predict(Accelerator(cpu=True), model, data, mean=HALF, std=HALF, view=named_view("RB"), fill="appended")
     images = normalize(data[0][0], HALF, HALF)
     torch.testing.assert_close(logits, model(select_channels(images, "RB"), "RB", fill="appended"))
 
@@ -260,23 +262,23 @@ def test_prediction_sees_the_asked_channels_and_fill():
 @pytest.mark.parametrize("training", [True, False])
 def test_prediction_restores_the_mode_even_after_a_failure(training):
     model = Tiny().train(training)
-    predict(Accelerator(cpu=True), model, batches(steps=1), mean=HALF, std=HALF)
+    predict(Accelerator(cpu=True), model, batches(steps=1), mean=HALF, std=HALF, view=RGB)
     assert model.training is training
     with pytest.raises(ValueError, match="unknown channel"):
-        predict(Accelerator(cpu=True), model, batches(steps=1), mean=HALF, std=HALF, channels="X")
+        predict(Accelerator(cpu=True), model, batches(steps=1), mean=HALF, std=HALF, view=named_view("X"))
     assert model.training is training
 
 
 def test_prediction_changes_no_running_statistics():
     model = Tiny()
     before = model.norm.running_mean.clone()
-    predict(Accelerator(cpu=True), model, batches(), mean=HALF, std=HALF)
+    predict(Accelerator(cpu=True), model, batches(), mean=HALF, std=HALF, view=RGB)
     assert torch.equal(model.norm.running_mean, before)
 
 
 def test_bfloat16_gives_logits_in_full_precision():
     accelerator = Accelerator(cpu=True, mixed_precision="bf16")
-    logits, labels = predict(accelerator, Tiny(), batches(steps=1), mean=HALF, std=HALF)
+    logits, labels = predict(accelerator, Tiny(), batches(steps=1), mean=HALF, std=HALF, view=RGB)
     assert logits.dtype == torch.float32 and F.cross_entropy(logits, labels).isfinite()
 
 
