@@ -126,6 +126,8 @@ def wavelengths_of(
         raise ValueError("give either channels, such as ('R', 'NIR'), or wavelengths_um, such as [0.665, 0.842]")
     if channels is not None:
         return torch.tensor([wavelength_of(name) for name in parse_bands(channels)])
+    if isinstance(wavelengths_um, Tensor) and (wavelengths_um.device.type != "cpu" or torch.compiler.is_compiling()):
+        return wavelengths_um.float()  # to read it would wait for the GPU
     if isinstance(wavelengths_um, Tensor) and wavelengths_um.ndim == 2:
         check_wavelengths(wavelengths_um.flatten().tolist())
         return wavelengths_um.float()

@@ -58,6 +58,6 @@ def resized_size(size: int, crop_pct: float) -> int:
 
 def normalize(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """uint8, or floats in 0..1, (…, C, H, W) → float with the given mean and std, C of each or one, on that scale."""
-    mean, std = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (mean, std))
+    mean, std = (torch.tensor(v).view(-1, 1, 1).to(pixels.device, non_blocking=True) for v in (mean, std))
     values = pixels.float() if pixels.is_floating_point() else pixels.float() / 255
     return (values - mean) / std

@@ -107,8 +107,9 @@ class TrainConfig:
     """bfloat16 autocast."""
     channels_last: bool = True
     """Memory layout; faster on CPUs and recent GPUs."""
-    workers: int = 1
-    """Processes that load pictures; results do not depend on their number."""
+    workers: int | None = None
+    """Processes that load pictures; by default one, beside a GPU as many as it has cores, 16 at most. Results do not
+    depend on their number."""
     threads: int | None = None
     """CPU threads for arithmetic; PyTorch's choice by default."""
     seed: int = 0
@@ -131,7 +132,10 @@ class TrainConfig:
             raise ValueError(f"images_per_class must be at least 1, got {self.images_per_class}")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be at least 1, got {self.threads}; leave it out for PyTorch's choice")
-        if self.workers < 0:
+        for name in ("clip_norm", "head_lr_scale"):
+            if (value := getattr(self, name)) is not None and not value >= 0:
+                raise ValueError(f"{name} must be at least 0, got {value}")
+        if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers must be at least 0, got {self.workers}; 0 loads pictures in the main process")
         for name in ("warmup", "label_smoothing", "ema", "momentum"):
             if not 0 <= getattr(self, name) < 1:

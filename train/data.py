@@ -13,10 +13,11 @@ neither the number of workers nor a resumed run changes it.
 """
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 from torchvision.transforms import v2
+from tqdm import tqdm
 
 from models.band_files import NUMPY, TIFF, BandFileError, open_bands
 from models.pictures import resize, to_rgb, within
@@ -163,8 +165,9 @@ def as_split(items: list[tuple[Path, int]], class_names: tuple[str, ...], synset
 
 def check_pictures(split: Split, *, skip_unreadable: bool) -> Split:
     """Open every picture; stop with the count and the first few, or leave them out when told to."""
-    with ThreadPoolExecutor() as pool:
-        problems = list(pool.map(lambda path: problem(path, split.bands), split.paths))
+    with ThreadPool() as pool:
+        found = pool.imap(lambda path: problem(path, split.bands), split.paths, chunksize=64)
+        problems = list(tqdm(found, "checking pictures", len(split), leave=False, delay=2, unit="img"))
     bad = [text for text in problems if text]
     if not bad:
         return split
@@ -232,8 +235,10 @@ class Pictures(Dataset):
         picture = read_pixels(self.split.paths[index], self.split.bands)
         if self.crop_scale is None:
             return resize(picture, self.size, self.crop_pct), self.split.labels[index]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix_seed(self.seed, self.epoch, index))
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # torch.manual_seed would look after every kind of GPU, which takes longer
+            torch.default_generator.manual_seed(mix_seed(self.seed, self.epoch, index))
             pixels = v2.functional.to_image(picture)
             random_crop = v2.RandomResizedCrop(self.size, scale=(self.crop_scale, 1.0), antialias=True)
             crop = v2.RandomHorizontalFlip()(random_crop(pixels))
@@ -258,6 +263,12 @@ def mix_seed(*parts: int) -> int:
     """One 63-bit seed out of several integers."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+def workers_beside(device: torch.device) -> int:
+    """How many processes load pictures fast enough for this one: its share of the cores, beside a CPU one."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return 1 if device.type == "cpu" else max(1, min(16, (os.cpu_count() or 1) // processes))
 
 
 def make_loader(pictures: Pictures, *, batch_size: int, workers: int, seed: int | None = None) -> DataLoader:

@@ -86,6 +86,8 @@ def train_epoch(
     if head_scale is None:
         head_scale = 1 / plain.head_replication(config.sizes[epoch])
     total_steps = len(config.sizes) * steps
+    rank = [accelerator.process_index] if accelerator.process_index else []  # each process draws for itself
+    unread = None
     for index, (pixels, labels) in enumerate(batches):
         step = epoch * steps + index
         lr = learning_rate(config, step / total_steps)
@@ -93,7 +95,7 @@ def train_epoch(
             group["lr"] = lr * (head_scale if group["head"] else 1.0)
         if hasattr(plain, "set_temperature"):
             plain.set_temperature(config.temperature_at(step / steps))
-        generator = torch.Generator().manual_seed(mix_seed(config.seed, step))
+        generator = torch.Generator().manual_seed(mix_seed(config.seed, step, *rank))
         images = normalize(pixels, mean, std)  # (B, 3, S, S), or all bands of a sensor
         images, targets = mix_batch(images, labels, config.mix, num_classes, generator)
         answers = None  # (B, num_classes)
@@ -109,16 +111,26 @@ def train_epoch(
         loss = F.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
         if answers is not None:
             loss = loss.lerp(F.cross_entropy(logits, answers), config.teacher_share)
-        if not torch.isfinite(loss):
-            raise NonFiniteLossError(f"loss is {loss.item()} at step {step}, learning rate {lr:.4g}; lower --lr")
         accelerator.backward(loss)
         if config.clip_norm:
             accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
         optimizer.step()
         if averaged is not None:
             averaged.update_parameters(plain)
+        if unread:  # of the step before, so that a GPU has its next work before this one waits for it
+            on_step(read(*unread))
         correct = (logits.argmax(1) == labels).sum()
-        on_step(Step(loss.item(), correct.item(), len(labels), lr))
+        unread = step, torch.stack([loss.detach(), correct.to(loss)]), len(labels), lr
+    if unread:
+        on_step(read(*unread))
+
+
+def read(step: int, results: Tensor, images: int, lr: float) -> Step:
+    """What a step reports, from its loss and number of right answers; ``NonFiniteLossError`` if the loss is none."""
+    loss, correct = results.tolist()
+    if not math.isfinite(loss):
+        raise NonFiniteLossError(f"loss is {loss} at step {step}, learning rate {lr:.4g}; lower --lr")
+    return Step(loss, correct, images, lr)
 
 
 def mix_batch(
@@ -131,7 +143,7 @@ def mix_batch(
     if mix == "both":
         mix = ("mixup", "cutmix")[torch.randint(2, (), generator=generator)]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator.initial_seed())
+        torch.default_generator.manual_seed(generator.initial_seed())
         return kinds[mix](images, labels)
 
 
@@ -168,6 +180,7 @@ def predict(
     try:
         all_logits, all_labels = [], []
         for pixels, labels in batches:
+            pixels = pixels.to(accelerator.device, non_blocking=True)
             images, seen = view(normalize(pixels, mean, std))
             with accelerator.autocast():
                 logits = model(images, **seen, **options)

@@ -19,6 +19,7 @@ from models.channels import channel_indices
 MOST_BANDS = 6
 PSEUDO_SHARE = 1 / 3  # of the training pictures; the others show real channels
 UNKNOWN_SHARE = 0.1  # of the training pictures: nobody knows what the channels are
+RGB_UM = wavelengths_of(CHANNELS)
 CONCENTRATION = 0.5  # of the Dirichlet distribution of the mixtures: rather pure ones
 
 
@@ -36,13 +37,14 @@ class Bands:
 
     def of(self, pictures: Tensor) -> Tensor:
         """(B, P, H, W) → (B, C, H, W)."""
-        return torch.einsum("...cp,...phw->...chw", self.weights.to(pictures), pictures)
+        return torch.einsum("...cp,...phw->...chw", self.weights.to(pictures, non_blocking=True), pictures)
 
     def blind(self) -> "Bands":
         """The same channels with their wavelengths unknown."""
         return Bands(self.weights, torch.full_like(self.wavelengths_um, torch.nan), self.present)
 
 
+@cache
 def real_bands(channels: str) -> Bands:
     """Named channels as they are, e.g. ``"GR"``."""
     return mixtures(torch.eye(3)[channel_indices(channels)])
@@ -57,7 +59,7 @@ def pseudo_bands(count: int, generator: torch.Generator) -> Bands:
 
 def mixtures(weights: Tensor) -> Bands:
     """Convex mixtures of R, G and B (C, 3), at the equally mixed wavelengths."""
-    return Bands(weights, weights @ wavelengths_of(CHANNELS))
+    return Bands(weights, weights @ RGB_UM)
 
 
 @cache
@@ -65,7 +67,7 @@ def filled_bands(channels: str, fill: str) -> Bands:
     """What a three-channel network is given in place of R, G and B when it has only ``channels``."""
     rgb = torch.eye(3).view(1, 3, 3, 1)  # pixels of pure red, green and blue
     weights = fill_channels(select_channels(rgb, channels), channels, fill).view(3, 3)
-    return Bands(weights, wavelengths_of(CHANNELS))
+    return Bands(weights, RGB_UM)
 
 
 def draw_bands(subset: str, generator: torch.Generator) -> Bands:

@@ -8,7 +8,7 @@
 Expected of the first line on mini-imagenet-50: 40 % validation accuracy or more, which seven such epochs gave in 76
 minutes on one CPU core with bfloat16 (results/training-vgg19-base.json). The run folder then holds a checkpoint of the
 best epoch by validation (model.safetensors, config.json), metrics.jsonl, curves.png, run.json and state.safetensors,
-from which ``--resume`` goes on after a kill to the same weights.
+from which ``--resume`` goes on after a kill to the same weights (on a GPU, to within its rounding).
 """
 
 import argparse
@@ -25,7 +25,7 @@ import torchvision
 import tyro
 import yaml
 from accelerate import Accelerator
-from accelerate.utils import broadcast, set_seed
+from accelerate.utils import DataLoaderConfiguration, broadcast, set_seed
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -39,7 +39,7 @@ from models.processor import capabilities, has_bf16
 from train.confidence import confidence_metrics
 from train.config import TrainConfig
 from train.curves import plot_curves
-from train.data import DataError, Pictures, Split, extensions, load_split, make_loader
+from train.data import DataError, Pictures, Split, extensions, load_split, make_loader, workers_beside
 from train.engine import NonFiniteLossError, Step, make_optimizer, predict, train_epoch
 from train.views import named_view
 from train.warm_start import warm_start
@@ -64,21 +64,29 @@ def train(config: TrainConfig) -> ImageClassifier:
     """
     check_folder(config)
     # told that it runs on CPUs, Accelerate joins the processes of torchrun instead of letting each train alone
-    accelerator = Accelerator(mixed_precision="bf16" if config.bf16 else "no", cpu=not torch.accelerator.is_available())
+    accelerator = Accelerator(
+        mixed_precision="bf16" if config.bf16 else "no",
+        cpu=not torch.accelerator.is_available(),
+        dataloader_config=DataLoaderConfiguration(non_blocking=True),
+    )
     if config.threads:
         torch.set_num_threads(config.threads)
     if accelerator.device.type == "cpu":
         keep_large_blocks()
         if config.bf16 and capabilities() and not has_bf16():
             tqdm.write("this CPU has no bfloat16 and emulates it, many times slower; --no-bf16 is faster here")
+    else:
+        torch.set_float32_matmul_precision("high")  # TF32, as in convolutions
+        torch.backends.cudnn.benchmark = True
     set_seed(config.seed)
 
     split, val = load_data(config)
     pictures = Pictures(split, size=config.sizes[0], crop_scale=config.crop_scale, seed=config.seed)
-    loader = make_loader(pictures, batch_size=config.batch_size, workers=config.workers, seed=config.seed)
+    workers = workers_beside(accelerator.device) if config.workers is None else config.workers
+    loader = make_loader(pictures, batch_size=config.batch_size, workers=workers, seed=config.seed)
     sampler = loader.sampler
     val_pictures = Pictures(val, size=config.sizes[0], crop_pct=config.crop_pct)
-    val_loader = make_loader(val_pictures, batch_size=config.batch_size, workers=config.workers)
+    val_loader = make_loader(val_pictures, batch_size=config.batch_size, workers=workers)
 
     plain = build_model(config.model, num_classes=len(split.synsets), **config.model_arguments)
     state_path = config.run_dir / STATE
@@ -105,9 +113,9 @@ def train(config: TrainConfig) -> ImageClassifier:
 
     progress = Progress()
     if resuming:
-        progress = load_state(state_path, config, split, plain, averaged, optimizer)
+        progress = load_state(state_path, config, split, plain, averaged, optimizer, accelerator.num_processes)
     if accelerator.is_main_process:
-        start_folder(config, split, progress)
+        start_folder(config, split, progress, accelerator.num_processes)
         if not resuming:
             save_state(state_path, progress, plain, averaged, optimizer)
 
@@ -120,7 +128,7 @@ def train(config: TrainConfig) -> ImageClassifier:
         sampler.epoch = epoch
         describe(kept, config, split, size)
         started = time.perf_counter()
-        meter = Meter(steps, f"epoch {epoch + 1}/{len(config.sizes)} {size} px", accelerator.is_main_process)
+        meter = Meter(steps, f"epoch {epoch + 1}/{len(config.sizes)} {size} px", accelerator)
         train_epoch(
             accelerator, model, loader, optimizer, config,
             epoch=epoch, steps=steps, num_classes=len(split.synsets),
@@ -209,10 +217,13 @@ def load_teacher(config: TrainConfig, split: Split, device: torch.device) -> Ima
 
 
 class Meter:
-    """Progress bar with loss, accuracy, images/s and time left; averages over an epoch."""
+    """Progress bar with loss, accuracy, images/s and time left of this process; averages over an epoch of all."""
 
-    def __init__(self, steps: int, name: str, visible: bool):
-        self.bar = tqdm(total=steps, desc=name, disable=not visible, mininterval=1, dynamic_ncols=True)
+    def __init__(self, steps: int, name: str, accelerator: Accelerator):
+        self.accelerator = accelerator
+        self.bar = tqdm(
+            total=steps, desc=name, disable=not accelerator.is_main_process, mininterval=1, dynamic_ncols=True
+        )
         self.loss = self.correct = self.images = 0.0
         self.started = time.perf_counter()
 
@@ -229,11 +240,12 @@ class Meter:
 
     def close(self) -> dict:
         self.bar.close()
-        return {
-            "train_loss": self.loss / self.images,
-            "train_accuracy": self.correct / self.images,
-            "images_per_s": self.images / (time.perf_counter() - self.started),
-        }
+        seconds = time.perf_counter() - self.started
+        loss, correct, images = self.loss, self.correct, self.images
+        if self.accelerator.num_processes > 1:
+            sums = torch.tensor([loss, correct, images], device=self.accelerator.device)
+            loss, correct, images = self.accelerator.reduce(sums).tolist()
+        return {"train_loss": loss / images, "train_accuracy": correct / images, "images_per_s": images / seconds}
 
 
 def describe(model: ImageClassifier, config: TrainConfig, split: Split, size: int) -> None:
@@ -255,7 +267,7 @@ def config_of(config: TrainConfig) -> ModelConfig:
     return ours.for_bands(config.band_names) if config.bands else ours
 
 
-def start_folder(config: TrainConfig, split: Split, progress: Progress) -> None:
+def start_folder(config: TrainConfig, split: Split, progress: Progress, processes: int) -> None:
     """Write ``run.json``; drop metrics of an epoch that a kill left unfinished."""
     config.run_dir.mkdir(parents=True, exist_ok=True)
     about = {
@@ -265,6 +277,7 @@ def start_folder(config: TrainConfig, split: Split, progress: Progress) -> None:
         "versions": {module.__name__: module.__version__ for module in (torch, torchvision, accelerate)},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
+        "processes": processes,
         "synsets": split.synsets,
         "train_images": len(split),
         "skipped_images": split.skipped,
@@ -307,7 +320,7 @@ def save_state(path: Path, progress: Progress, plain, averaged, optimizer) -> No
     write_safely(path, lambda temporary: save_file(tensors, temporary, metadata=about))
 
 
-def load_state(path: Path, config: TrainConfig, split: Split, plain, averaged, optimizer) -> Progress:
+def load_state(path: Path, config: TrainConfig, split: Split, plain, averaged, optimizer, processes: int) -> Progress:
     """Restore what ``save_state`` wrote; ``CheckpointError`` when it is damaged, of other settings or other data."""
     try:
         with safe_open(path, "pt") as file:
@@ -325,6 +338,11 @@ def load_state(path: Path, config: TrainConfig, split: Split, plain, averaged, o
         raise CheckpointError(
             f"{path} belongs to a run with other settings ({', '.join(changed)}); "
             "repeat the first command with --resume, or choose another --run-dir"
+        )
+    if (before := saved.get("processes", 1)) != processes:
+        raise CheckpointError(
+            f"{path} belongs to a run of {before} processes with {config.batch_size} pictures each, this one has "
+            f"{processes}; start as many, or begin another --run-dir from these weights with --init-from"
         )
     if (synsets, images) != (split.synsets, len(split)):
         differing = ", ".join(sorted({*synsets} ^ {*split.synsets})[:5]) or "in the same classes"
@@ -350,6 +368,8 @@ def load_state(path: Path, config: TrainConfig, split: Split, plain, averaged, o
         index, name = key.split(".", 1)
         moments.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, found in optimizer.state.items():  # in the memory layout of the weights, which the file has lost
+        found |= {key: torch.empty_like(parameter).copy_(v) for key, v in found.items() if v.shape == parameter.shape}
     return Progress(int(about["epoch"]), float(about["best"]), json.loads(about["rows"]))
 
 
@@ -397,6 +417,8 @@ def flag(key: str, value: str) -> list[str]:
 def main() -> None:
     try:
         train(parse())
+    except torch.OutOfMemoryError:
+        sys.exit("error: the GPU's memory is too small; lower --batch-size or --image-size, or add --bf16")
     except (CheckpointError, NonFiniteLossError, ValueError, OSError, yaml.YAMLError) as error:
         sys.exit(f"error: {error}")
 

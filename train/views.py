@@ -65,7 +65,7 @@ def sensor_view(bands: tuple[str, ...], generator: torch.Generator, count_weight
 def mixed(images: Tensor, drawn: list[Bands]) -> tuple[Tensor, dict]:
     """For each picture its own channels, those of others being absent."""
     bands = stack_bands(drawn)
-    wavelengths, present = (part.to(images.device) for part in (bands.wavelengths_um, bands.present))
+    wavelengths, present = (part.to(images.device, non_blocking=True) for part in (bands.wavelengths_um, bands.present))
     return bands.of(images), {"wavelengths_um": wavelengths, "present": present}
 
 

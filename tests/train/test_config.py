@@ -135,6 +135,8 @@ def test_model_arguments_build_the_model(model):
         ({"momentum": 1.5}, "momentum must be at least 0 and below 1"),
         ({"threads": 0}, "threads must be at least 1, got 0"),
         ({"workers": -1}, "workers must be at least 0, got -1"),
+        ({"clip_norm": -1.0}, r"clip_norm must be at least 0, got -1\.0"),
+        ({"head_lr_scale": -0.5}, r"head_lr_scale must be at least 0, got -0\.5"),
         ({"crop_scale": 0.0}, "crop_scale must be above 0 and at most 1"),
         ({"teacher_share": 1.1}, "teacher_share must be above 0 and at most 1"),
         ({"channels": "RX"}, "unknown channel 'X'"),

@@ -60,13 +60,10 @@ def run_epoch(model, config, data=None, *, epoch=0, **options):
     data = data or batches()
     steps, rates = [], []
 
-    def on_step(step):
-        steps.append(step)
-        rates.append([group["lr"] for group in optimizer.param_groups])
-
+    optimizer.register_step_pre_hook(lambda *_: rates.append([group["lr"] for group in optimizer.param_groups]))
     train_epoch(
         Accelerator(cpu=True), model, data, optimizer, config,
-        epoch=epoch, steps=len(data), num_classes=3, mean=HALF, std=HALF, on_step=on_step, **options,
+        epoch=epoch, steps=len(data), num_classes=3, mean=HALF, std=HALF, on_step=steps.append, **options,
     )  # fmt: skip
     return steps, rates, optimizer
 
@@ -320,3 +317,13 @@ def test_the_teacher_alone_can_teach(config):
     pixels, labels = data[0]
     answers = pupil.eval()(normalize(pixels, HALF, HALF)).argmax(1)
     assert (answers == labels).all()
+
+
+def test_every_process_draws_for_itself(config, monkeypatch):
+    def losses(rank: int) -> list[float]:
+        monkeypatch.setattr(Accelerator, "process_index", rank)
+        torch.manual_seed(0)
+        return [step.loss for step in run_epoch(Tiny(), config(channels="sample"))[0]]
+
+    assert losses(0) == losses(0) and losses(1) == losses(1)
+    assert losses(0)[0] != losses(1)[0]

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from models import CheckpointError, build_model, load_checkpoint, load_model, sa
 from train import run
 from train.config import TrainConfig
 from train.data import DataError, Pictures, load_split
+from train.engine import Step, make_optimizer
 from train.run import train
 
 FILES = ["config.json", "curves.png", "golden.safetensors", "metrics.jsonl", "model.safetensors", "run.json"]
@@ -255,6 +257,51 @@ def test_resuming_on_other_data_is_refused(config, tmp_path, pictures, renamed, 
         (tmp_path / "data" / "images" / renamed).rename(tmp_path / "data" / "images" / "n03_azure")
     with pytest.raises(CheckpointError, match=message):
         train(config(epochs=1, resume=True, data_root=tmp_path / "data"))
+
+
+def test_resuming_in_another_number_of_processes_is_refused(config):
+    train(config(epochs=1))
+    path = config().run_dir / "run.json"
+    about = json.loads(path.read_text())
+    assert about.pop("processes") == 1
+    path.write_text(json.dumps(about))  # a run from before they were recorded
+    train(config(epochs=1, resume=True))
+    path.write_text(json.dumps(about | {"processes": 4}))
+    with pytest.raises(
+        CheckpointError, match=r"a run of 4 processes with 8 pictures each, this one has 1; start as many"
+    ):
+        train(config(epochs=1, resume=True))
+
+
+def test_a_resumed_optimiser_has_the_memory_layout_of_the_weights(config, monkeypatch):
+    made = []
+    monkeypatch.setattr(run, "make_optimizer", lambda *args: made.append(make_optimizer(*args)) or made[-1])
+    train(config(epochs=1))
+    train(config(epochs=1, resume=True))
+    strides = [[state["momentum_buffer"].stride() for state in optimizer.state.values()] for optimizer in made]
+    assert strides[0] == strides[1] == [parameter.stride() for parameter in made[1].state]
+    assert any(not parameter.is_contiguous() for parameter in made[1].state)
+
+
+def test_running_out_of_memory_is_a_clear_error(config, monkeypatch):
+    def fail(_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate …")
+
+    monkeypatch.setattr(run, "train", fail)
+    monkeypatch.setattr(sys, "argv", ["run", *flags(config())])
+    with pytest.raises(SystemExit, match="error: the GPU's memory is too small; lower --batch-size"):
+        run.main()
+
+
+def test_the_meter_averages_over_all_processes():
+    sums = torch.tensor([6.0, 1.0, 4.0])  # of another process
+    both = SimpleNamespace(num_processes=2, is_main_process=False, device="cpu", reduce=lambda ours: ours + sums)
+    alone = SimpleNamespace(num_processes=1, is_main_process=False)
+    for accelerator, loss, accuracy in ((both, 1.0, 0.5), (alone, 0.5, 0.75)):
+        meter = run.Meter(1, "epoch", accelerator)
+        meter(Step(loss=0.5, correct=3.0, images=4, lr=0.1))
+        row = meter.close()
+        assert (row["train_loss"], row["train_accuracy"]) == (loss, accuracy)
 
 
 def test_resuming_may_change_what_does_not_matter(config):
