@@ -26,7 +26,8 @@ class Answer:
     ``probabilities`` has one value per class, in 0..1, summing to 1. ``attention`` is layers x K of the
     dynamic network, each row summing to 1, present channels x K of the adaptive one, each column summing
     to 1 (a row of zeros is a channel of one constant value), and None of the others. ``unsure_below`` is the
-    confidence that nine in ten of the network's right answers on validation exceed; 0 where it was not measured.
+    confidence that nine in ten of the network's right answers on validation exceed, with as many channels; 0 where it
+    was not measured.
     """
 
     class_names: tuple[str, ...]
@@ -168,7 +169,8 @@ def ask(
             logits, attention = network(x, temperature=temperature, return_attention=True)  # (B, 50), (B, 16, K)
         else:
             logits, attention = network(x), [None] * len(subsets)
-    return dict(zip(subsets, answers_of(network, logits, attention), strict=True))
+    numbers = [len(subset) for subset in subsets]
+    return dict(zip(subsets, answers_of(network, logits, numbers, attention), strict=True))
 
 
 def ask_unfilled(network: AdaptiveVGG19, rgb: Tensor, subsets: list[str]) -> tuple[Tensor, list[Tensor]]:
@@ -180,13 +182,19 @@ def ask_unfilled(network: AdaptiveVGG19, rgb: Tensor, subsets: list[str]) -> tup
     return logits, [rows[there] for rows, there in zip(attention, present, strict=True)]
 
 
-def answers_of(network: ImageClassifier, logits: Tensor, attention: Iterable[Tensor | None]) -> list[Answer]:
-    """One answer per row of ``logits`` (B, 50), each with its own attention."""
+def answers_of(
+    network: ImageClassifier, logits: Tensor, numbers: Iterable[int], attention: Iterable[Tensor | None]
+) -> list[Answer]:
+    """One answer per row of ``logits`` (B, 50), each with its own number of channels and its own attention."""
     config = network.config
-    unsure_below = config.metrics.get("unsure_below", 0.0)
     return [
-        Answer(config.class_names, tuple(p), None if rows is None else tuple(map(tuple, rows.tolist())), unsure_below)
-        for p, rows in zip(config.probabilities(logits).tolist(), attention, strict=True)
+        Answer(
+            class_names=config.class_names,
+            probabilities=tuple(config.probabilities(row, number).tolist()),
+            attention=None if rows is None else tuple(map(tuple, rows.tolist())),
+            unsure_below=config.unsure_below(number),
+        )
+        for row, number, rows in zip(logits.cpu(), numbers, attention, strict=True)
     ]
 
 
@@ -198,7 +206,7 @@ def ask_bands(network: AdaptiveVGG19, values: np.ndarray, wavelengths_um: Sequen
     """
     x = bands_input(network, values)  # (1, C, S, S)
     logits, attention = network(x, wavelengths_um=wavelengths_um, return_attention=True)  # (1, 50), (1, C, K)
-    return answers_of(network, logits, attention)[0]
+    return answers_of(network, logits, [len(values)], attention)[0]
 
 
 def bands_input(network: ImageClassifier, values: np.ndarray) -> Tensor:

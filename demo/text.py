@@ -85,8 +85,9 @@ TEXT: dict[str, tuple[str, str]] = {
     "agrees": ("Same answer as with all channels", "與三通道時答案相同"),
     "disagrees": ("With all channels: {name} (now rank {rank})", "三通道時為 {name}（現在排第 {rank}）"),
     "unsure": (
-        "Not sure: nine in ten of its right answers are more certain. Perhaps it is none of the {count} classes.",
-        "沒有把握：它答對時，十次有九次比這更確定。也許不屬於這 {count} 個類別。",
+        "Not sure: nine in ten of its right answers with as many channels are more certain. Perhaps it is none of the "
+        "{count} classes.",
+        "沒有把握：通道數相同而答對時，十次有九次比這更確定。也許不屬於這 {count} 個類別。",
     ),
     # kernel attention
     "attention": ("Kernel attention", "卷積核注意力"),
@@ -197,9 +198,8 @@ TEXT: dict[str, tuple[str, str]] = {
         "兩層卷積、其間並聯密集區塊（RRDB）與自注意力的小型網路，與 ResNet34 比較，使用你選的圖片與通道。",
     ),
     "unprepared": (
-        "These two were trained on all three channels: with some missing they are right far less often than their "
-        "confidence says.",
-        "這兩個網路只用三個通道齊全的圖片訓練：缺少通道時，答對的機會遠低於顯示的信心。",
+        "These two were trained on all three channels: with some missing they are right far less often than with all.",
+        "這兩個網路只用三個通道齊全的圖片訓練：缺少通道時，答對的機會比通道齊全時少得多。",
     ),
     "pick_title": ("Where self-attention looks", "自注意力看向哪裡"),
     "pick_lead": (

@@ -140,9 +140,12 @@ def contradiction(config: ModelConfig) -> str | None:
         fits = len(values) in (1, len(names))
         if not fits or not all(isinstance(v, int | float) and least < v < math.inf for v in values):
             return f"{name} cannot be {values!r}, it is one number for each of {', '.join(names)}, or one for all"
-    temperature = config.calibration_temperature
-    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
-        return f"calibration_temperature cannot be {temperature!r}"
+    possible = {"calibration_temperature": lambda v: 0 < v < math.inf, "unsure_below": lambda v: 0 <= v <= 1}
+    for name in possible.keys() & config.metrics.keys():
+        found = config.metrics[name]
+        values = found if isinstance(found, list) and found else [found]
+        if not all(isinstance(value, int | float) and possible[name](value) for value in values):
+            return f"{name} cannot be {found!r}"
     count = config.arguments.get("num_classes", 0)
     if config.class_names and count and len(config.class_names) != count:
         return f"it names {len(config.class_names)} classes for {count}"

@@ -29,7 +29,8 @@ class ModelConfig:
     those of the sensor it was trained on (``bands.py``), none for RGB pictures; ``temperature`` is the
     routers' (None without dynamic layers); ``metrics`` are in 0..1, among them ``unsure_below``: the
     confidence that nine in ten right answers on validation exceed, and beside them
-    ``calibration_temperature`` (above 0), for ``probabilities``.
+    ``calibration_temperature`` (above 0), for ``probabilities``. These two are one number, or a list: for one
+    channel, for two, and so on to all.
     """
 
     model: str
@@ -64,18 +65,27 @@ class ModelConfig:
         mean, std = ((sum(values) / len(values),) for values in (self.mean, self.std))
         return replace(self, bands=bands, mean=mean, std=std)
 
-    @property
-    def calibration_temperature(self) -> float:
+    def calibration_temperature(self, num_channels: int | None = None) -> float:
         """What ``probabilities`` divides logits by; 1 where it was not measured."""
-        return self.metrics.get("calibration_temperature", 1.0)
+        return self.measured("calibration_temperature", num_channels, 1.0)
 
-    def probabilities(self, logits: Tensor) -> Tensor:
+    def unsure_below(self, num_channels: int | None = None) -> float:
+        """The confidence below which an answer is unsure; 0 where it was not measured."""
+        return self.measured("unsure_below", num_channels, 0.0)
+
+    def measured(self, metric: str, num_channels: int | None, default: float) -> float:
+        """A metric for pictures of so many channels, those of its training for None and where there are more."""
+        values = self.metrics.get(metric, default)
+        return values[min(num_channels or len(values), len(values)) - 1] if isinstance(values, list) else values
+
+    def probabilities(self, logits: Tensor, num_channels: int | None = None) -> Tensor:
         """Logits (…, num_classes) → probabilities in 0..1 that sum to 1, in fp32.
 
         Temperature scaling (Guo et al., ICML 2017, section 4.2): the same order of the classes as in a plain softmax,
-        but of answers given with 70 % about 70 % are right, on pictures like those of validation, with all channels.
+        but of answers given with 70 % about 70 % are right, on pictures like those of validation. ``num_channels`` says
+        how many the network was given (None: all), since it may not notice by itself that it knows less.
         """
-        return (logits.float() / self.calibration_temperature).softmax(-1)
+        return (logits.float() / self.calibration_temperature(num_channels)).softmax(-1)
 
     def preprocess(self, picture: Image.Image | Tensor | np.ndarray) -> Tensor:
         """Any PIL picture, or values (C, H, W) → normalised (C, S, S), as in training and evaluation.

@@ -463,11 +463,19 @@ def limits(config: ModelConfig) -> str:
 
 
 def confidences(config: ModelConfig) -> str:
-    if (temperature := config.calibration_temperature) == 1:
+    found = config.metrics.get("calibration_temperature")
+    if found is None:
         return "Confidences are not calibrated."
+    if isinstance(found, list):
+        values = ", ".join(f"{value:.3g}" for value in found)
+        how = f"`softmax(logits / T)` with T = {values} for 1 to {len(found)} channels"
+        return (
+            f"Confidences, {how}, or `model.config.probabilities(logits, number_of_channels)`, are calibrated on "
+            "validation pictures; for other pictures they may be too high."
+        )
     return (
-        f"Confidences, `softmax(logits / {temperature:.3g})` or `model.config.probabilities(logits)`, are calibrated on"
-        " validation pictures with all channels; for other pictures they may be too high."
+        f"Confidences, `softmax(logits / {found:.3g})` or `model.config.probabilities(logits)`, are calibrated on "
+        "validation pictures with all channels; for other pictures, and with fewer channels, they may be too high."
     )
 
 

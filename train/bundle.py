@@ -17,10 +17,10 @@ from models import CheckpointError, load_checkpoint, save_checkpoint
 from models.checkpoint import STORAGES, pack, unpack, without_folders
 from models.memory import keep_large_blocks
 from train import RESULTS
-from train.calibrate import full_answers, validation_metrics
+from train.calibrate import validation_metrics
 from train.config import TrainConfig
 from train.data import DataError, load_split
-from train.evaluate import measure
+from train.evaluate import measure, predict_subsets
 
 PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # where and how fast, not what
 
@@ -36,7 +36,9 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: 
         if key not in PLACES and value is not None and (value != defaults[key] or key == "seed")
     }
     val = load_split(data_root, "val", bands=model.config.bands)
-    full = measure(model.config.all_channels, *full_answers(model, val, bf16)).accuracy
+    channels = model.config.all_channels
+    logits, labels = predict_subsets(model, val, [channels], bf16=bf16)
+    full = measure(channels, logits[channels], labels).accuracy
     training = {
         "data": Path(about["config"]["data_root"]).name,
         "images": about["train_images"],

@@ -2,25 +2,25 @@
 
     python -m train.calibrate --checkpoint checkpoints/vgg19 --data-root data/mini-imagenet-50
 
-``train.run`` and ``train.bundle`` do so themselves. This is for a checkpoint that came without, for pictures of
-another kind (of the same classes), and for another crop (``--crop-pct 0.875`` is kept in the config, too). The weights
-stay as they are; accuracy on validation, the softmax temperature that makes confidences match it, and the
-confidence below which an answer is unsure are measured on all its channels.
+``train.bundle`` does so itself, ``train.run`` with all channels alone. This is for a run that will answer with fewer,
+for pictures of another kind (of the same classes), and for another crop (``--crop-pct 0.875`` is kept in the config,
+too). The weights stay as they are. Measured are accuracy on validation with all channels and, for every number of
+channels, the softmax temperature that makes confidences match the share of right answers, and the confidence below
+which an answer is unsure.
 """
 
 import argparse
 import sys
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-
-from torch import Tensor
 
 from models import CheckpointError, ImageClassifier, ModelConfig, load_checkpoint
 from models.checkpoint import write_config
 from models.memory import keep_large_blocks
-from train.confidence import confidence_metrics
+from train.confidence import confidence_by_number
 from train.data import DataError, Split, load_split
-from train.evaluate import measure, predict_subsets, set_size
+from train.evaluate import measure, number_of, parse_subsets, predict_subsets, set_size
 
 
 def calibrate(folder: Path, data_root: Path, crop_pct: float | None = None, *, bf16: bool = False) -> ModelConfig:
@@ -33,18 +33,16 @@ def calibrate(folder: Path, data_root: Path, crop_pct: float | None = None, *, b
     return config
 
 
-def validation_metrics(model: ImageClassifier, val: Split, *, bf16: bool) -> dict[str, float]:
+def validation_metrics(model: ImageClassifier, val: Split, *, bf16: bool) -> dict:
     """Accuracy on the pictures of ``val`` with all channels, their number, and what confidences are worth."""
-    logits, labels = full_answers(model, val, bf16)
-    accuracy = measure(model.config.all_channels, logits, labels).accuracy
-    return {"val_accuracy": accuracy, "val_images": len(val)} | confidence_metrics(logits, labels)
-
-
-def full_answers(model: ImageClassifier, split: Split, bf16: bool) -> tuple[Tensor, Tensor]:
-    """Logits (N, num_classes) for all channels, and labels (N,)."""
-    channels = model.config.all_channels
-    logits, labels = predict_subsets(model, split, [channels], bf16=bf16)
-    return logits[channels], labels
+    subsets = parse_subsets("all", val.bands)
+    logits, labels = predict_subsets(model, val, subsets, bf16=bf16)
+    by_number = defaultdict(list)
+    for subset in subsets:
+        by_number[number_of(subset, val.bands)].append(logits[subset])
+    (answers,) = by_number[max(by_number)]
+    accuracy = measure(model.config.all_channels, answers, labels).accuracy
+    return {"val_accuracy": accuracy, "val_images": len(val)} | confidence_by_number(by_number, labels)
 
 
 def main() -> None:
@@ -62,7 +60,8 @@ def main() -> None:
     except (CheckpointError, DataError, ValueError) as error:
         sys.exit(f"error: {error}")
     for name, value in config.metrics.items():
-        print(f"{name:<26}{value:.4g}")
+        values = value if isinstance(value, list) else [value]
+        print(f"{name:<26}{', '.join(f'{value:.4g}' for value in values)}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from models import CHANNELS, FILLS, SUBSETS, CheckpointError, ImageClassifier, M
 from models.bands import parse_bands, places_of, spell
 from models.memory import keep_large_blocks
 from train.config import parse_rgb
-from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader
+from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader, workers_beside
 from train.engine import predict
 from train.findings import ALL_BANDS, input_text, worst_single
 from train.views import View, named_view
@@ -46,8 +46,9 @@ NO = "no "  # before the bands of a sensor that a subset lacks
 class Row:
     """Metrics on one channel subset, in 0..1; the interval is Wilson's at 95 %.
 
-    ``confidence`` is the mean of the answers given. ``calibration_error`` is the expected one (ECE, 15 bins): how far
-    confidence and share of right answers lie apart; ``raw_calibration_error`` the same of the plain softmax.
+    ``confidence`` is the mean of the answers given, of softmax over ``calibration_temperature``. ``calibration_error``
+    is the expected one (ECE, 15 bins): how far confidence and share of right answers lie apart;
+    ``raw_calibration_error`` the same of the plain softmax.
     """
 
     channels: str
@@ -58,6 +59,7 @@ class Row:
     ci_low: float
     ci_high: float
     correct: int
+    calibration_temperature: float
     confidence: float
     calibration_error: float
     raw_calibration_error: float
@@ -73,11 +75,13 @@ class Paired:
     p_value: float
 
 
-def measure(channels: str, logits: Tensor, labels: Tensor, config: ModelConfig | None = None) -> Row:
+def measure(
+    channels: str, logits: Tensor, labels: Tensor, config: ModelConfig | None = None, num_channels: int | None = None
+) -> Row:
     """Metrics of (N, num_classes) logits against (N,) labels; confidences as ``config`` makes them of logits."""
     options = {"num_classes": logits.shape[1], "average": "macro"}
-    raw = logits.softmax(1)
-    probabilities = config.probabilities(logits) if config else raw
+    config = config or ModelConfig("", {})  # not calibrated
+    raw, probabilities = logits.softmax(1), config.probabilities(logits, num_channels)
     correct = (logits.argmax(1) == labels).sum().item()
     interval = binomtest(correct, len(labels)).proportion_ci(0.95, method="wilson")
     return Row(
@@ -89,6 +93,7 @@ def measure(channels: str, logits: Tensor, labels: Tensor, config: ModelConfig |
         ci_low=interval.low,
         ci_high=interval.high,
         correct=correct,
+        calibration_temperature=config.calibration_temperature(num_channels),
         confidence=probabilities.amax(1).mean().item(),
         calibration_error=multiclass_calibration_error(probabilities, labels, logits.shape[1]).item(),
         raw_calibration_error=multiclass_calibration_error(raw, labels, logits.shape[1]).item(),
@@ -127,10 +132,15 @@ def predict_views(
             f"data {len(split.synsets)} ({', '.join(split.synsets[:3])}, …); evaluate on the data it was trained for"
         )
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
+    if accelerator.num_processes > 1:
+        raise ValueError(
+            f"evaluation counts every picture once in each of {accelerator.num_processes} processes; start it as one, "
+            "with python alone"
+        )
     model = model.to(accelerator.device, memory_format=torch.channels_last)
     pictures = Pictures(split, size=model.config.input_size, crop_pct=model.config.crop_pct)
-    batches = list(make_loader(pictures, batch_size=batch_size, workers=0))
-    batches = [(pixels.to(accelerator.device), labels) for pixels, labels in batches]
+    workers = workers_beside(accelerator.device)
+    batches = list(make_loader(pictures, batch_size=batch_size, workers=workers))
     results = {}
     with tqdm(total=len(views) * len(split), desc=model.name, unit="img", leave=False) as bar:
         for name, view in views.items():
@@ -144,7 +154,10 @@ def predict_views(
 def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fill: str | None) -> tuple[dict, dict]:
     """One checkpoint's evaluation as it is written to JSON, and its logits by subset."""
     logits, labels = predict_subsets(model, split, about["subsets"], fill=fill, bf16=about["bf16"])
-    rows = [measure(channels, values, labels, model.config) for channels, values in logits.items()]
+    rows = [
+        measure(channels, values, labels, model.config, number_of(channels, split.bands))
+        for channels, values in logits.items()
+    ]
     evaluation = {
         "kind": "evaluation",
         "model": model.name,
@@ -158,7 +171,6 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
         "bands": list(split.bands),
         "storage": model.config.storage,
         "bf16": about["bf16"],
-        "calibration_temperature": model.config.calibration_temperature,
         "trained_on": model.config.training.get("channels", "unknown"),
         "rows": [asdict(row) for row in rows],
     }
@@ -224,6 +236,11 @@ def channels_of(subset: str, bands: tuple[str, ...]) -> str:
     if bands:
         places_of(subset, bands)
     return subset
+
+
+def number_of(subset: str, bands: tuple[str, ...]) -> int:
+    """How many channels a subset has."""
+    return len(parse_bands(channels_of(subset, bands)))
 
 
 def result_file(text: str) -> Path:

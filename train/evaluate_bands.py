@@ -59,12 +59,16 @@ def dead_view(channel: str, config: ModelConfig) -> View:
     return view
 
 
+PSEUDO_BANDS = {  # by name: how many there are, and whether their wavelengths are told
+    pseudo_name(count, known): (count, known) for known in (True, False) for count in range(1, MOST_BANDS + 1)
+}
+
+
 def adaptive_views() -> dict[str, View]:
-    counts = range(1, MOST_BANDS + 1)
     orders = ("".join(order) for order in itertools.permutations(CHANNELS))
     return (
         {order: named_view(order) for order in orders}
-        | {pseudo_name(count, known): pseudo_view(count, known=known) for known in (True, False) for count in counts}
+        | {name: pseudo_view(count, known=known) for name, (count, known) in PSEUDO_BANDS.items()}
         | {"RGB, unknown": band_view(real_bands(CHANNELS).blind())}
     )
 
@@ -91,7 +95,10 @@ def evaluate_bands(adaptive: ImageClassifier, others: dict[str, ImageClassifier]
         "n": len(labels),
         "input_size": adaptive.config.input_size,
         "crop_pct": adaptive.config.crop_pct,
-        "adaptive": [asdict(measure(case, values, labels, adaptive.config)) for case, values in logits.items()],
+        "adaptive": [
+            asdict(measure(case, values, labels, adaptive.config, PSEUDO_BANDS.get(case, (None,))[0]))
+            for case, values in logits.items()
+        ],
         "others": rows,
         "largest_difference_between_orders": max((values - rgb).abs().max().item() for values in orders),
     }

@@ -215,20 +215,20 @@ def seen_table(results: list[dict]) -> Table:
 
 def calibration_table(results: list[dict]) -> Table:
     """Confidence beside accuracy of the bundled networks, on all, two and one of the channels."""
-    measured = [evaluation for evaluation in bundled_evaluations(results) if "calibration_temperature" in evaluation]
+    measured = [e for e in bundled_evaluations(results) if "calibration_temperature" in e["rows"][0]]
     rows, caption = [], NOT_YET
     for evaluation in measured:
         for count, channels in {3: "RGB", 2: "two channels", 1: "one channel"}.items():
             if found := [row for row in evaluation["rows"] if len(row["channels"]) == count]:
                 keys = ("accuracy", "confidence", "calibration_error", "raw_calibration_error")
                 cells = [percent(statistics.mean(row[key] for row in found)) for key in keys]
-                rows.append([evaluation["model"], f"{evaluation['calibration_temperature']:.2f}", channels, *cells])
+                rows.append([evaluation["model"], channels, f"{found[0]['calibration_temperature']:.2f}", *cells])
         caption = (
             f"{data_line(*measured)}; in %, two and one channel: mean over the three subsets. Confidence: mean "
             "probability of the answers, the softmax of logits over the temperature, which was fitted on validation "
-            "pictures with all channels. Error: expected calibration error, 15 bins; plain: of the softmax without it."
+            "pictures for each number of channels. Error: expected calibration error, 15 bins; plain: without it."
         )
-    columns = ["model", "temperature", "input", "accuracy", "confidence", "error", "error, plain"]
+    columns = ["model", "input", "temperature", "accuracy", "confidence", "error", "error, plain"]
     title = "What a confidence is worth"
     return {"id": "calibration", "title": title, "caption": caption, "columns": columns, "rows": rows}
 

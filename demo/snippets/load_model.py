@@ -11,7 +11,7 @@ x = x.to(next(model.parameters()).device)
 with torch.inference_mode():
     logits, attention = model(select_channels(x, "RG"), channels="RG", return_attention=True)
 
-best = model.config.probabilities(logits)[0].topk(5)
+best = model.config.probabilities(logits, len("RG"))[0].topk(5)
 for share, index in zip(best.values, best.indices, strict=True):
     print(f"{share:6.1%}  {model.config.class_names[index]}")
 print(attention.shape)  # (1, 16, K): kernel weights of each layer, rows sum to 1

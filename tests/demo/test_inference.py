@@ -15,7 +15,7 @@ def direct(network, picture, channels, **options) -> list[float]:
     x = network.config.preprocess(picture).unsqueeze(0)
     with torch.inference_mode():
         logits = network(select_channels(x, channels), channels, **options)
-    return network.config.probabilities(logits)[0].tolist()
+    return network.config.probabilities(logits, len(channels))[0].tolist()
 
 
 @pytest.mark.parametrize("fill", ["aligned", "appended"])
@@ -92,16 +92,21 @@ def test_an_answer_is_unsure_below_the_confidence_of_most_right_answers(unsure_b
 
 def test_bundled_networks_know_when_they_are_unsure(networks, lion):
     for name, network in networks.items():
-        answer = ask(network, lion, ["RGB"])["RGB"]
-        assert answer.unsure_below == network.config.metrics["unsure_below"] and 0.02 < answer.unsure_below < 0.9, name
+        answers = ask(network, lion, ["B", "RG", "RGB"])
+        doubts = [answer.unsure_below for answer in answers.values()]  # with less to see, less sure when right
+        assert doubts == network.config.metrics["unsure_below"] and 0.02 < doubts[0] < doubts[2] < 0.9, name
 
 
 def test_confidences_are_those_of_the_config(networks, lion):
     network = networks["resnet34"]
-    with torch.inference_mode():
-        expected = network.config.probabilities(network(network.config.preprocess(lion)[None]))[0]
-    assert ask(network, lion, ["RGB"])["RGB"].probabilities == pytest.approx(expected.tolist(), abs=1e-6)
-    assert network.config.calibration_temperature != 1
+    x = network.config.preprocess(lion)[None]
+    answers = ask(network, lion, ["RGB", "G"])
+    for subset in answers:
+        with torch.inference_mode():
+            logits = network(select_channels(x, subset), channels=subset)
+        expected = network.config.probabilities(logits, len(subset))[0]
+        assert answers[subset].probabilities == pytest.approx(expected.tolist(), abs=1e-6)
+    assert network.config.calibration_temperature(1) > 1.2 > network.config.calibration_temperature() != 1
 
 
 def test_predictions_are_frozen(networks, lion):

@@ -50,6 +50,16 @@ def test_probabilities_are_softened_or_sharpened_by_the_calibration_temperature(
     assert torch.equal(CONFIG.probabilities(logits), logits.softmax(-1))
     calibrated = replace(CONFIG, metrics={"calibration_temperature": 0.5})
     torch.testing.assert_close(calibrated.probabilities(logits.double()), (2 * logits).softmax(-1))
+    torch.testing.assert_close(calibrated.probabilities(logits, 1), (2 * logits).softmax(-1))
+
+
+def test_probabilities_and_doubt_are_those_of_the_number_of_channels():
+    metrics = {"calibration_temperature": [2.0, 1.5, 0.5], "unsure_below": [0.1, 0.2, 0.3]}
+    config, logits = replace(CONFIG, metrics=metrics), torch.tensor([[0.0, 1.0, 3.0]])
+    for number, temperature, below in ((1, 2.0, 0.1), (2, 1.5, 0.2), (3, 0.5, 0.3), (7, 0.5, 0.3), (None, 0.5, 0.3)):
+        torch.testing.assert_close(config.probabilities(logits, number), (logits / temperature).softmax(-1))
+        assert config.unsure_below(number) == below
+    assert CONFIG.unsure_below(2) == 0 and CONFIG.calibration_temperature(2) == 1
 
 
 def test_bands_of_8_bits_or_0_to_1_are_prepared_alike():

@@ -7,16 +7,25 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models import load_checkpoint
+from models import SUBSETS, load_checkpoint
 from models.checkpoint import verify_golden
 from train import calibrate
 from train.bundle import main
-from train.calibrate import full_answers
 from train.confidence import confidence_metrics
 from train.config import TrainConfig
 from train.data import load_split
-from train.evaluate import measure
+from train.evaluate import measure, predict_subsets
 from train.run import train
+
+
+def worth(logits, labels):
+    """What confidences are worth: with all channels, and of every subset of one."""
+    single = torch.cat([logits[channel] for channel in "RGB"])
+    return confidence_metrics(logits["RGB"], labels), confidence_metrics(single, labels.repeat(3))
+
+
+def of_number(metrics, number):
+    return {name: metrics[name][number - 1] for name in ("calibration_temperature", "unsure_below")}
 
 
 def test_a_run_becomes_an_8_bit_checkpoint_that_records_how_it_was_made(colours, tmp_path, monkeypatch):
@@ -36,10 +45,11 @@ def test_a_run_becomes_an_8_bit_checkpoint_that_records_how_it_was_made(colours,
     stored, source, val = load_checkpoint(target), load_checkpoint(run), load_split(colours, "val")
     assert verify_golden(stored, target) == 0
     assert stored.config.storage == "int8" and stored.config.training["data"] == colours.name
-    answers, metrics = full_answers(stored, val, bf16=False), stored.config.metrics
-    assert metrics["val_accuracy"] == measure("RGB", *answers).accuracy
-    assert metrics["val_accuracy_full_precision"] == measure("RGB", *full_answers(source, val, bf16=False)).accuracy
-    assert metrics.items() >= confidence_metrics(*answers).items()
+    (logits, labels), metrics = predict_subsets(stored, val, [*SUBSETS]), stored.config.metrics
+    assert metrics["val_accuracy"] == measure("RGB", logits["RGB"], labels).accuracy
+    exact = predict_subsets(source, val, ["RGB"])[0]["RGB"]
+    assert metrics["val_accuracy_full_precision"] == measure("RGB", exact, labels).accuracy
+    assert (of_number(metrics, 3), of_number(metrics, 1)) == worth(logits, labels)
     weights = (source.state_dict()["neck.0.weight"], stored.state_dict()["neck.0.weight"])
     assert 0 < (weights[0] - weights[1]).abs().max() <= weights[0].abs().max() / 127 / 2 * (1 + 1e-4)
     assert torch.isfinite(weights[1]).all()
@@ -55,9 +65,11 @@ def test_a_checkpoint_is_calibrated_for_another_crop(colours, tmp_path, monkeypa
 
     after = load_checkpoint(folder)
     assert verify_golden(after, folder) == 0 and after.config.crop_pct == 0.8
-    answers = full_answers(after, load_split(colours, "val"), bf16=False)
-    measured = {"val_accuracy": measure("RGB", *answers).accuracy, "val_images": 9, "epoch": 1}
-    assert after.config.metrics == measured | confidence_metrics(*answers)
+    logits, labels = predict_subsets(after, load_split(colours, "val"), [*SUBSETS])
+    metrics = after.config.metrics
+    measured = {"val_accuracy": measure("RGB", logits["RGB"], labels).accuracy, "val_images": 9, "epoch": 1}
+    assert metrics.items() >= measured.items() and {*metrics} == {*measured, "calibration_temperature", "unsure_below"}
+    assert (of_number(metrics, 3), of_number(metrics, 1)) == worth(logits, labels)
     assert after.config == replace(before.config, crop_pct=0.8, metrics=after.config.metrics)
     assert "calibration_temperature" in capsys.readouterr().out
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from train.confidence import calibration_temperature, confidence_metrics, unsure_below
+from train.confidence import calibration_temperature, confidence_by_number, confidence_metrics, unsure_below
 
 
 def test_one_right_answer_in_ten_is_below_the_unsure_confidence():
@@ -33,3 +33,12 @@ def test_how_sure_is_measured_in_calibrated_confidences():
     metrics = confidence_metrics(logits, labels)
     assert metrics["calibration_temperature"] < 0.1
     assert metrics["unsure_below"] == unsure_below(logits / metrics["calibration_temperature"], labels) > 0.8
+
+
+def test_every_number_of_channels_has_its_own_temperature():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4000, 5, generator=generator)
+    labels = logits.softmax(1).multinomial(1, generator=generator)[:, 0]
+    metrics = confidence_by_number({1: [4 * logits, 4 * logits], 5: [logits], 4: [2 * logits]}, labels)
+    assert metrics["calibration_temperature"] == pytest.approx([4, 4 - 2 / 3, 2 + 2 / 3, 2, 1], rel=0.1)
+    assert metrics["unsure_below"] == pytest.approx([confidence_metrics(logits, labels)["unsure_below"]] * 5, rel=0.02)

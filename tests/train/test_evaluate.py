@@ -7,11 +7,12 @@ import sys
 
 import pytest
 import torch
+from accelerate import Accelerator
 from scipy.stats import binomtest
 
 from models import SUBSETS, ModelConfig, build_model, save_checkpoint, select_channels
 from train.data import Split, load_split
-from train.evaluate import compare, measure, parse_subsets, predict_subsets, result_file
+from train.evaluate import compare, evaluate, measure, number_of, parse_subsets, predict_subsets, result_file
 from train.findings import worst_single
 
 
@@ -38,6 +39,32 @@ def test_confidences_are_measured_as_the_config_makes_them():
     assert row.raw_calibration_error == pytest.approx(0.75 - confidence, abs=1e-6)
     assert row.confidence == pytest.approx(1, abs=1e-3) and row.calibration_error == pytest.approx(0.25, abs=1e-3)
     assert row.accuracy == plain.accuracy == 0.75
+
+
+def test_confidences_are_measured_with_the_temperature_of_their_number_of_channels():
+    config = ModelConfig("compact", {}, metrics={"calibration_temperature": [4.0, 2.0, 1.0]})
+    logits, labels = 5 * logits_for([0, 1]), torch.tensor([0, 1])
+    for number, temperature in ((1, 4), (2, 2), (3, 1), (None, 1)):
+        row = measure("some", logits, labels, config, number)
+        assert row.calibration_temperature == temperature
+        assert row.confidence == pytest.approx((logits / temperature).softmax(1).amax().item())
+
+
+def test_evaluation_in_several_processes_is_refused(colours, monkeypatch):
+    model = build_model("compact", num_classes=3)
+    model.config = ModelConfig("compact", {}, input_size=16)
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    with pytest.raises(ValueError, match="once in each of 2 processes; start it as one"):
+        predict_subsets(model, load_split(colours, "val"), ["RGB"])
+
+
+def test_a_subset_is_measured_as_one_of_its_number_of_channels(colours):
+    model = build_model("compact", num_classes=3)
+    model.config = ModelConfig("compact", {}, input_size=16, metrics={"calibration_temperature": [4.0, 2.0, 1.0]})
+    about = {"subsets": ["RGB", "GB", "R"], "split": "val", "data": "colours", "bf16": False}
+    evaluation, _ = evaluate(model, "runs/compact", load_split(colours, "val"), about, None)
+    assert [row["calibration_temperature"] for row in evaluation["rows"]] == [1, 2, 4]
+    assert [number_of(subset, ("B", "R", "NIR")) for subset in ("all bands", "no B", "NIR")] == [3, 2, 1]
 
 
 def test_the_interval_is_wilsons():

@@ -192,15 +192,14 @@ def test_the_calibration_table_averages_over_subsets_of_a_size(results):
     measured = json.loads(json.dumps(results[1]))
     for side, values in (("first", (0.4, 0.5, 0.6)), ("second", (0.5, 0.5, 0.5))):
         confidences = dict(zip("RGB", values, strict=True))
-        measured[side]["calibration_temperature"] = 0.8
         for one in measured[side]["rows"]:
             errors = {"confidence": confidences.get(one["channels"], 0.7), "calibration_error": 0.02}
-            one |= errors | {"raw_calibration_error": 0.125}
+            one |= errors | {"raw_calibration_error": 0.125, "calibration_temperature": 1.4 - len(one["channels"]) / 5}
     table = calibration_table([measured])
     assert table["rows"][:3] == [
-        ["vgg19", "0.80", "RGB", "50.0", "70.0", "2.0", "12.5"],
-        ["vgg19", "0.80", "two channels", "50.0", "70.0", "2.0", "12.5"],
-        ["vgg19", "0.80", "one channel", "50.0", "50.0", "2.0", "12.5"],
+        ["vgg19", "RGB", "0.80", "50.0", "70.0", "2.0", "12.5"],
+        ["vgg19", "two channels", "1.00", "50.0", "70.0", "2.0", "12.5"],
+        ["vgg19", "one channel", "1.20", "50.0", "50.0", "2.0", "12.5"],
     ]
     assert len(table["rows"]) == 6
 
