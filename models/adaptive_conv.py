@@ -12,14 +12,15 @@ depends on C, the order of the channels does not matter, and nothing grows with 
 
 - a fixed tuning curve −ln(1 + (ln λ_c − μ_k)² / σ_k²), since a kernel responds to wavelengths near its own, as a cone
   of the eye does; a channel of unknown wavelength has a constant instead. Alone, this term interpolates the
-  spectrum at the kernels' wavelengths by inverse squared distance (Shepard, 1968): R, G and B go to their own
-  kernels, one channel is copied to all, and a missing one is the weighted mean of its neighbours. The study's
-  filling is a special case;
+  spectrum at the kernels' wavelengths by inverse squared distance (Shepard, 1968), regularised by σ: R, G and B go
+  nearly all to their own kernels, one channel is copied to all, and of two the nearer weighs more in place of the
+  missing one, where the study fills in their plain mean;
 - a small learned router of the channel's statistics, its tuning and its company: how many channels are
   there, and their mean statistics and tuning. It also gives the gates g_k, so that the kernels can be weighed
   differently for a lone channel, where every π is 1.
 
-A channel of one constant value carries nothing (a dead sensor), so it counts as absent unless all are.
+A channel that hardly varies beside the others carries nothing (a dead sensor and its noise), so it counts as absent.
+This is a rule, not learned. Where none varies all are kept.
 
 Sources: attention over kernels, Chen et al., CVPR 2020; conditioning on the wavelength, DOFA (Xiong et al.,
 2024); sampling channels in training, ChannelViT (Bao et al., ICLR 2024). Tuning curves and a softmax over the
@@ -41,6 +42,7 @@ from models.precision import full_precision
 
 TUNING_UM = tuple(BANDS_UM[name] for name in "RGB")
 WIDTH = 0.03  # σ of a tuned kernel, of the logarithm of µm: neighbours among R, G and B overlap a little
+LEAST_SPREAD = 1 / 32  # standard deviation, of the strongest channel's: less is noise (in photographs 0.06 and more)
 UNKNOWN_SCORE = -2.0  # of a channel of unknown wavelength: after those near a kernel, before those far from it
 
 
@@ -154,9 +156,11 @@ class ChannelAdaptiveConv2d(nn.Module):
             B, C = x.shape[:2]
             x = x.to(torch.promote_types(x.dtype, torch.float32)).flatten(2)  # (B, C, H·W)
             here = torch.ones(B, C, dtype=torch.bool, device=x.device) if present is None else present
-            varies = here & (x.amax(dim=2) > x.amin(dim=2))
+            spread = x.std(dim=2, correction=0)  # (B, C)
+            strongest = spread.where(here, 0).amax(dim=1, keepdim=True)
+            varies = here & (x.amax(dim=2) > x.amin(dim=2)) & (spread > LEAST_SPREAD * strongest)
             here = torch.where(varies.any(dim=1, keepdim=True), varies, here)[..., None]  # (B, C, 1)
-            statistics = torch.stack([x.mean(dim=2), x.std(dim=2, correction=0)], dim=2)  # (B, C, 2)
+            statistics = torch.stack([x.mean(dim=2), spread], dim=2)  # (B, C, 2)
             curves = self.tuning_curves(wavelengths_um).expand(B, C, -1)  # (B, C, K)
             own = torch.cat([statistics, curves.exp()], dim=2).where(here, 0)  # (B, C, 2 + K)
             count = here.sum(dim=1, keepdim=True).clamp_min(1).to(x.dtype)  # (B, 1, 1)

@@ -148,7 +148,7 @@ def dynamic_conv(x, key):  # each sample is convolved with its own mixture of K 
     "adaptive_vgg19": f"""\
 
 
-# Leave channels of one constant value (a dead sensor) out of x: this project's code does so itself, this does not.
+# Leave channels that hardly vary (a dead sensor) out of x: this project's code does so itself, this does not.
 def draw(x, wavelengths_um):  # what each of the K kernels takes from the channels, and who they are
     part = {{key.removeprefix("features.0."): value for key, value in state.items() if key.startswith("features.0.")}}
     distance = torch.tensor(wavelengths_um).log()[:, None] - part["center"]  # (C, K)

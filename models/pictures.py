@@ -45,7 +45,7 @@ def resize(picture: Image.Image | Tensor, size: int, crop_pct: float = 1.0) -> T
 
 def within(resized: Tensor, picture: Tensor) -> Tensor:
     """``resized`` without rounding errors beyond the values of ``picture``, both (…, H, W): a channel of one value
-    keeps it, and so counts as absent (``adaptive_conv.py``)."""
+    keeps it (``adaptive_conv.py``)."""
     if resized.is_floating_point():
         resized = resized.clamp(picture.amin(dim=(-2, -1), keepdim=True), picture.amax(dim=(-2, -1), keepdim=True))
     return resized.as_subclass(Tensor)

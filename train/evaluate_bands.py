@@ -3,10 +3,10 @@
     python -m train.evaluate_bands --checkpoint adaptive_vgg19 --others vgg19 dynamic_vgg19 \\
         --data-root data/mini-imagenet-50 --json results/bands.json
 
-The adaptive network is measured on 1 to 6 pseudo-bands (mixtures of R, G and B, new ones for every batch,
+The adaptive network is measured on 1 to 6 pseudo-bands (mixtures of R, G and B, new ones for every picture,
 with their mixed wavelengths, then without them), on R, G and B without names, and in all six orders; and,
-beside the others, on RGB pictures of which one channel is zero without anybody saying so. Accuracy with
-95 % Wilson intervals; p is McNemar's exact test against the adaptive network.
+beside the others, on RGB pictures of which one channel is dead without anybody saying so: zero but for noise of
+one grey level. Accuracy with 95 % Wilson intervals; p is McNemar's exact test against the adaptive network.
 """
 
 import argparse
@@ -25,18 +25,18 @@ from models.memory import keep_large_blocks
 from models.pictures import normalize
 from train.data import SPLITS, DataError, Split, load_split
 from train.evaluate import compare, measure, predict_views, result_file
-from train.pseudo_bands import MOST_BANDS, pseudo_bands, real_bands
+from train.pseudo_bands import MOST_BANDS, pseudo_bands, real_bands, stack_bands
 from train.views import View, band_view, named_view
 
 SEED = 0
 
 
 def pseudo_view(count: int, *, known: bool) -> View:
-    """``count`` pseudo-bands, other ones for every batch but the same in every run."""
+    """``count`` pseudo-bands, other ones for every picture but the same in every run."""
     generator = torch.Generator().manual_seed(SEED + count)
 
     def view(images: Tensor) -> tuple[Tensor, dict]:
-        bands = pseudo_bands(count, generator)
+        bands = stack_bands([pseudo_bands(count, generator) for _ in images])
         return band_view(bands if known else bands.blind())(images)
 
     return view
@@ -47,13 +47,14 @@ def pseudo_name(count: int, known: bool) -> str:
 
 
 def dead_view(channel: str, config: ModelConfig) -> View:
-    """RGB with one channel zero before normalisation, the network being told of three."""
+    """RGB with one channel at 0 or 1 of 255 everywhere, the network being told of three."""
     index = channel_indices(channel)
-    zero = normalize(torch.zeros(3, 1, 1), config.mean, config.std)[index]
+    generator = torch.Generator().manual_seed(SEED)
 
     def view(images: Tensor) -> tuple[Tensor, dict]:
+        noise = torch.randint(2, images.shape, generator=generator, dtype=torch.uint8)
         images = images.clone()
-        images[:, index] = zero.to(images.device)
+        images[:, index] = normalize(noise, config.mean, config.std)[:, index].to(images.device)
         return images, {"channels": CHANNELS}
 
     return view

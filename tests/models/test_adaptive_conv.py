@@ -68,11 +68,27 @@ def test_a_masked_batch_of_mixed_subsets_equals_each_subset_alone():
         assert (attention[sample, ~here] == 0).all()
 
 
-def test_a_constant_channel_counts_as_absent_without_being_told():
+@pytest.mark.parametrize(("noise", "absent"), [(0.0, True), (0.02, True), (0.1, False)])
+def test_a_dead_channel_counts_as_absent_without_being_told(noise, absent):
     layer = make_layer()
     x = pixels(2, 3)
-    x[:, 1] = -1.0
-    torch.testing.assert_close(layer(x, RGB.double()), layer(x[:, [0, 2]], RGB.double()[[0, 2]]))
+    x[:, 1] = -1.0 + noise * x[:, 1]
+    left = layer(x[:, [0, 2]], RGB.double()[[0, 2]])
+    assert torch.equal(layer.route(x, RGB.double()).attention[:, 1] == 0, torch.full((2, 4), absent))
+    assert torch.allclose(layer(x, RGB.double()), left) is absent
+
+
+def test_a_dim_picture_keeps_its_channels():
+    layer, x = make_layer(), pixels(2, 3)
+    attention = layer.route(1e-3 * x, RGB.double()).attention
+    assert (attention > 0).all()
+
+
+def test_the_noise_of_one_channel_is_measured_against_those_that_are_present():
+    layer, x = make_layer(), pixels(1, 3)
+    x[:, 0] *= 100  # would make the others look dead
+    present = torch.tensor([[False, True, True]])
+    torch.testing.assert_close(layer(x, RGB.double(), present=present), layer(x[:, 1:], RGB.double()[1:]))
 
 
 def test_a_picture_of_constant_channels_alone_keeps_them_all():
