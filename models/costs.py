@@ -72,7 +72,10 @@ def count_norm(norm: nn.Module, x: Tensor, y: Tensor) -> int:
 
 
 def count_attention(block: SelfAttention2d, x: Tensor, y: Tensor) -> int:
-    """Q Kᵀ and its product with V; the 1x1 convolutions count for themselves."""
+    """Q Kᵀ and its product with V, as the formula says; the 1x1 convolutions count for themselves.
+
+    ``SelfAttention2d`` pads queries and keys to the width of the values, which takes more (see there).
+    """
     positions = math.prod(x.shape[2:])
     return x.shape[0] * positions**2 * (block.query.out_channels + block.value.out_channels)
 

@@ -8,7 +8,7 @@ from models.classifier import ModelConfig
 from models.model_card import data_name, percent, settings_of
 from train import RESULTS
 
-RGB_PAIR = ("vgg19-32", "dynamic_vgg19-32")  # checkpoints trained on RGB alone: the study's protocol
+RGB_PAIR = ("vgg19-32", "dynamic_vgg19-32")  # checkpoints trained on RGB alone, as in the study
 RGB_PLAIN = "vgg19-rgb"  # as the bundled plain one, its last epochs on RGB alone
 RGB_DYNAMIC = "dynamic_vgg19-rgb"  # the bundled dynamic one, one more epoch on RGB alone
 RGB_MORE = "vgg19-rgb-more"  # the bundled plain one, one more epoch on RGB alone

@@ -3,8 +3,8 @@
     python -m train.report            # rewrites the tables of both READMEs, results/figures/, results/summary.json
     python -m train.report --check    # only says whether they are up to date
 
-Nothing is measured here and no measured figure is written anywhere by hand. The study's own
-figures stand beside ours and are marked as on other data; they are quoted in results/study.json.
+Nothing is measured here and no figure of a table is written by hand; those in the prose of results/README.md are. The
+study's own figures stand beside ours and are marked as on other data; they are quoted in results/study.json.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from train.tables import (
     cost_table,
     expert_table,
     memory_table,
+    metrics_table,
     seen_table,
     speed_table,
     subset_table,
@@ -34,7 +35,14 @@ from train.tables import (
 
 SECTIONS = {  # of the app's Results page: tables by id, figures by file name
     "accuracy": ("accuracy", "calibration", "accuracy_by_cost", "training_curves"),
-    "task1": ("accuracy_by_subset", "subsets-aligned", "subsets-appended", "sampled-aligned", "sampled-appended"),
+    "task1": (
+        "accuracy_by_subset",
+        "subsets-aligned",
+        "task1-metrics",
+        "subsets-appended",
+        "sampled-aligned",
+        "sampled-appended",
+    ),
     "any_channels": ("adaptive", "adaptive-rgb-more", "adaptive-rgb", "bands", "expert", "seen", "adaptive-sampled"),
     "task2": ("task2",),
     "ablations": ("ablations", "ablation-kernels", "ablation-temperature", "ablation-blocks"),
@@ -49,6 +57,7 @@ def make_tables(results: list[dict]) -> list[Table]:
     return [
         accuracy_table(results),
         *[subset_table(results, study, pair, fill) for pair in (RGB_PAIR, SAMPLED_PAIR) for fill in fills],
+        metrics_table(results, study),
         *[adaptive_table(results, kind) for kind in RIVALS],
         expert_table(results),
         seen_table(results),

@@ -11,6 +11,7 @@ from models.costs import cost_of, cost_tables
 from models.model_card import percent
 from train.ablate import ABLATIONS, variants_of
 from train.bootstrap import paired_counts, ratio_interval
+from train.config import TrainConfig
 from train.findings import (
     ADAPTIVE,
     EXPERT,
@@ -115,12 +116,40 @@ def subset_table(results: list[dict], study: dict, pair: tuple[str, str], fill: 
             f"plain against dynamic, not corrected for {len(rows)} tests."
         )
         if theirs:
-            caption += f" The study's columns are on other data: {study['data']}; it does not say which fill it used."
+            trainings = trainings_by_checkpoint(results)
+            lines = [f" {name}: {training_line(trainings[name], trainings)}" for name in pair if name in trainings]
+            caption += ";".join(lines) + (
+                f", temperature {TrainConfig.temperature_start:g} to {TrainConfig.temperature_end:g}. The study's "
+                f"columns are of networks trained otherwise, on other data: {study['data']}; it does not say which "
+                "fill it used."
+            )
     columns = ["input", "vgg19", "dynamic_vgg19", "p", *[f"study: {name}" for name in theirs]]
     kind = "subsets" if pair == RGB_PAIR else "sampled"
     way = "trained on RGB" if pair == RGB_PAIR else "random channels in training"
     title = f"Task 1: channel subsets, {way}, fill {fill}"
     return {"id": f"{kind}-{fill}", "title": title, "caption": caption, "columns": columns, "rows": rows}
+
+
+def metrics_table(results: list[dict], study: dict) -> Table:
+    """Task 1: what the study reports beside accuracy, of the pair that saw RGB alone."""
+    compared = comparison(results, RGB_PAIR)
+    rows, caption, names = [], NOT_YET, SAMPLED_PAIR
+    if compared:
+        ours = [{row["channels"]: row for row in compared[side]["rows"]} for side in ("first", "second")]
+        for channels in ours[0]:
+            cells = [percent(one[channels][key]) for one in ours for key in ("precision", "f1")]
+            quoted = [study["task1"][name].get(channels) for name in names]
+            cells += [percent(values[place]) if values else "–" for values in quoted for place in (1, 3)]
+            rows.append([channels, *cells])
+        caption = (
+            f"{data_line(compared['first'])}, {input_text(compared['first'])}; macro averages in %. Macro recall is "
+            "accuracy, as every class has as many pictures. The networks are those of the table above, the study's "
+            f"figures on other data: {study['data']}."
+        )
+    kinds = [f"{name} {metric}" for name in names for metric in ("precision", "F1")]
+    columns = ["input", *kinds, *[f"study: {kind}" for kind in kinds]]
+    title = "Task 1: precision and F1, trained on RGB"
+    return {"id": "task1-metrics", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
 def adaptive_table(results: list[dict], kind: str) -> Table:
@@ -247,9 +276,9 @@ def bands_table(results: list[dict]) -> Table:
             rows.append([row["channels"], with_interval(row), *shown])
         caption = (
             f"{data_line(bands)}, {input_text(bands)}; accuracy in % with 95 % Wilson interval. Pseudo-bands: random "
-            "mixtures of R, G and B, other ones for every batch, with their mixed wavelengths or with none (unknown). "
-            "Dead: the channel is zero and nobody says so; p is McNemar's exact test against adaptive_vgg19. The "
-            "largest difference of a logit between the six orders of R, G and B is "
+            "mixtures of R, G and B, other ones for every picture, with their mixed wavelengths or with none "
+            "(unknown). Dead: the channel is zero but for noise of one grey level and nobody says so; p is McNemar's "
+            "exact test against adaptive_vgg19. Largest difference of a logit between the six orders of R, G and B: "
             f"{bands['largest_difference_between_orders']:.1g}."
         )
     title = "Any channels: other counts, orders and a dead sensor"
