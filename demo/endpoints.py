@@ -37,6 +37,27 @@ def describe(answer: Answer) -> dict:
     }
 
 
+def number(name: str, value: object, expected: str, fits: Callable[[float], bool]) -> float:
+    """``value`` where it is a number that ``fits``; a ``ValueError`` says what is ``expected``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
+        raise ValueError(f"{name} must be a number {expected}, got {value!r}")
+    return value
+
+
+def share(name: str, value: object) -> float:
+    return number(name, value, "from 0 to 1", lambda share: 0 <= share <= 1)
+
+
+def router(temperature: object) -> float | None:
+    return None if temperature is None else number("temperature", temperature, "above 0 or null", lambda t: t > 0)
+
+
+def letters(channels: str | None) -> str:
+    if channels is None:
+        raise ValueError("channels must be letters such as 'RGB' or 'RG', got None")
+    return canonical(channels)
+
+
 def known(wavelength_um: float) -> float | None:
     """JSON has no NaN."""
     return None if math.isnan(wavelength_um) else wavelength_um
@@ -51,7 +72,7 @@ class Endpoints:
     def ask(self, names: tuple[str, ...], image: str, channels: str, fill: str, temperature: float | None):
         """Prediction of the named networks and the picture as the first of them sees it."""
         picture = open_picture(image)
-        prediction = run(predict_some, self.events.source, names, picture, channels, fill, temperature)
+        prediction = run(predict_some, self.events.source, names, picture, letters(channels), fill, router(temperature))
         network = self.events.loaded.networks[names[0]]
         return prediction, explain.seen(network, picture, prediction.channels, fill)
 
@@ -88,7 +109,7 @@ class Endpoints:
         answer's rank) and the seven pictures as the networks see them, in the order RGB, RG, RB, GB, R, G, B.
         """
         picture = open_picture(image)
-        result = run(handlers.sweep, self.events.source, picture, fill, temperature)
+        result = run(handlers.sweep, self.events.source, picture, fill, router(temperature))
         network = self.events.loaded.networks[TASK_1[0]]
         return result.rows(), [explain.seen(network, picture, subset, fill) for subset in SUBSETS]
 
@@ -97,7 +118,7 @@ class Endpoints:
 
         bands: names or wavelengths in micrometres in the file's order, such as "R, G, B, NIR" or "0.665, 0.842, ?",
         ? for an unknown one. Returns the answer, for each band its wavelength and what each of the K kernels
-        takes from it (summing to 1 over the bands; zeros for a band of one constant value), how the values were scaled
+        takes from it (summing to 1 over the bands; zeros for a band that hardly varies), how the values were scaled
         to 0..1, what the network was trained on, and the bands in false colour. The bundled network was trained on R, G
         and B; for other bands only on mixtures of these.
         """
@@ -136,7 +157,8 @@ class Endpoints:
         the learned gamma, the share of attention on the strongest tenth of positions, and the overlay.
         """
         picture = open_picture(image)
-        attention = run(handlers.look, self.events.source, picture, canonical(channels), fill, (x, y))
+        point = share("x", x), share("y", y)
+        attention = run(handlers.look, self.events.source, picture, letters(channels), fill, point)
         if attention is None:
             raise FriendlyError("no_attention")
         return {
@@ -172,7 +194,7 @@ def add_endpoints(events: Handlers, **queueing) -> None:
         data, picture, pictures = (
             gr.JSON(label="data"),
             gr.Image(format="png", label="picture"),
-            gr.Gallery(format="png"),
+            gr.Gallery(format="png", label="pictures"),
         )
         call = gr.Button()
     for function, inputs, outputs in (

@@ -18,7 +18,7 @@ from demo.heatmap import ADAPTIVE, DYNAMIC
 from demo.loading import BUNDLED, Loaded, Source, latency_ms, load_models, run
 from demo.multiband import check_count, open_bands, read_names
 from demo.pictures import open_picture
-from demo.text import FriendlyError, language_of, say
+from demo.text import FriendlyError, joined, language_of, say
 from models import CHANNELS, SUBSETS, ImageClassifier
 from models.band_files import TIFF
 from models.costs import cost_of_loaded
@@ -121,14 +121,15 @@ class Handlers:
             view.answers(prediction, TASK_1, spoken, {ADAPTIVE: adaptive}),
             self.seen(picture, prediction, spoken),
             heatmap.channel_attention(prediction, spoken) + heatmap.kernel_attention(prediction, spoken),
-            self.unprepared(prediction, spoken) + view.answers(prediction, TASK_2, spoken, self.costs(latency, spoken)),
+            self.asked_task_2(prediction, spoken)
+            + view.answers(prediction, TASK_2, spoken, self.costs(latency, spoken)),
             self.pick(picture, attention, point, spoken),
         )
 
     @friendly(outputs=3)
-    def look_from(self, path, channels, fill, event: gr.EventData, request: gr.Request):
-        """A point was chosen → notice, the picture with attention from there, the point."""
-        point = (event.x, event.y)
+    def look_from(self, path, channels, fill, picked, request: gr.Request):
+        """A point was chosen, ``"x y"`` → notice, the picture with attention from there, the point."""
+        point = tuple(map(float, picked.split()))
         picture, names, spoken = opened(path), chosen(channels), language(request)
         attention = run(look, self.source, picture, names, fill, point)
         return "", self.pick(picture, attention, point, spoken), point
@@ -185,11 +186,11 @@ class Handlers:
         pictures, whole = explain.channel_pictures(network, picture), network.config.crop_pct == 1
         return view.seen(filled, pictures, prediction, spoken, whole=whole)
 
-    def unprepared(self, prediction: inference.Prediction, spoken: str) -> str:
-        """A notice where channels lack that the networks of Task 2 never lacked in training, or nothing."""
+    def asked_task_2(self, prediction: inference.Prediction, spoken: str) -> str:
+        """Which channels Task 2's networks get, and whether some lack that never lacked in their training."""
         trained_on = {self.loaded.networks[name].config.training.get("channels") for name in TASK_2}
         lacking = prediction.channels != CHANNELS and trained_on == {CHANNELS}
-        return view.notice(say(spoken, "unprepared")) if lacking else ""
+        return view.given(prediction, spoken, *[say(spoken, "unprepared")] * lacking)
 
     def pick(self, picture: Image.Image, attention: np.ndarray | None, point: Point, spoken: str) -> str:
         if attention is None:
@@ -236,6 +237,16 @@ def choose_bands() -> tuple[str, str]:
 
 
 def share(channels, fill, temperature, example, request: gr.Request) -> str:
-    """The share button → the query of the link, after a word on what it opens."""
-    gr.Info(say(language(request), "link_copied" if example else "link_own_picture"))
+    """The share button → the query of the link; without channels there is no view to share."""
+    if not channels:
+        raise gr.Error(say(language(request), "no_channels"), print_exception=False)
     return gallery.view_query(example, channels, fill, temperature)
+
+
+def tell_of_link(copied: str, example: str, request: gr.Request) -> None:
+    """The link is in the address bar and perhaps ``copied`` → a word on that, and on what it opens."""
+    spoken = language(request)
+    sentences = [say(spoken, "link_copied" if copied else "link_shown")]
+    if not example:
+        sentences.append(say(spoken, "link_own_picture"))
+    gr.Info(joined(sentences, spoken))

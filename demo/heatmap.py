@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from demo.html import card, tag
+from demo.html import card, signed, tag
 from demo.inference import Prediction
 from demo.text import say
 from demo.view import COLOURS
@@ -58,7 +58,7 @@ def channel_attention(prediction: Prediction, language: str) -> str:
 def side_by_side(
     prediction: Prediction, now: np.ndarray, change: np.ndarray, names: list[str], heading: str, language: str
 ) -> str:
-    changed = heat_table(change, names, heading, say(language, "attention_change"), language, signed=True)
+    changed = heat_table(change, names, heading, say(language, "attention_change"), language, change=True)
     sentence = tag("p", escape(summary(prediction, change, names, language)), class_="hint")
     return tag(
         "div",
@@ -69,22 +69,22 @@ def side_by_side(
 
 
 def heat_table(
-    values: np.ndarray, names: list[str], heading: str, caption: str, language: str, *, signed: bool = False
+    values: np.ndarray, names: list[str], heading: str, caption: str, language: str, *, change: bool = False
 ) -> str:
     """One heat map with a row per name. Strength is a CSS variable, so that each colour scheme paints it legibly."""
     K = values.shape[1]
-    largest = max(float(np.abs(values).max()), 0.05) if signed else 1.0  # noise stays pale
+    largest = max(float(np.abs(values).max()), 0.05) if change else 1.0  # noise stays pale
     head = tag("tr", tag("th", escape(say(language, heading)), scope="col"), *column_heads(K))
     rows = []
     for name, row in zip(names, values, strict=True):
         cells = [
-            cell(value, value / largest, f"{name}, {say(language, 'kernel', number=k + 1)}", signed)
+            cell(value, value / largest, f"{name}, {say(language, 'kernel', number=k + 1)}", change)
             for k, value in enumerate(row)
         ]
         rows.append(tag("tr", tag("th", escape(name), scope="row"), *cells))
     return tag(
         "table", tag("caption", escape(caption)), tag("thead", head), tag("tbody", *rows),
-        class_="heat signed" if signed else "heat",
+        class_="heat signed" if change else "heat",
     )  # fmt: skip
 
 
@@ -97,13 +97,13 @@ def column_heads(count: int) -> list[str]:
     return [tag("th", f"W<sub>{k}</sub>", scope="col") for k in range(1, count + 1)]
 
 
-def cell(value: float, strength: float, title: str, signed: bool) -> str:
+def cell(value: float, strength: float, title: str, change: bool) -> str:
     """A number on a colour of ``strength`` -1..1; a difference that rounds to 0 stays blank."""
-    if signed and round(value, 2) == 0:
-        return tag("td", "0", class_="none", title=f"{title}: {value:+.4f}")
-    text = f"{value:+.2f}" if signed else f"{value:.2f}"
+    if change and round(value, 2) == 0:
+        return tag("td", "0", class_="none", title=f"{title}: {signed(value, 4)}")
+    text = signed(value, 2) if change else f"{value:.2f}"
     class_ = "less" if strength < 0 else "more"
-    return tag("td", text, class_=class_, style=f"--heat:{abs(strength):.2f}", title=f"{title}: {value:+.4f}")
+    return tag("td", text, class_=class_, style=f"--heat:{abs(strength):.2f}", title=f"{title}: {signed(value, 4)}")
 
 
 def summary(prediction: Prediction, change: np.ndarray, names: list[str], language: str) -> str:
@@ -113,5 +113,5 @@ def summary(prediction: Prediction, change: np.ndarray, names: list[str], langua
     if not np.abs(change).round(2).any():  # as the table rounds
         return say(language, "small_change")
     row, kernel = np.unravel_index(np.abs(change).argmax(), change.shape)
-    value = f"{change[row, kernel]:+.2f}"
+    value = signed(change[row, kernel], 2)
     return say(language, "biggest_change", value=value, row=names[row], number=kernel + 1)

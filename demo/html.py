@@ -25,13 +25,12 @@ def picture(image: Image.Image, alt: str, format: str = "png", **attributes: obj
     return tag("img", src=f"data:image/{format};base64,{data}", alt=alt, **attributes).removesuffix("</img>")
 
 
-def table(head: list[str], rows: list[list[str]], *, caption: str = "", class_: str = "table") -> str:
-    """A table whose first column heads its rows. ``head`` and ``rows`` are HTML, ``caption`` is text."""
+def table(head: list[str], rows: list[list[str]], *, name: str, class_: str = "table") -> str:
+    """A table whose first column heads its rows. ``head`` and ``rows`` are HTML, ``name`` is told to screen readers."""
     return tag(
         "div",
         tag(
             "table",
-            tag("caption", escape(caption)) if caption else "",
             tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head))),
             tag(
                 "tbody", *(tag("tr", tag("th", row[0], scope="row"), *(tag("td", c) for c in row[1:])) for row in rows)
@@ -41,7 +40,7 @@ def table(head: list[str], rows: list[list[str]], *, caption: str = "", class_: 
         class_="scroll",
         tabindex="0",  # a wide table scrolls by keyboard, too
         role="region",
-        aria_label=caption or None,
+        aria_label=name,
     )
 
 
@@ -54,3 +53,8 @@ def card(title: str, *children: str, class_: str = "", badge: str = "") -> str:
 def percent(share: float) -> str:
     """0.8312 → ``83.1 %``."""
     return f"{share * 100:.1f} %"
+
+
+def signed(value: float, digits: int) -> str:
+    """-0.071 → ``−0.07``: with a sign, which is a minus and no hyphen."""
+    return f"{value:+.{digits}f}".replace("-", "−")

@@ -25,7 +25,7 @@ class Answer:
 
     ``probabilities`` has one value per class, in 0..1, summing to 1. ``attention`` is layers x K of the
     dynamic network, each row summing to 1, present channels x K of the adaptive one, each column summing
-    to 1 (a row of zeros is a channel of one constant value), and None of the others. ``unsure_below`` is the
+    to 1 (a row of zeros is a channel that hardly varies), and None of the others. ``unsure_below`` is the
     confidence that nine in ten of the network's right answers on validation exceed, with as many channels; 0 where it
     was not measured.
     """

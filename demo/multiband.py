@@ -8,13 +8,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from demo.pictures import MAX_MEGABYTES
 from demo.text import FriendlyError
 from models import BANDS_UM, band_files
 from models.band_files import BandFileError, BandPicture
 from models.bands import LONGEST_UM, SHORTEST_UM, UNKNOWN, number
 
 COLOURS = {"RED": "R", "GREEN": "G", "BLUE": "B", "紅": "R", "綠": "G", "藍": "B"}
-MAX_MEGABYTES = 20
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from demo import explain, heatmap, view
 from demo.html import card, picture, tag
 from demo.inference import Answer
 from demo.multiband import Bands
-from demo.text import say
+from demo.text import joined, say
+from models import BANDS_UM, CHANNELS
 from models.band_files import BandPicture
 
 
@@ -20,7 +21,7 @@ def notice(opened: BandPicture, language: str) -> str:
     if opened.channels_first:
         sentences.append(say(language, "channels_first"))
     sentences.append(say(language, opened.scaling, dtype=opened.dtype, divisor=f"{opened.divisor:,.6g}"))
-    return view.notice((" " if language == "en" else "").join(sentences))
+    return view.notice(joined(sentences, language))
 
 
 def page(
@@ -35,7 +36,8 @@ def page(
 
     ``trained_on`` are the bands of a network that was trained on a sensor's.
     """
-    mixtures = tag("p", escape(say(language, "bands_training")), class_="hint alone")
+    strange = set(bands.wavelengths_um) - {BANDS_UM[name] for name in CHANNELS}  # NaN, an unknown one, is, too
+    mixtures = tag("p", escape(say(language, "bands_training")), class_="hint alone") if strange else ""
     note = view.trained_on(trained_on, language) or mixtures
     said = card(
         say(language, "adaptive_vgg19"), view.bars(answer), view.unsure(answer, language), note,

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from demo.text import FriendlyError
 from models.pictures import to_8_bit, to_rgb
 
+MAX_MEGABYTES = 20  # of a file, also of one with several bands
 MAX_PIXELS = 50_000_000  # a 50-megapixel photograph; more is refused before it is decoded
 WORKING_SIZE = 512  # longer sides are reduced to this, far above any network's input
 
@@ -19,11 +20,13 @@ JPEG_MODES = ("RGB", "L")  # the modes in which a JPEG decoder can reduce while 
 def open_picture(path: str | Path | None) -> Image.Image:
     """The RGB picture of a file: upright, first frame, transparency on white, at most 512 pixels a side.
 
-    Raises ``FriendlyError``: ``no_picture`` for None, ``picture_too_large`` above ``MAX_PIXELS``
-    (known from the header, nothing is decoded), ``picture_unreadable`` for anything else.
+    Raises ``FriendlyError``: ``no_picture`` for None, ``file_too_large`` above ``MAX_MEGABYTES``, ``picture_too_large``
+    above ``MAX_PIXELS`` (known from the header, nothing is decoded), ``picture_unreadable`` for anything else.
     """
     if path is None:
         raise FriendlyError("no_picture")
+    if Path(path).is_file() and (size := Path(path).stat().st_size) > MAX_MEGABYTES * 1e6:
+        raise FriendlyError("file_too_large", came=f"{size / 1e6:.1f}", limit=MAX_MEGABYTES)
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:

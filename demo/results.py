@@ -45,11 +45,12 @@ def table_card(entry: dict) -> str:
     """One table with its title and caption; numbers keep three decimals at most."""
     rows = [[escape(number(value)) for value in row] for row in entry["rows"]]
     caption = tag("p", escape(entry["caption"]), class_="hint") if entry.get("caption") else ""
-    return card(entry["title"], table([escape(c) for c in entry["columns"]], rows, class_="table results"), caption)
+    columns = [escape(name) for name in entry["columns"]]
+    return card(entry["title"], table(columns, rows, name=entry["title"], class_="table results"), caption)
 
 
 def number(value: str | float | None) -> str:
     """0.35291 → ``0.353``, 21289842 → ``21,289,842``; text stays."""
     if isinstance(value, float) and not value.is_integer():
-        return f"{value:.3f}"
+        return f"{value:.3f}".replace("-", "−")
     return f"{int(value):,}" if isinstance(value, int | float) else str(value if value is not None else "–")

@@ -44,7 +44,10 @@ def blocks(request: gr.Request) -> str:
 
 def block(title: str, code: str, language: str) -> str:
     """A snippet below its title and a button that copies it."""
-    button = tag("button", COPY_ICON, type="button", aria_label=say(language, "copy_code", title=title))
+    button = tag(
+        "button", COPY_ICON, type="button", aria_label=say(language, "copy_code", title=title),
+        data_done=say(language, "copied_code", title=title),
+    )  # fmt: skip
     head = tag("figcaption", tag("span", escape(title)), button)
     return tag("figure", head, tag("pre", tag("code", as_html(code)), tabindex="0"), class_="code")
 

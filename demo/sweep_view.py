@@ -29,13 +29,14 @@ def page(result: Sweep, pictures: Mapping[str, Image.Image], names: tuple[str, .
             best = escape(answer.best) + tag("span", percent(answer.confidence), class_="value")
             row += [best, str(answer.rank_of(reference))]
         rows.append(row)
+    title = say(language, "sweep_table")
     link = tag(
         "a", escape(say(language, "download_csv")), class_="download", download="channel-sweep.csv",
         href="data:text/csv;base64," + base64.b64encode(as_csv(result).encode()).decode(),
     )  # fmt: skip
     return (
         card(say(language, "sweep_figure"), confidence_figure(result, names, language))
-        + card(say(language, "sweep_table"), table(head, rows, class_="table sweep"), badge=link)
+        + card(title, table(head, rows, name=title, class_="table sweep"), badge=link)
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import string
 from models.band_files import PROBLEMS
 
 LANGUAGES = ("en", "zh-TW")
+CHINESE = ("zh-TW", "zh-CN")  # whose browsers get 繁體中文: Gradio's own words exist for no other Chinese
 
 TEXT: dict[str, tuple[str, str]] = {
     # page frame
@@ -24,6 +25,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "page_compact": ("Compact & ResNet34", "Compact 與 ResNet34"),
     "page_results": ("Results", "實驗結果"),
     "page_code": ("Use it from code", "在程式中使用"),
+    "common.complete": ("Done", "完成"),  # Gradio's own key, which it reads to screen readers and does not translate
     "loading": ("Waking the networks …", "正在喚醒網路……"),
     "own_weights": ("These networks have weights of your own: {names}.", "這些網路使用你自己的權重：{names}。"),
     "not_on_hub": (
@@ -49,6 +51,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "fill_appended": ("last", "最後"),
     "temperature": ("Dynamic attention: 1 sharp, 34 even", "動態注意力：1 集中、34 平均"),
     "copy_link": ("Copy link to this view", "複製此畫面的連結"),
+    "link_shown": ("The link is in the address bar.", "連結在網址列中。"),
     "link_copied": ("Link copied; it is in the address bar, too.", "已複製連結，網址列中也有。"),
     "link_own_picture": (
         "Your own picture stays with you: the link opens with the lion and your settings.",
@@ -80,6 +83,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "The picture at {size} by {size} pixels with channels {channels}, as the networks get it",
         "網路收到的圖片：{size} × {size} 像素，通道 {channels}",
     ),
+    "seen_filled": (
+        "What {first} and {second} get: the missing channels filled.",
+        "{first}與 {second} 收到的圖片：缺少的通道已填補。",
+    ),
     "channel_alt": ("The {name} channel alone", "只有{name}色通道"),
     "channel_dropped": ("{name}: dropped", "{name}：已移除"),
     "agrees": ("Same answer as with all channels", "與三通道時答案相同"),
@@ -104,7 +111,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "small_change": ("No weight moves by a hundredth.", "沒有任何權重變動達到百分之一。"),
     "biggest_change": (
         "Largest change: {value} in {row}, kernel {number}.",
-        "最大變化：{row} 的卷積核 {number}，{value}。",
+        "最大變化：{row}的卷積核 {number}，{value}。",
     ),
     "channel_attention": ("Attention to each channel", "對每個通道的注意力"),
     "channel_attention_lead": (
@@ -113,8 +120,8 @@ TEXT: dict[str, tuple[str, str]] = {
         "{network} 的第一層有 {kernels} 個卷積核，各從存在的通道取得所見。每欄總和為 1；不填補，所以缺少的通道沒有列。",
     ),
     "constant_channel": (
-        "A row of zeros: that channel has one constant value, carries nothing and counts as absent.",
-        "全為 0 的列：該通道只有一個固定值，沒有資訊，視為不存在。",
+        "A row of zeros: that channel hardly varies, carries nothing and counts as absent.",
+        "全為 0 的列：該通道幾乎沒有變化，沒有資訊，視為不存在。",
     ),
     "channel": ("Channel", "通道"),
     # sweep
@@ -214,7 +221,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "{value} of this attention lies on a tenth of the positions; spread evenly it would be 10 %.",
         "這份注意力有 {value} 集中在十分之一的位置；平均分布時為 10 %。",
     ),
-    "gamma": ("Learned γ = {value}", "學到的 γ = {value}"),
+    "gamma": ("Learned γ = {value}.", "學到的 γ = {value}。"),
     "gamma_small": (
         "γ is near 0, so attention adds next to nothing: the network answers almost without it.",
         "γ 接近 0，注意力幾乎沒有作用：網路幾乎不靠它作答。",
@@ -226,29 +233,30 @@ TEXT: dict[str, tuple[str, str]] = {
     "no_attention": ("This compact model has no attention block.", "這個 compact 模型沒有注意力區塊。"),
     "parameters": ("parameters", "參數"),
     "macs": ("multiply-accumulates", "乘加運算"),
-    "latency": ("one picture, this device", "本機單張耗時"),
+    "latency": ("one picture, this device: fastest run, measured once", "本機單張耗時：只量測一回，取最快者"),
     # results and code
     "no_results": (
         "No measured results are here yet: results/summary.json is missing.",
         "這裡還沒有量測結果：缺少 results/summary.json。",
     ),
     "results_lead": (
-        "What was measured, with the size of every sample and its uncertainty. Test pictures were used for these "
-        "tables alone. Tables and captions are in English.",
-        "以下是實測結果，附樣本數與不確定性；測試圖片只用於這些表格。表格與圖說為英文。",
+        "What was measured, with the size of every sample and its uncertainty. Settings were chosen on other pictures "
+        "than those of the test. Tables and captions are in English.",
+        "以下是實測結果，附樣本數與不確定性；各項設定以測試圖片以外的圖片選定。表格與圖說為英文。",
     ),
     "results_accuracy": ("How accurate are the networks?", "各網路有多準？"),
     "results_accuracy_lead": (
-        "The five bundled networks on all three channels. Where two intervals overlap widely, the sample cannot say "
-        "which network is better. Then: of answers given with 70 %, are 70 % right?",
-        "內附的五個網路在三個通道齊全時的準確率。兩個區間大幅重疊時，這個樣本無法判斷哪個網路較好。"
+        "The five bundled networks on all three channels, each with its own interval. Which of two is better, the "
+        "paired tests of the next tables say. Then: of answers given with 70 %, are 70 % right?",
+        "內附的五個網路在三個通道齊全時的準確率，各附自己的區間。兩個網路何者較好，要看後面表格的配對檢定。"
         "接著：信心為 70 % 的答案，是否真有 70 % 正確？",
     ),
     "results_task1": ("Task 1: what does a lost channel cost?", "任務一：少了通道，代價多大？"),
     "results_task1_lead": (
-        "Plain and dynamic VGG19 on the seven subsets of R, G and B, missing channels filled. First as in the study, "
-        "trained on RGB; then as bundled, trained on random channels. A small p says that the two networks differ.",
-        "一般與動態 VGG19 在 R、G、B 七種子集上的表現，缺少的通道以填補代替。先是研究的做法（只用 RGB 訓練），"
+        "Plain and dynamic VGG19 on the seven subsets of R, G and B, missing channels filled. First trained on "
+        "RGB alone, as in the study but shorter; then as bundled, trained on random channels. A small p says that the "
+        "two networks differ.",
+        "一般與動態 VGG19 在 R、G、B 七種子集上的表現，缺少的通道以填補代替。先是如研究一般只用 RGB 訓練（但較短），"
         "再是內附的版本（以隨機通道訓練）。p 很小表示兩個網路確有差異。",
     ),
     "results_any_channels": ("Any channels: does it help to fill nothing?", "任意通道：不填補有幫助嗎？"),
@@ -282,6 +290,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "這些頁面上的功能，只要幾行程式就能做到；每段程式都經過本專案的測試檢查。",
     ),
     "copy_code": ("Copy: {title}", "複製：{title}"),
+    "copied_code": ("Copied: {title}", "已複製：{title}"),
     "snippet_load_model": ("Load a model and ask it", "載入模型並提問"),
     "snippet_any_channels": ("Ask about any channels, filling nothing", "詢問任意通道，不填補"),
     "snippet_torch_hub": ("With torch.hub", "使用 torch.hub"),
@@ -297,6 +306,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "picture_unreadable": (
         "This file cannot be read as a picture: please try a JPEG, PNG or WebP.",
         "無法將此檔案讀成圖片：請改用 JPEG、PNG 或 WebP。",
+    ),
+    "file_too_large": (
+        "This file has {came} MB; at most {limit} MB are taken: please save the picture as a JPEG or make it smaller.",
+        "這個檔案有 {came} MB，最多 {limit} MB：請將圖片存成 JPEG 或縮小。",
     ),
     "picture_too_large": (
         "This picture has more than 50 megapixels: please upload a smaller copy.",
@@ -419,13 +432,18 @@ def say(language: str, key: str, **values: object) -> str:
     return SENTENCES.format(TEXT[key][LANGUAGES.index(language)], **values)
 
 
+def joined(sentences: list[str], language: str) -> str:
+    """Sentences in a row; Chinese ones need no space between."""
+    return (" " if language == "en" else "").join(sentences)
+
+
 def translations() -> dict[str, dict[str, str]]:
-    """All sentences per locale, as ``gr.I18n`` takes them. Every Chinese locale gets 繁體中文."""
+    """All sentences per locale, as ``gr.I18n`` takes them."""
     english, chinese = ({key: pair[index] for key, pair in TEXT.items()} for index in range(len(LANGUAGES)))
-    return {"en": english} | dict.fromkeys(("zh-TW", "zh-HK", "zh-CN", "zh"), chinese)
+    return {"en": english} | dict.fromkeys(CHINESE, chinese)
 
 
 def language_of(accept_language: str | None) -> str:
-    """The language of an Accept-Language header: 繁體中文 if Chinese comes first, else English."""
-    first = (accept_language or "").split(",")[0].strip().lower()
-    return "zh-TW" if first.split("-")[0] == "zh" else "en"
+    """The language of an Accept-Language header: 繁體中文 if one of ``CHINESE`` comes first, else English."""
+    first = (accept_language or "").split(",")[0].split(";")[0].strip().lower()
+    return "zh-TW" if first in map(str.lower, CHINESE) else "en"

@@ -9,26 +9,31 @@ import gradio as gr
 from demo import results, snippets
 from demo.endpoints import add_endpoints
 from demo.gallery import MAX_TEMPERATURE
-from demo.handlers import CENTRE, Handlers, choose_bands, choose_example, displayed, share
+from demo.handlers import CENTRE, Handlers, choose_bands, choose_example, displayed, share, tell_of_link
 from demo.heatmap import ADAPTIVE
 from demo.loading import BUNDLED, Source, load_models
-from demo.multiband import MAX_MEGABYTES
+from demo.pictures import MAX_MEGABYTES
 from demo.text import translations
-from demo.widgets import PictureInput, example_gallery, log_slider, point_picker
+from demo.widgets import COPY, PICKED, PictureInput, example_gallery, log_slider, point_picker
 from models import CHANNELS, FILLS
 
 STYLE = Path(__file__).with_name("style.css")
-COPY_LINK = """(query) => {
+COPY_LINK = f"""async query => {{
   const link = new URL(query, window.location.href).href;
   window.history.replaceState(null, '', link);
-  navigator.clipboard?.writeText(link).catch(() => {});
-}"""
+  return await ({COPY})(link) ? 'copied' : '';
+}}"""
 
 DAY = 24 * 3600  # seconds after which uploads are deleted
 QUIET = {"api_visibility": "private"}  # events of the page; the endpoints for code are in endpoints.py
 # Everything that runs a model waits in one queue, so answers never compete for the device.
 QUEUED = {"concurrency_id": "models", "concurrency_limit": 1, "show_progress": "minimal", **QUIET}
 EMPTY = "() => ['', '']"
+# What a file of bands was asked about, and no answer if by now the page says something else.
+NOTE_BANDS = "(file, names) => { window.askedBands = JSON.stringify([file?.path, names]); return [file, names]; }"
+DROP_OUTDATED = """(file, names) => {
+  if (JSON.stringify([file?.path, names]) !== window.askedBands) return ['', ''];
+}"""
 
 i18n = gr.I18n(**translations())
 theme = gr.themes.Base(
@@ -46,7 +51,7 @@ LAUNCH = {
     "theme": theme,
     "css_paths": STYLE,
     "footer_links": ["api", "gradio"],
-    "max_file_size": f"{MAX_MEGABYTES}mb",
+    "max_file_size": f"{4 * MAX_MEGABYTES}mb",  # below it our own sentence says how much is too much
     "show_error": False,
     "run_history": False,
     "enable_monitoring": False,
@@ -99,14 +104,15 @@ def channels_page() -> tuple[Parts, Parts]:
             fills = [(i18n(f"fill_{name}"), name) for name in FILLS]
             fill = gr.Radio(fills, value=FILLS[0], label=i18n("fill"), elem_classes="choice")
             temperature = log_slider(maximum=MAX_TEMPERATURE, label=i18n("temperature"))
-            link, query = gr.Button(i18n("copy_link"), size="sm"), gr.Textbox(visible="hidden")
+            link = gr.Button(i18n("copy_link"), size="sm")
+            query, copied = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
             classes = gr.HTML()
         with gr.Column(scale=7, min_width=320):
             notice = gr.HTML(i18n("loading"), elem_classes="notice-slot")
             answers, seen, attention = gr.HTML(), gr.HTML(), gr.HTML()
     ask = Parts(
         picture=picture, channels=channels, fill=fill, temperature=temperature, examples=examples,
-        example=gr.State(""), point=gr.State(CENTRE), link=link, query=query,
+        example=gr.State(""), point=gr.State(CENTRE), link=link, query=query, copied=copied,
     )  # fmt: skip
     return ask, Parts(notice=notice, answers=answers, seen=seen, attention=attention, classes=classes)
 
@@ -152,14 +158,14 @@ def compact_page() -> Parts:
     gr.HTML(i18n("compact_lead"), elem_classes="lead")
     with gr.Row():
         with gr.Column(scale=5, min_width=300), gr.Column(elem_classes="card"):
-            gr.HTML(i18n("pick_title"), elem_classes="card-title")
+            gr.HTML(i18n("pick_title"), html_template="<h2>${value}</h2>", apply_default_css=False)
             gr.HTML(i18n("pick_lead"), elem_classes="hint")
-            pick, gamma = point_picker(), gr.HTML()
+            pick, picked, gamma = point_picker(), gr.Textbox(visible="hidden"), gr.HTML()
             notice = gr.HTML(elem_classes="notice-slot")
             examples = example_gallery()
         with gr.Column(scale=6, min_width=320):
             compared = gr.HTML()
-    return Parts(pick=pick, gamma=gamma, notice=notice, compared=compared, examples=examples)
+    return Parts(pick=pick, picked=picked, gamma=gamma, notice=notice, compared=compared, examples=examples)
 
 
 def connect(
@@ -190,8 +196,9 @@ def connect(
     )  # fmt: skip
     compared.pick.select(
         events.look_from,
-        [ask.picture, ask.channels, ask.fill],
+        [ask.picture, ask.channels, ask.fill, compared.picked],
         [compared.notice, compared.pick, ask.point],
+        js=f"(picture, channels, fill) => [picture, channels, fill, {PICKED}]",
         trigger_mode="always_last",
         show_progress_on=compared.notice,
         **QUEUED,
@@ -216,17 +223,23 @@ def connect(
     for gallery in galleries:
         gallery.select(choose_example, None, [ask.picture, ask.example], queue=False, **QUIET)
     gr.on([ask.picture.upload, ask.picture.clear], lambda: "", None, ask.example, queue=False, **QUIET)
-    ask.link.click(share, [ask.channels, ask.fill, ask.temperature, ask.example], ask.query, **QUIET).then(
-        None, ask.query, None, js=COPY_LINK, **QUIET
-    )
+    ask.link.click(share, [ask.channels, ask.fill, ask.temperature, ask.example], ask.query, **QUIET).success(
+        None, ask.query, ask.copied, js=COPY_LINK, **QUIET
+    ).then(tell_of_link, [ask.copied, ask.example], None, **QUIET)
 
 
 def connect_bands(events: Handlers, banded: Parts) -> None:
-    """Wire the page for several bands: a new file, Enter or the button asks; an outdated answer goes."""
+    """Wire the page for several bands: a new file, Enter or the button asks.
+
+    Other names or no file: an answer that is there goes, one that is on its way is dropped.
+    """
     inputs, outputs = [banded.file, banded.names], [banded.notice, banded.result]
-    asking = {"show_progress_on": banded.notice, "trigger_mode": "always_last", **QUEUED}
-    gr.on([banded.file.upload, banded.names.submit, banded.button.click], events.ask_bands, inputs, outputs, **asking)
-    banded.example.click(choose_bands, None, inputs, queue=False, **QUIET).then(
-        events.ask_bands, inputs, outputs, **asking
-    )
+    asking = {"show_progress_on": banded.notice, "trigger_mode": "always_last", "js": NOTE_BANDS, **QUEUED}
+    asks = [banded.file.upload, banded.names.submit, banded.button.click]
+    example = banded.example.click(choose_bands, None, inputs, queue=False, **QUIET)
+    for asked in (
+        gr.on(asks, events.ask_bands, inputs, outputs, **asking),
+        example.then(events.ask_bands, inputs, outputs, **asking),
+    ):
+        asked.then(None, inputs, outputs, js=DROP_OUTDATED, **QUIET)
     gr.on([banded.file.clear, banded.names.change], None, None, outputs, js=EMPTY, **QUIET)

@@ -5,9 +5,9 @@ from html import escape
 
 from PIL import Image
 
-from demo.html import card, percent, picture, tag
+from demo.html import card, percent, picture, signed, tag
 from demo.inference import Answer, Prediction
-from demo.text import say
+from demo.text import joined, say
 from models import CHANNELS
 from models.costs import Cost
 
@@ -19,16 +19,20 @@ def notice(sentence: str, kind: str = "info") -> str:
     return tag("p", escape(sentence), class_=f"notice {kind}", role="status")
 
 
-def given(prediction: Prediction, language: str) -> str:
-    """What the networks get: which channels are left and how the missing ones are filled."""
+def given(prediction: Prediction, language: str, *more: str) -> str:
+    """What the networks get: which channels are left and how the missing ones are filled; ``more`` sentences follow."""
+    return notice(joined([channels_left(prediction, language), *more], language))
+
+
+def channels_left(prediction: Prediction, language: str) -> str:
     present = [say(language, COLOURS[name]) for name in prediction.channels]
     if len(present) == 3:
-        return notice(say(language, "given_all"))
+        return say(language, "given_all")
     if len(present) == 1:
-        return notice(say(language, "given_one", a=lower(present[0], language)))
+        return say(language, "given_one", a=lower(present[0], language))
     missing = say(language, COLOURS[next(name for name in CHANNELS if name not in prediction.channels)])
     names = {"missing": missing, "a": lower(present[0], language), "b": lower(present[1], language)}
-    return notice(say(language, f"given_two_{prediction.fill}", **names))
+    return say(language, f"given_two_{prediction.fill}", **names)
 
 
 def lower(name: str, language: str) -> str:
@@ -117,7 +121,10 @@ def seen(
         caption = say(language, "channel_dropped", name=colour) if dropped else colour
         alt = say(language, "channel_alt", name=lower(colour, language))
         figures.append(figure(picture(image, alt), caption, "dropped" if dropped else ""))
-    return card(say(language, "network_sees"), tag("div", *figures, class_="strip"))
+    networks = {"first": say(language, "dynamic_vgg19"), "second": say(language, "vgg19")}
+    lead = tag("p", escape(say(language, "seen_filled", **networks)), class_="hint")
+    filled_in = prediction.channels != CHANNELS
+    return card(say(language, "network_sees"), lead if filled_in else "", tag("div", *figures, class_="strip"))
 
 
 def figure(content: str, caption: str, class_: str = "") -> str:
@@ -129,13 +136,19 @@ def costs(cost: Cost, latency_ms: float, language: str) -> str:
     pairs = (
         ("parameters", short(cost.parameters)),
         ("macs", short(cost.macs)),
-        ("latency", f"{latency_ms:.1f} ms"),
+        ("latency", f"{two_digits(latency_ms)} ms"),
     )
     return tag(
         "dl",
         *(tag("div", tag("dt", escape(say(language, key))), tag("dd", value)) for key, value in pairs),
         class_="costs",
     )
+
+
+def two_digits(number: float) -> str:
+    """3.14 → ``3.1``, 0.31 → ``0.31``, 214 → ``210``: one measurement is worth no more."""
+    rounded = float(f"{number:.2g}")
+    return f"{rounded:.0f}" if rounded >= 10 else f"{rounded:#.2g}"
 
 
 def short(number: float) -> str:
@@ -154,7 +167,8 @@ def pick(overlaid: Image.Image, share: float, point: tuple[float, float], langua
     marker = tag("span", class_="marker", style=f"left:{x}%;top:{y}%")
     sentence = say(language, "pick_concentration", value=percent(share))
     lead = say(language, "pick_lead")
-    canvas = tag("div", image, marker, class_="canvas", tabindex="0", role="group", aria_label=lead)
+    shape = f"--ratio:{overlaid.width / overlaid.height:.4f}"  # keeps a tall picture within the screen
+    canvas = tag("div", image, marker, class_="canvas", tabindex="0", role="group", aria_label=lead, style=shape)
     return canvas + tag("p", escape(sentence), class_="hint")
 
 
@@ -163,10 +177,8 @@ def gamma(value: float | None, language: str) -> str:
     if value is None:
         return tag("p", escape(say(language, "no_attention")), class_="hint")
     meaning = "gamma_small" if abs(value) < 0.1 else "gamma_matters"
-    return tag(
-        "p", tag("strong", escape(say(language, "gamma", value=f"{value:+.3f}"))), ". ",
-        escape(say(language, meaning)), class_="gamma",
-    )  # fmt: skip
+    learned = tag("strong", escape(say(language, "gamma", value=signed(value, 3))))
+    return tag("p", joined([learned, escape(say(language, meaning))], language), class_="gamma")
 
 
 def classes(names: tuple[str, ...], language: str, of: Sequence[str] = ()) -> str:

@@ -6,6 +6,25 @@ Functions where they can be: for each subclass Gradio writes into a ``.pyi`` fil
 import gradio as gr
 from gradio.data_classes import ImageData
 
+# Text → whether it is in the clipboard now. Pages over plain http have no navigator.clipboard.
+COPY = """async text => {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = document.createElement('textarea'), focused = document.activeElement;
+    area.value = text;
+    area.style = 'position: fixed; opacity: 0';
+    document.body.append(area);
+    area.select();
+    const copied = document.execCommand('copy');
+    area.remove();
+    focused?.focus();
+    return copied;
+  }
+}"""
+PICKED = "document.querySelector('[data-point]').dataset.point"  # "x y", both in 0..1
+
 
 class PictureInput(gr.Image):
     """An image upload that hands over the file's path untouched, for ``pictures.open_picture``.
@@ -48,13 +67,18 @@ def example_gallery(**options) -> gr.HTML:
 
 
 def point_picker(**options) -> gr.HTML:
-    """A ``.canvas`` in which a point is chosen by click or arrow keys; ``select`` has its ``x`` and ``y`` in 0..1."""
+    """A ``.canvas`` in which a point is chosen by click or arrow keys: ``select`` says that it was, ``PICKED`` which.
+
+    The event does not carry the point: of a run that waits for another, Gradio keeps the first event's data, not the
+    last one's.
+    """
     script = """
     let point = {x: 0.5, y: 0.5};
     const choose = (x, y) => {
       const clip = share => Math.min(Math.max(share, 0), 0.999);
       point = {x: clip(x), y: clip(y)};
-      trigger('select', point);
+      element.dataset.point = `${point.x} ${point.y}`;
+      trigger('select');
     };
     element.addEventListener('click', event => {
       const canvas = event.target.closest('.canvas');
@@ -72,15 +96,19 @@ def point_picker(**options) -> gr.HTML:
 
 
 def copyable(**options) -> gr.HTML:
-    """Figures of code with a button each, which copies it."""
-    script = """
-    element.addEventListener('click', event => {
-      const button = event.target.closest('.code button');
-      if (!button) return;
-      navigator.clipboard.writeText(button.closest('.code').querySelector('code').innerText);
+    """Figures of code with a button each, which copies it and for a while is called by its ``data-done``."""
+    script = (
+        f"const copy = {COPY};"
+        + """
+    element.addEventListener('click', async event => {
+      const button = event.target.closest('.code button:not(.done)');
+      if (!button || !await copy(button.closest('.code').querySelector('code').innerText)) return;
+      const name = button.ariaLabel;
       button.classList.add('done');
-      setTimeout(() => button.classList.remove('done'), 1500);
+      button.ariaLabel = button.dataset.done;
+      setTimeout(() => { button.classList.remove('done'); button.ariaLabel = name; }, 1500);
     });"""
+    )
     return html("", "${value}", script, **options)
 
 

@@ -297,7 +297,7 @@ def speed_table(results: list[dict], *, brief: bool = False) -> Table:
                 times = [milliseconds(row[name]) for name in SPEED_NETWORKS]
                 ratios = [f"{row[key]:.2f}" for key in ("over_plain", "grouped_over_ours")]
                 run = f"{row['mode']}, batch {row['batch']}"
-                rows.append([processor(speed), run, f"{row['size']} px", row["precision"], *times, *ratios])
+                rows.append([processor(speed), run, f"{row['size']} px", row["precision"], *ratios, *times])
     if found:
         machines = "; ".join(f"{s['device']}, {s['threads']} threads, PyTorch {s['torch']}" for s in found)
         slowest = each(found, lambda speed: f"{default_allocator_ratio(speed):.1f}")
@@ -312,7 +312,7 @@ def speed_table(results: list[dict], *, brief: bool = False) -> Table:
         )
         if not all(speed["tiled"] for speed in found):
             caption += " Untiled: without the C program, as where there is no compiler."
-    columns = ["processor", "run", "input", "precision", *SPEED_NETWORKS, "dynamic / plain", "grouped / ours"]
+    columns = ["processor", "run", "input", "precision", "dynamic / plain", "grouped / ours", *SPEED_NETWORKS]
     kind = "speed" if brief else "speed-all"
     return {"id": kind, "title": "What dynamic convolution costs", "caption": caption, "columns": columns, "rows": rows}
 
@@ -348,7 +348,7 @@ def default_allocator_ratio(speed: dict) -> float:
 
 def milliseconds(times: dict) -> str:
     digits = 1 if times["median_ms"] < 100 else 0
-    return f"{times['median_ms']:.{digits}f} ({times['low_ms']:.{digits}f}–{times['high_ms']:.{digits}f})"
+    return f"{times['median_ms']:,.{digits}f} ({times['low_ms']:,.{digits}f}–{times['high_ms']:,.{digits}f})"
 
 
 def memory_table(results: list[dict]) -> Table:

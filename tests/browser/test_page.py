@@ -137,7 +137,7 @@ def test_the_third_column_is_another_networks_answer_to_just_the_channels_left(v
     expect(page.locator(".channels .heat:not(.signed) td")).to_have_text(["1.00"] * 4)  # nothing else to attend to
 
 
-@pytest.mark.parametrize(("width", "abreast"), [(1280, 3), (390, 1)])
+@pytest.mark.parametrize(("width", "abreast"), [(1280, 3), (1265, 3), (1100, 3), (390, 1)])
 def test_the_three_answers_stand_abreast_or_stack(visit, width, abreast):
     page = visit(viewport={"width": width, "height": 844})
     boxes = [box.bounding_box() for box in page.locator(".trio .answer").all()]
@@ -179,6 +179,22 @@ def test_the_example_of_several_bands_is_asked_and_renamed_by_keyboard(visit):
     expect(answered_bands(page)).to_have_text(["R", "G", "B", "? (4)", "0.525 µm"])
 
 
+def test_an_answer_to_names_no_longer_typed_is_not_shown(visit):
+    page = visit()
+    turn_to(page, "Multi-band")
+    page.get_by_role("button", name="Try the lion in five bands").click()
+    expect(answered_bands(page)).to_have_count(5)
+    names = page.get_by_label("Its bands")
+    names.press("End")
+    names.press("Enter")
+    names.press("5")
+    expect(page.locator(".answered")).to_have_count(0)
+    page.wait_for_timeout(3000)  # far longer than an answer takes
+    expect(page.locator(".answered")).to_have_count(0)
+    names.press("Enter")
+    expect(answered_bands(page)).to_have_count(5)  # asking again works
+
+
 def test_a_file_of_another_kind_gets_a_sentence_in_the_visitors_language(visit):
     page = visit(locale="zh-TW")
     turn_to(page, "多波段")
@@ -197,7 +213,17 @@ def test_a_click_shows_where_attention_looks_from_there(visit):
     page.keyboard.press("ArrowRight")
     expect(page.locator(".canvas img")).to_have_attribute("alt", re.compile("31 % across"))
     expect(page.locator(".gamma")).to_contain_text("Learned γ")
+    expect(page.get_by_role("heading", level=2, name="Where self-attention looks")).to_be_visible()
     expect(page.locator(".costs dd").first).to_have_text("447 k")
+
+
+def test_a_held_arrow_key_ends_where_the_picker_is(visit):
+    page = visit()
+    turn_to(page, "Compact & ResNet34")
+    page.locator(".canvas").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight", delay=30)
+    expect(page.locator(".canvas img")).to_have_attribute("alt", re.compile("81 % across"))  # 8/16 + 5/16
 
 
 def test_a_link_opens_the_same_view(visit):
@@ -207,6 +233,29 @@ def test_a_link_opens_the_same_view(visit):
     page.get_by_label("Blue", exact=True).uncheck()
     page.get_by_role("button", name="Copy link").click()
     page.wait_for_url("**/?example=tower&channels=G&fill=appended&temperature=8*")
+    page.get_by_label("Green", exact=True).uncheck()
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_test_id("toast-body").last).to_contain_text("At least one channel must be left")
+    assert "channels=G" in page.url
+
+
+NO_CLIPBOARD = "Object.defineProperty(navigator, 'clipboard', {value: undefined});"  # as over plain http
+
+
+@pytest.mark.parametrize(
+    ("clipboard", "words"),
+    [
+        ("", "Link copied"),
+        (NO_CLIPBOARD, "Link copied"),
+        (NO_CLIPBOARD + "document.execCommand = () => false;", "The link is in the address bar."),
+    ],
+)
+def test_a_link_is_said_to_be_copied_only_if_it_is(visit, clipboard, words):
+    page = visit()
+    page.evaluate(f"() => {{ {clipboard} }}")
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_test_id("toast-body")).to_contain_text(words)
+    assert page.errors == []
 
 
 def test_the_page_follows_a_chinese_browser(visit):
@@ -215,6 +264,19 @@ def test_the_page_follows_a_chinese_browser(visit):
     page.get_by_label("綠").uncheck()
     expect(notice(page)).to_contain_text("缺少綠色")
     assert page.evaluate("document.documentElement.lang") == "zh-TW"
+
+
+def test_a_browser_whose_chinese_gradio_lacks_gets_one_language(visit):
+    page = visit(locale="zh-HK")
+    expect(page.get_by_role("tab", name="Channels")).to_be_visible()
+    page.get_by_label("Green").uncheck()
+    expect(notice(page)).to_contain_text("Green is missing")
+
+
+@pytest.mark.parametrize(("locale", "word"), [("en-US", "Done"), ("zh-TW", "完成")])
+def test_the_end_of_the_waiting_is_told_in_words(visit, locale, word):
+    page = visit(locale=locale)
+    expect(page.get_by_role("status").filter(has_text=re.compile(f"^{word}$"))).not_to_have_count(0)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -229,6 +291,16 @@ def test_the_page_follows_light_and_dark(visit, scheme):
         getComputedStyle(document.body).backgroundColor,
     ].map(colour => colour.match(/[0-9]+/g).map(Number))""")
     assert contrast(ink, ground) >= 4.5
+    page.get_by_label("Red", exact=True).uncheck()
+    turn_to(page, "Multi-band")  # last, so that its line of text is there, too
+    edges = page.evaluate("""() => [
+        '.toggles label:has(input:not(:checked))', '.toggles input:not(:checked)',
+        '.choice label:has(input:not(:checked))', '.choice input:not(:checked)',
+        '.bands-names input, .bands-names textarea',
+    ].map(what => document.querySelector(what)).map(
+        element => [getComputedStyle(element).borderTopColor, getComputedStyle(element).backgroundColor].map(
+            colour => colour.match(/[0-9]+/g).map(Number)))""")
+    assert min(contrast(edge, ground) for edge, ground in edges) >= 3
 
 
 def contrast(*colours: list[int]) -> float:
@@ -236,6 +308,26 @@ def contrast(*colours: list[int]) -> float:
     linear = [[(c / 255 / 12.92 if c < 11 else ((c / 255 + 0.055) / 1.055) ** 2.4) for c in rgb] for rgb in colours]
     darker, lighter = sorted(0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b in linear)
     return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_a_narrow_phone_shows_every_number_within_its_card(visit):
+    page = visit("?channels=RB", viewport={"width": 320, "height": 700})
+    inside = """() => [...document.querySelectorAll('.heat.signed td')].every(
+        cell => cell.scrollWidth <= cell.clientWidth
+            && cell.getBoundingClientRect().right <= cell.closest('.card').getBoundingClientRect().right)"""
+    assert page.evaluate(inside)
+
+
+def test_a_tall_picture_fits_on_the_screen_to_pick_a_point(visit, tmp_path):
+    page = visit()
+    Image.open(EXAMPLES["lion"]).resize((200, 600)).save(tmp_path / "tall.png")
+    before = page.locator(".strip .seen img").get_attribute("src")
+    upload(page, tmp_path / "tall.png")
+    expect(page.locator(".strip .seen img")).not_to_have_attribute("src", before)
+    turn_to(page, "Compact & ResNet34")
+    box = page.locator(".canvas img").bounding_box()
+    assert box["height"] <= 512.5
+    assert box["height"] / box["width"] == pytest.approx(3, rel=0.02)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -307,10 +399,26 @@ def test_each_page_of_code_can_be_copied(visit):
     assert urlsplit(page.url).netloc in copied
 
 
+def test_code_is_copied_over_plain_http_and_the_button_says_so(visit):
+    page = visit()
+    page.evaluate(
+        f"() => {{ {NO_CLIPBOARD} document.addEventListener('copy', () => window.copied = getSelection() + '') }}"
+    )
+    turn_to(page, "Use it from code")
+    page.get_by_role("button", name="Copy: Ask this running app").click()
+    expect(page.get_by_role("button", name="Copied: Ask this running app")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy: Ask this running app")).to_be_visible()  # a little later
+    assert page.evaluate("window.copied").startswith("from gradio_client import Client")
+    assert page.errors == []
+
+
 def test_the_results_open_section_by_section(visit):
     page = visit()
     turn_to(page, "Results")
-    first, second = page.get_by_label("Test accuracy"), page.get_by_label("Task 2: compact against ResNet34")
+    first, second = (
+        page.get_by_role("region", name=name).locator("table")
+        for name in ("Test accuracy", "Task 2: compact against ResNet34")
+    )
     expect(first).to_be_visible()
     expect(second).not_to_be_visible()
     page.get_by_role("button", name="Task 2: can a compact network match ResNet34?").click()

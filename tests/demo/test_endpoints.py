@@ -36,6 +36,7 @@ def test_every_endpoint_says_what_it_takes_and_returns(client):
         optional = [p["parameter_has_default"] for p in endpoint["parameters"]]
         assert optional == [False] + [True] * (len(optional) - 1), name
         assert len(endpoint["returns"]) == 2
+    assert info["/sweep_channels"]["returns"][1]["label"] == "pictures"
 
 
 def test_predict_channels_answers_as_the_models_do(client, networks, lion):
@@ -117,6 +118,24 @@ def test_attention_at_returns_a_distribution_and_the_overlay(client):
 def test_bad_channels_are_a_clear_message(client, channels, words):
     with pytest.raises(Exception, match=words):
         client.predict(LION, channels, api_name="/predict_channels")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "given", "words"),
+    [
+        ("/attention_at", {"x": "a"}, "x must be a number from 0 to 1, got 'a'"),
+        ("/attention_at", {"x": None}, "x must be a number from 0 to 1, got None"),
+        ("/attention_at", {"x": 2}, "x must be a number from 0 to 1, got 2"),
+        ("/attention_at", {"y": -1}, "y must be a number from 0 to 1, got -1"),
+        ("/attention_at", {"channels": None}, "channels must be letters such as 'RGB' or 'RG', got None"),
+        ("/compare_compact", {"channels": None}, "channels must be letters such as 'RGB' or 'RG', got None"),
+        ("/predict_channels", {"temperature": "abc"}, "temperature must be a number above 0 or null, got 'abc'"),
+        ("/sweep_channels", {"temperature": 0}, "temperature must be a number above 0 or null, got 0"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_expected(client, endpoint, given, words):
+    with pytest.raises(Exception, match=f"This cannot be asked: {words}."):
+        client.predict(image=LION, api_name=endpoint, **given)
 
 
 def test_a_file_that_is_no_picture_is_a_clear_message_without_a_path(client, tmp_path):

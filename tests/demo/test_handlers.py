@@ -36,6 +36,8 @@ def test_one_event_updates_both_tasks(events, networks, lion):
 def test_networks_that_never_lacked_a_channel_are_not_to_be_believed_without(events, networks, monkeypatch):
     def told(channels: list[str]) -> bool:
         shown = events.analyse(str(EXAMPLES["lion"]), channels, "aligned", 1.0, CENTRE, visitor())[5]
+        left = {"G": "Only green is left", "RGB": "all three channels."}["".join(channels)]
+        assert left in re.search('<p class="notice info"[^>]*>(.*?)</p>', shown)[1]
         return "right far less often than with all" in shown
 
     assert told(["G"]) and not told(["R", "G", "B"])
@@ -125,8 +127,7 @@ def test_a_surprise_is_logged_and_not_shown(caplog):
 
 
 def test_a_chosen_point_is_kept_for_the_next_toggle(events):
-    event = SimpleNamespace(x=0.25, y=0.75)
-    notice, picked, point = events.look_from(str(EXAMPLES["lion"]), ["B"], "aligned", event, visitor())
+    notice, picked, point = events.look_from(str(EXAMPLES["lion"]), ["B"], "aligned", "0.25 0.75", visitor())
     assert (notice, point) == ("", (0.25, 0.75))
     assert "left:25%" in picked
 

@@ -43,6 +43,11 @@ def test_the_page_says_what_the_network_was_trained_on(networks, values, languag
     assert "B, NIR" in html and say(language, "bands_training") not in html
 
 
+def test_bands_it_was_trained_on_need_no_care(networks, values):
+    assert say("en", "bands_training") not in page(networks, values[:3], read_names("B, G, 0.665"), "en")
+    assert say("en", "bands_training") in page(networks, values[:3], read_names("B, G, ?"), "en")
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_band_of_one_value_is_explained(networks, values, language):
     flat = values.copy()

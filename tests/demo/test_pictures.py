@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.pictures import WORKING_SIZE, open_picture
+from demo.pictures import MAX_MEGABYTES, WORKING_SIZE, open_picture
 from demo.text import FriendlyError
+from demo.ui import LAUNCH
 
 GREY = (120, 120, 120)
 
@@ -94,6 +95,19 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
     with pytest.raises(FriendlyError, match="50 megapixels"):
         open_picture(path)
+
+
+def test_a_file_above_20_megabytes_is_refused_with_its_size(tmp_path):
+    path = tmp_path / "scan.png"
+    with path.open("wb") as file:
+        file.truncate(24_500_000)
+    with pytest.raises(FriendlyError, match=r"24\.5 MB; at most 20 MB") as caught:
+        open_picture(path)
+    assert "24.5 MB，最多 20 MB" in caught.value.in_language("zh-TW")
+
+
+def test_gradios_own_limit_leaves_room_for_our_sentence():
+    assert int(LAUNCH["max_file_size"].removesuffix("mb")) >= 2 * MAX_MEGABYTES
 
 
 @pytest.mark.parametrize("content", [b"just some text", b"", b"\xff\xd8\xff\xe0 cut off", b"<svg></svg>"])

@@ -35,6 +35,7 @@ def test_tables_are_shown_escaped_and_rounded(tmp_path):
     assert "not there" not in html
     for text in ("Test accuracy", "0.612", "21,289,842", "R &lt;b&gt;", "95 % intervals"):
         assert text in html
+    assert 'role="region" aria-label="Test accuracy"' in html
 
 
 def test_only_the_first_section_is_open(tmp_path):
@@ -45,7 +46,10 @@ def test_only_the_first_section_is_open(tmp_path):
     assert [block.open for block in demo.blocks.values() if isinstance(block, gr.Accordion)] == [True, False]
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.5, "0.500"), (12, "12"), ("±4.3", "±4.3"), (None, "–"), (2.0, "2")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.5, "0.500"), (12, "12"), ("±4.3", "±4.3"), (None, "–"), (2.0, "2"), (-0.25, "−0.250")],
+)
 def test_numbers_are_readable(value, text):
     assert results.number(value) == text
 

@@ -4,13 +4,14 @@ import io
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from demo import explain, heatmap, sweep_view, view
 from demo.handlers import TASK_1
 from demo.inference import Answer, predict, sweep
-from demo.text import LANGUAGES
+from demo.text import LANGUAGES, say
 from models import SUBSETS
 
 VOID = {"img", "input", "br"}
@@ -65,6 +66,7 @@ def test_the_input_strip_marks_the_dropped_channel(prediction, networks, lion, l
     html = view.seen(filled, explain.channel_pictures(networks["vgg19"], lion), prediction, language, whole=False)
     assert check(html).pictures == 4
     assert html.count('class="dropped"') == 1
+    assert {"en": "the missing channels filled", "zh-TW": "缺少的通道已填補"}[language] in html
 
 
 @pytest.mark.parametrize("channels", SUBSETS)
@@ -104,6 +106,12 @@ def test_a_channel_that_carries_nothing_is_explained(networks):
     assert "counts as absent" in heatmap.channel_attention(predict(chosen, red), "en")
 
 
+def test_differences_have_a_minus_and_no_hyphen():
+    html = heatmap.heat_table(np.array([[0.25, -0.25]]), ["R"], "channel", "Difference", "en", change=True)
+    assert re.findall(r">([^<]+)</td>", html) == ["+0.25", "−0.25"]
+    assert "kernel 2: −0.2500" in html
+
+
 def test_layers_are_called_as_vggs_users_call_them():
     names = heatmap.layer_names()
     assert (len(names), names[0], names[-1]) == (16, "conv1_1", "conv5_4")
@@ -115,6 +123,7 @@ def test_the_sweep_has_a_table_a_figure_and_a_csv(networks, lion, language):
     pictures = {subset: explain.seen(networks["vgg19"], lion, subset) for subset in SUBSETS}
     html = sweep_view.page(result, pictures, TASK_1, language)
     assert check(html).pictures == 7
+    assert f'role="region" aria-label="{say(language, "sweep_table")}"' in html
     rows = list(csv.DictReader(io.StringIO(downloaded(html))))
     assert len(rows) == 21
     assert {row["channels"] for row in rows} == set(SUBSETS)
@@ -139,6 +148,16 @@ def test_class_names_are_escaped():
 @pytest.mark.parametrize(("value", "words"), [(0.003, "near 0"), (-0.8, "real part"), (None, "no attention block")])
 def test_gamma_gets_a_plain_sentence(value, words):
     assert words in view.gamma(value, "en")
+
+
+def test_gammas_sentences_end_as_their_language_does():
+    assert "γ = −0.800.</strong> γ is" in view.gamma(-0.8, "en")
+    assert "γ = −0.800。</strong>γ 明顯" in view.gamma(-0.8, "zh-TW")
+
+
+@pytest.mark.parametrize(("ms", "text"), [(3.14, "3.1"), (3, "3.0"), (9.96, "10"), (214.6, "210"), (0.314, "0.31")])
+def test_one_measurement_has_two_digits(ms, text):
+    assert view.two_digits(ms) == text
 
 
 @pytest.mark.parametrize(

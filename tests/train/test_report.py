@@ -18,6 +18,7 @@ from train.tables import (
     cost_table,
     expert_table,
     memory_table,
+    milliseconds,
     seen_table,
     speed_table,
     subset_table,
@@ -250,10 +251,15 @@ def speed():
 
 def test_speed_shows_times_ratios_and_the_default_allocator(speed):
     table = speed_table([speed], brief=True)
-    shown = ["100 (90–110)", "150 (90–110)", "300 (90–110)", "1.50", "2.00"]
+    shown = ["1.50", "2.00", "100 (90–110)", "150 (90–110)", "300 (90–110)"]
     assert table["rows"] == [["AMD AVX-512", "training, batch 32", "64 px", "fp32", *shown]]
+    assert table["columns"][4:6] == ["dynamic / plain", "grouped / ours"]
     assert len(speed_table([speed])["rows"]) == 2
     assert "takes 3.0 times as long as ours" in table["caption"]
+
+
+def test_long_times_have_thousands_separators():
+    assert milliseconds({"median_ms": 12345.6, "low_ms": 999.9, "high_ms": 23456.7}) == "12,346 (1,000–23,457)"
 
 
 def test_machines_stand_below_each_other_those_with_tiles_first(speed):
