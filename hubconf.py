@@ -36,6 +36,7 @@ def resnet34(pretrained: bool = False, *, device=None, **arguments):
 
 def _load(name: str, pretrained: bool, device, arguments: dict):
     from models import build_model, load_model
+    from models.checkpoint import BUNDLED
 
     if not pretrained:
         return build_model(name, **arguments).to(device or "cpu")
@@ -44,4 +45,4 @@ def _load(name: str, pretrained: bool, device, arguments: dict):
             f"pretrained weights of {name} come with their own arguments, got {', '.join(arguments)}; "
             "leave them out, or give pretrained=False"
         )
-    return load_model(name, device=device or "cpu")
+    return load_model(BUNDLED / name, device=device or "cpu")  # also where a folder of that name is in the way

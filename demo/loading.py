@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from models import MODELS, ImageClassifier, load_model
+from models.checkpoint import BUNDLED as BUNDLED_WEIGHTS
 from models.memory import keep_large_blocks
 
 try:  # on a ZeroGPU Space a function must ask for the GPU; elsewhere it just runs
@@ -68,19 +69,23 @@ def load_once(source: Source) -> Loaded:
             raise ValueError(f"{checkpoint} does not say what its classes are called; train.run writes class_names")
         networks[network.name], own[network.name] = network, Path(checkpoint).name
     for name in (name for name in MODELS if name not in own):
-        network = source.hub_user and load_from_hub(f"{source.hub_user}/{name}")
+        network = source.hub_user and load_from_hub(source.hub_user, name)
         if source.hub_user and not network:
             not_on_hub.append(name)
-        networks[name] = network or load_model(name)
+        networks[name] = network or load_model(BUNDLED_WEIGHTS / name)
     if not torch.cuda.is_available():
         keep_large_blocks()  # from here on: what loading needed on the way is given back first
     return Loaded({name: networks[name] for name in MODELS}, tuple(not_on_hub), own)
 
 
-def load_from_hub(repo_id: str) -> ImageClassifier | None:
+def load_from_hub(user: str, name: str) -> ImageClassifier | None:
     """A model from the Hub, or None, logged, for whatever reason: the demo then uses the bundled one."""
+    repo_id = f"{user}/{name}"
     try:
-        return load_model(repo_id)
+        network = load_model(repo_id)
+        if network.name != name or not network.config.class_names:
+            raise ValueError(f"it holds {network.name}, {len(network.config.class_names)} classes have names")
+        return network
     except Exception as error:
         log.warning("using the bundled weights: %s could not be loaded (%s)", repo_id, error)
         return None

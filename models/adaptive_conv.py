@@ -91,8 +91,10 @@ class ChannelAdaptiveConv2d(nn.Module):
                 "out_channels, kernel_size, stride and num_kernels must be at least 1, "
                 f"got {out_channels}, {kernel_size}, {stride} and {num_kernels}"
             )
-        if tuning_um:
-            check_wavelengths(tuning_um)
+        if padding < 0:
+            raise ValueError(f"padding must be at least 0, got {padding}")
+        if tuning_um and not all(map(math.isfinite, check_wavelengths(tuning_um))):
+            raise ValueError(f"kernels are tuned to known wavelengths, got {tuning_um}")
         if len(tuning_um) > num_kernels:
             raise ValueError(f"{len(tuning_um)} wavelengths to tune to need as many kernels, got {num_kernels}")
         self.out_channels, self.num_kernels = out_channels, num_kernels

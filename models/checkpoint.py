@@ -113,7 +113,7 @@ def read_config(path: Path) -> ModelConfig:
     known = {field.name: getattr(field.type, "__origin__", field.type) for field in fields(ModelConfig)}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items() if key in known}
     for key, value in values.items():
-        if not isinstance(value, known[key]) and not (known[key] is float and isinstance(value, int)):
+        if not isinstance(float(value) if type(value) is int and known[key] is not int else value, known[key]):
             raise CheckpointError(f"{path}: {key} cannot be {value!r}; fetch the checkpoint again")
     config = ModelConfig(**values)
     if problem := contradiction(config):
@@ -125,6 +125,8 @@ def contradiction(config: ModelConfig) -> str | None:
     """Why no picture could be prepared or answer named with this config; None if it could."""
     if config.input_size < 1:
         return f"input_size cannot be {config.input_size}"
+    if not all(isinstance(name, str) for name in (*config.class_names, *config.synsets)):
+        return "class_names and synsets must be texts"
     if not 0 < config.crop_pct <= 1:
         return f"crop_pct cannot be {config.crop_pct}"
     if config.bands and not MODELS[config.model].any_channels:

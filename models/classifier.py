@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from models.bands import parse_bands, spell
 from models.channels import CHANNELS, check_fill, fill_channels
-from models.pictures import normalize, resize, to_rgb
+from models.pictures import check_values, normalize, resize, to_rgb
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ class ModelConfig:
         """Any PIL picture, or values (C, H, W) → normalised (C, S, S), as in training and evaluation.
 
         Values are uint8, or floats in 0..1 such as ``open_bands`` gives (``band_files.py``). Other channels than it was
-        trained on are normalised by the averages of ``mean`` and ``std``.
+        trained on are normalised by the averages of ``mean`` and ``std``. ``ValueError`` for other values or shapes.
         """
-        picture = to_rgb(picture) if isinstance(picture, Image.Image) else torch.as_tensor(picture)
+        picture = to_rgb(picture) if isinstance(picture, Image.Image) else check_values(torch.as_tensor(picture))
         pixels = self.resize(picture)
         config = self if len(pixels) == len(self.mean) else self.for_bands(self.bands)
         return normalize(pixels, config.mean, config.std)

@@ -42,10 +42,10 @@ def load_model(
 ) -> ImageClassifier:
     """A trained model in eval mode.
 
-    ``source`` is a checkpoint folder, a name of ``MODELS`` (bundled weights; a ``Path`` is always a folder), or a
-    Hub repository ``"user/name"`` at ``revision`` (branch, tag or commit). ``device`` defaults to
-    the GPU if there is one; ``expected`` refuses another architecture. ``download`` goes to
-    ``fetch`` (token, cache_dir, …). Raises ``CheckpointError`` with the file and the remedy.
+    ``source`` is a checkpoint folder, a name of ``MODELS`` (bundled weights, unless a checkpoint folder of that name is
+    in the working directory; a ``Path`` is always a folder), or a Hub repository ``"user/name"`` at ``revision``
+    (branch, tag or commit). ``device`` defaults to the GPU if there is one; ``expected`` refuses another architecture.
+    ``download`` goes to ``fetch`` (token, cache_dir, …). Raises ``CheckpointError`` with the file and the remedy.
     """
     if unknown := sorted(download.keys() - DOWNLOAD_OPTIONS):
         raise TypeError(f"load_model got an unknown argument {unknown[0]!r}; for downloads it takes {DOWNLOAD_OPTIONS}")

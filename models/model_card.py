@@ -475,7 +475,7 @@ def confidences(config: ModelConfig) -> str:
         )
     return (
         f"Confidences, `softmax(logits / {found:.3g})` or `model.config.probabilities(logits)`, are calibrated on "
-        "validation pictures with all channels; for other pictures, and with fewer channels, they may be too high."
+        "validation pictures; for other pictures, and with fewer channels, they may be too high."
     )
 
 

@@ -56,6 +56,18 @@ def resized_size(size: int, crop_pct: float) -> int:
     return round(size / crop_pct)
 
 
+def check_values(values: Tensor) -> Tensor:
+    """``values`` if they are a picture's, (C, H, W), uint8 or floats in 0..1; else ``ValueError``."""
+    remedy = "models.band_files.open_bands reads and scales files"
+    if values.ndim != 3:
+        raise ValueError(f"expected values (C, H, W), got {tuple(values.shape)}; {remedy}")
+    if values.dtype != torch.uint8 and not values.is_floating_point():
+        raise ValueError(f"expected uint8 or floats in 0..1, got {values.dtype}; {remedy}")
+    if values.is_floating_point() and values.numel() and not (values.min() >= 0 and values.max() <= 1):
+        raise ValueError(f"expected floats in 0..1, got {values.min():g} to {values.max():g}; {remedy}")
+    return values
+
+
 def normalize(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """uint8, or floats in 0..1, (…, C, H, W) → float with the given mean and std, C of each or one, on that scale."""
     mean, std = (torch.tensor(v).view(-1, 1, 1).to(pixels.device, non_blocking=True) for v in (mean, std))

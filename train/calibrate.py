@@ -2,11 +2,11 @@
 
     python -m train.calibrate --checkpoint checkpoints/vgg19 --data-root data/mini-imagenet-50
 
-``train.bundle`` does so itself, ``train.run`` with all channels alone. This is for a run that will answer with fewer,
-for pictures of another kind (of the same classes), and for another crop (``--crop-pct 0.875`` is kept in the config,
-too). The weights stay as they are. Measured are accuracy on validation with all channels and, for every number of
-channels, the softmax temperature that makes confidences match the share of right answers, and the confidence below
-which an answer is unsure.
+``train.bundle`` does so itself, ``train.run`` with the channels that it validates on. This is for a run that will
+answer with fewer, for pictures of another kind (of the same classes), and for another crop (``--crop-pct 0.875`` is
+kept in the config, too). The weights stay as they are. Measured are accuracy on validation with all channels and, for
+every number of channels, the softmax temperature that makes confidences match the share of right answers, and the
+confidence below which an answer is unsure.
 """
 
 import argparse

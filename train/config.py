@@ -154,7 +154,8 @@ class TrainConfig:
         if self.channel_counts is None:
             object.__setattr__(self, "channel_counts", ":".join("1" for _ in names))
         if self.channels != "sample":
-            places_of(self.channels, names) if self.bands else parse_rgb(self.channels)
+            shown = self.channels if self.bands else parse_rgb(self.channels)
+            object.__setattr__(self, "channels", spell(names[place] for place in places_of(shown, names)))
         self.sizes  # noqa: B018 - checks the schedule
         self.count_weights  # noqa: B018 - checks the counts
 

@@ -214,9 +214,11 @@ def parse_subsets(channels: str, bands: tuple[str, ...] = ()) -> list[str]:
     like ``R+NIR``, of several unknown ones (``?``) the first.
     """
     if not bands:
-        return list(SUBSETS) if channels == "all" else [parse_rgb(part) for part in channels.split(",")]
+        return list(SUBSETS) if channels == "all" else list(dict.fromkeys(map(parse_rgb, channels.split(","))))
     if channels == "all":
         named = [band for band in bands if bands.count(band) == 1]  # several unknown ones have no names of their own
+        if len(bands) == 1:
+            return [ALL_BANDS]
         return [ALL_BANDS, *(f"{NO}{band}" for band in named if len(bands) > 2), *named]
     subsets = [part.strip() for part in channels.split(",")]
     for subset in subsets:

@@ -197,6 +197,10 @@ def load_teacher(config: TrainConfig, split: Split, device: torch.device) -> Ima
     """The network to learn from; ``CheckpointError`` unless it knows the same classes, bands and normalisation."""
     teacher = load_model(config.teacher.as_posix(), device=device)
     ours = config_of(config)
+    if min(config.sizes) < teacher.min_input_size:
+        raise CheckpointError(
+            f"the teacher {config.teacher} needs {teacher.min_input_size} px or more, this run has {min(config.sizes)}"
+        )
     if teacher.config.synsets != split.synsets:
         raise CheckpointError(
             f"the teacher {config.teacher} knows {len(teacher.config.synsets)} classes, the data has "

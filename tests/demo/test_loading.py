@@ -1,12 +1,15 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from demo import loading
 from demo.loading import BUNDLED, Source
 from models import MODELS, CheckpointError, ModelConfig, build_model, load_model, save_checkpoint
+from models.checkpoint import BUNDLED as CHECKPOINTS
 
 
 @pytest.fixture
@@ -22,21 +25,23 @@ def test_many_callers_load_once(monkeypatch, fresh):
     monkeypatch.setattr(loading, "load_model", lambda name: asked.append(name) or object())
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: loading.load_models(), range(16)))
-    assert asked == list(MODELS)
+    assert asked == [CHECKPOINTS / name for name in MODELS]  # whatever lies in the working directory
     assert all(result is results[0] for result in results)
 
 
 def test_a_model_missing_on_the_hub_is_replaced_by_the_bundled_one(monkeypatch, fresh, caplog):
-    def load(source: str):
+    def load(source):
         if source == "someone/compact":
             raise CheckpointError("no such repository")
-        return source
+        held = {"someone/dynamic_vgg19": "vgg19"}.get(source, Path(source).name)
+        names = () if source == "someone/resnet34" else ("ant", "bee")
+        return SimpleNamespace(name=held, source=source, config=SimpleNamespace(class_names=names))
 
     monkeypatch.setattr(loading, "load_model", load)
     loaded = loading.load_models(Source("someone"))
-    assert loaded.not_on_hub == ("compact",)
-    assert loaded.networks["compact"] == "compact"
-    assert loaded.networks["vgg19"] == "someone/vgg19"
+    assert loaded.not_on_hub == ("dynamic_vgg19", "compact", "resnet34")  # another network, none, no names of classes
+    assert {loaded.networks[name].source for name in loaded.not_on_hub} == {CHECKPOINTS / n for n in loaded.not_on_hub}
+    assert loaded.networks["vgg19"].source == "someone/vgg19"
     assert "someone/compact could not be loaded" in caplog.text
 
 

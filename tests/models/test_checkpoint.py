@@ -320,6 +320,7 @@ def test_the_saved_config_describes_the_storage(model, tmp_path):
         {"bands": ["R", "NIR"]},
         {"std": [0.5, 0, 0.5]},
         {"class_names": ["one"]},
+        {"class_names": [1, 2, 3]},
         {"arguments": {"num_classes": 3, "blocks": "none", "fill": "middle"}},
     ],
     ids=str,

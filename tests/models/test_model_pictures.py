@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from models import ModelConfig
-from models.pictures import to_8_bit, to_rgb
+from models.pictures import resized_size, to_8_bit, to_rgb
 
 CONFIG = ModelConfig(model="compact", arguments={}, input_size=16)
 
@@ -81,3 +81,22 @@ def test_a_band_of_one_value_keeps_one_value_when_it_is_resized():
     values = torch.stack([torch.full((37, 41), 0.1), torch.rand(37, 41)])
     dead, alive = replace(CONFIG, crop_pct=0.875).preprocess(values)
     assert len(dead.unique()) == 1 < len(alive.unique())
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (torch.full((3, 8, 8), 3000, dtype=torch.int32), "uint8 or floats in 0..1, got torch.int32; .*open_bands"),
+        (torch.full((3, 8, 8), 3000.0), "floats in 0..1, got 3000 to 3000"),
+        (torch.full((3, 8, 8), -0.5), "floats in 0..1, got -0.5 to -0.5"),
+        (torch.ones(3, 8, 8, dtype=torch.bool), "uint8 or floats in 0..1, got torch.bool"),
+        (torch.ones(8, 8), r"values \(C, H, W\), got \(8, 8\)"),
+    ],
+)
+def test_values_that_are_no_pictures_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        CONFIG.preprocess(values)
+
+
+def test_a_picture_is_resized_to_the_nearest_whole_size():
+    assert [resized_size(*size) for size in ((48, 0.875), (64, 0.875), (48, 1.0))] == [55, 73, 48]

@@ -64,6 +64,7 @@ def test_a_subset_is_measured_as_one_of_its_number_of_channels(colours):
     about = {"subsets": ["RGB", "GB", "R"], "split": "val", "data": "colours", "bf16": False}
     evaluation, _ = evaluate(model, "runs/compact", load_split(colours, "val"), about, None)
     assert [row["calibration_temperature"] for row in evaluation["rows"]] == [1, 2, 4]
+    assert parse_subsets("all", ("NIR",)) == ["all bands"] and parse_subsets("rgb,RGB,g") == ["RGB", "G"]
     assert [number_of(subset, ("B", "R", "NIR")) for subset in ("all bands", "no B", "NIR")] == [3, 2, 1]
 
 

@@ -459,6 +459,16 @@ def test_a_teacher_of_other_classes_or_normalisation_is_refused(config, tmp_path
         train(config(teacher=tmp_path / "teacher"))
 
 
+def test_a_teacher_that_needs_larger_pictures_is_refused_before_anything_is_written(config, tmp_path):
+    teacher = build_model("vgg19", num_classes=3)
+    teacher.config = replace(train(config(run_dir=tmp_path / "compact", epochs=1)).config, model="vgg19")
+    teacher.config = replace(teacher.config, arguments=teacher.arguments, input_size=32)
+    save_checkpoint(teacher, tmp_path / "teacher")
+    with pytest.raises(CheckpointError, match="teacher needs 32 px or more, this run has 16"):
+        train(config(teacher=tmp_path / "teacher"))
+    assert not config().run_dir.exists()
+
+
 def test_a_missing_source_is_refused(config, tmp_path):
     with pytest.raises(CheckpointError, match=r"no checkpoint '.*nowhere'; give one of"):
         train(config(init_from=tmp_path / "nowhere"))

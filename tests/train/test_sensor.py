@@ -163,6 +163,7 @@ def test_some_bands_are_drawn_by_number_then_by_chance_with_their_wavelengths():
     drawn = [some_bands(bands, (1, 0, 2, 0), generator) for generator in map(seeded, range(300))]
     counts = [len(one.weights) for one in drawn]
     assert {*counts} == {1, 3} and counts.count(3) == pytest.approx(200, abs=30)
+    assert len({tuple(one.weights.argmax(dim=1).tolist()) for one in drawn}) == 4 + 24  # each alone, three in any order
     named = [one for one in drawn if one.wavelengths_um.isfinite().all()]
     assert len(named) == pytest.approx(270, abs=15)  # the others are unnamed
     table = torch.tensor([BANDS_UM[name] for name in bands])
