@@ -37,22 +37,22 @@ def describe(answer: Answer) -> dict:
     }
 
 
-def number(name: str, value: object, expected: str, fits: Callable[[float], bool]) -> float:
+def check_number(name: str, value: object, expected: str, fits: Callable[[float], bool]) -> float:
     """``value`` where it is a number that ``fits``; a ``ValueError`` says what is ``expected``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
         raise ValueError(f"{name} must be a number {expected}, got {value!r}")
     return value
 
 
-def share(name: str, value: object) -> float:
-    return number(name, value, "from 0 to 1", lambda share: 0 <= share <= 1)
+def check_share(name: str, value: object) -> float:
+    return check_number(name, value, "from 0 to 1", lambda share: 0 <= share <= 1)
 
 
-def router(temperature: object) -> float | None:
-    return None if temperature is None else number("temperature", temperature, "above 0 or null", lambda t: t > 0)
+def check_temperature(temperature: object) -> float | None:
+    return None if temperature is None else check_number("temperature", temperature, "above 0 or null", lambda t: t > 0)
 
 
-def letters(channels: str | None) -> str:
+def check_channels(channels: str | None) -> str:
     if channels is None:
         raise ValueError("channels must be letters such as 'RGB' or 'RG', got None")
     return canonical(channels)
@@ -72,7 +72,8 @@ class Endpoints:
     def ask(self, names: tuple[str, ...], image: str, channels: str, fill: str, temperature: float | None):
         """Prediction of the named networks and the picture as the first of them sees it."""
         picture = open_picture(image)
-        prediction = run(predict_some, self.events.source, names, picture, letters(channels), fill, router(temperature))
+        channels, temperature = check_channels(channels), check_temperature(temperature)
+        prediction = run(predict_some, self.events.source, names, picture, channels, fill, temperature)
         network = self.events.loaded.networks[names[0]]
         return prediction, explain.seen(network, picture, prediction.channels, fill)
 
@@ -109,7 +110,7 @@ class Endpoints:
         answer's rank) and the seven pictures as the networks see them, in the order RGB, RG, RB, GB, R, G, B.
         """
         picture = open_picture(image)
-        result = run(handlers.sweep, self.events.source, picture, fill, router(temperature))
+        result = run(handlers.sweep, self.events.source, picture, fill, check_temperature(temperature))
         network = self.events.loaded.networks[TASK_1[0]]
         return result.rows(), [explain.seen(network, picture, subset, fill) for subset in SUBSETS]
 
@@ -157,8 +158,8 @@ class Endpoints:
         the learned gamma, the share of attention on the strongest tenth of positions, and the overlay.
         """
         picture = open_picture(image)
-        point = share("x", x), share("y", y)
-        attention = run(handlers.look, self.events.source, picture, letters(channels), fill, point)
+        point = check_share("x", x), check_share("y", y)
+        attention = run(handlers.look, self.events.source, picture, check_channels(channels), fill, point)
         if attention is None:
             raise FriendlyError("no_attention")
         return {

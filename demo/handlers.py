@@ -190,7 +190,8 @@ class Handlers:
         """Which channels Task 2's networks get, and whether some lack that never lacked in their training."""
         trained_on = {self.loaded.networks[name].config.training.get("channels") for name in TASK_2}
         lacking = prediction.channels != CHANNELS and trained_on == {CHANNELS}
-        return view.given(prediction, spoken, *[say(spoken, "unprepared")] * lacking)
+        warning = [say(spoken, "unprepared")] if lacking else []
+        return view.given(prediction, spoken, *warning)
 
     def pick(self, picture: Image.Image, attention: np.ndarray | None, point: Point, spoken: str) -> str:
         if attention is None:

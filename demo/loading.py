@@ -62,11 +62,9 @@ def load_models(source: Source = BUNDLED) -> Loaded:
 def load_once(source: Source) -> Loaded:
     networks, own, not_on_hub = {}, {}, []
     for checkpoint in source.checkpoints:
-        network = load_model(checkpoint)
+        network = load_named(checkpoint)
         if network.name in own:
             raise ValueError(f"{own[network.name]} and {checkpoint} both hold {network.name}; give one of them")
-        if not (network.config and network.config.class_names):
-            raise ValueError(f"{checkpoint} does not say what its classes are called; train.run writes class_names")
         networks[network.name], own[network.name] = network, Path(checkpoint).name
     for name in (name for name in MODELS if name not in own):
         network = source.hub_user and load_from_hub(source.hub_user, name)
@@ -78,13 +76,21 @@ def load_once(source: Source) -> Loaded:
     return Loaded({name: networks[name] for name in MODELS}, tuple(not_on_hub), own)
 
 
+def load_named(source: str) -> ImageClassifier:
+    """A model from a folder or the Hub; ``ValueError`` where it does not say what its classes are called."""
+    network = load_model(source)
+    if not (network.config and network.config.class_names):
+        raise ValueError(f"{source} does not say what its classes are called; train.run writes class_names")
+    return network
+
+
 def load_from_hub(user: str, name: str) -> ImageClassifier | None:
     """A model from the Hub, or None, logged, for whatever reason: the demo then uses the bundled one."""
     repo_id = f"{user}/{name}"
     try:
-        network = load_model(repo_id)
-        if network.name != name or not network.config.class_names:
-            raise ValueError(f"it holds {network.name}, {len(network.config.class_names)} classes have names")
+        network = load_named(repo_id)
+        if network.name != name:
+            raise ValueError(f"it holds {network.name}")
         return network
     except Exception as error:
         log.warning("using the bundled weights: %s could not be loaded (%s)", repo_id, error)

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.pictures import MAX_MEGABYTES
+from demo.pictures import check_size
 from demo.text import FriendlyError
 from models import BANDS_UM, band_files
 from models.band_files import BandFileError, BandPicture
@@ -26,11 +26,10 @@ class Bands:
 
 
 def open_bands(path: str | Path | None) -> BandPicture:
-    """The picture of a file of at most ``MAX_MEGABYTES``, as ``band_files.open_bands``."""
+    """The picture of a file of at most ``pictures.MAX_MEGABYTES``, as ``band_files.open_bands``."""
     if path is None:
         raise FriendlyError("bands_no_file")
-    if Path(path).is_file() and (size := Path(path).stat().st_size) > MAX_MEGABYTES * 1e6:
-        raise FriendlyError("bands_too_large", came=f"{size / 1e6:.1f}", limit=MAX_MEGABYTES)
+    check_size(path, "bands_too_large")
     try:
         return band_files.open_bands(path)
     except BandFileError as error:

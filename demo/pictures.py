@@ -17,6 +17,12 @@ WORKING_SIZE = 512  # longer sides are reduced to this, far above any network's 
 JPEG_MODES = ("RGB", "L")  # the modes in which a JPEG decoder can reduce while it decodes
 
 
+def check_size(path: str | Path, too_large: str) -> None:
+    """``FriendlyError`` with the key ``too_large`` for a file above ``MAX_MEGABYTES``."""
+    if Path(path).is_file() and (size := Path(path).stat().st_size) > MAX_MEGABYTES * 1e6:
+        raise FriendlyError(too_large, came=f"{size / 1e6:.1f}", limit=MAX_MEGABYTES)
+
+
 def open_picture(path: str | Path | None) -> Image.Image:
     """The RGB picture of a file: upright, first frame, transparency on white, at most 512 pixels a side.
 
@@ -25,8 +31,7 @@ def open_picture(path: str | Path | None) -> Image.Image:
     """
     if path is None:
         raise FriendlyError("no_picture")
-    if Path(path).is_file() and (size := Path(path).stat().st_size) > MAX_MEGABYTES * 1e6:
-        raise FriendlyError("file_too_large", came=f"{size / 1e6:.1f}", limit=MAX_MEGABYTES)
+    check_size(path, "file_too_large")
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:

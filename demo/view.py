@@ -121,10 +121,11 @@ def seen(
         caption = say(language, "channel_dropped", name=colour) if dropped else colour
         alt = say(language, "channel_alt", name=lower(colour, language))
         figures.append(figure(picture(image, alt), caption, "dropped" if dropped else ""))
-    networks = {"first": say(language, "dynamic_vgg19"), "second": say(language, "vgg19")}
-    lead = tag("p", escape(say(language, "seen_filled", **networks)), class_="hint")
-    filled_in = prediction.channels != CHANNELS
-    return card(say(language, "network_sees"), lead if filled_in else "", tag("div", *figures, class_="strip"))
+    lead = ""
+    if prediction.channels != CHANNELS:
+        networks = {"first": say(language, "dynamic_vgg19"), "second": say(language, "vgg19")}
+        lead = tag("p", escape(say(language, "seen_filled", **networks)), class_="hint")
+    return card(say(language, "network_sees"), lead, tag("div", *figures, class_="strip"))
 
 
 def figure(content: str, caption: str, class_: str = "") -> str:

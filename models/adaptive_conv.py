@@ -37,7 +37,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.bands import BANDS_UM, check_count, check_wavelengths, wavelengths_of
+from models.bands import BANDS_UM, check_count, check_wavelengths, is_readable, wavelengths_of
 from models.precision import full_precision
 
 TUNING_UM = tuple(BANDS_UM[name] for name in "RGB")
@@ -137,7 +137,7 @@ class ChannelAdaptiveConv2d(nn.Module):
         if not isinstance(wavelengths_um, Tensor):
             wavelengths_um = wavelengths_of(wavelengths_um=wavelengths_um)
         wavelengths_um = check_count(wavelengths_um, x)
-        if wavelengths_um.device.type == "cpu" and not torch.compiler.is_compiling():
+        if is_readable(wavelengths_um):
             check_wavelengths(wavelengths_um.flatten().tolist())
         if present is not None:
             if present.dtype != torch.bool or present.shape != x.shape[:2]:

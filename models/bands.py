@@ -115,6 +115,11 @@ def check_wavelengths(wavelengths_um: Sequence[float | None] | Tensor) -> tuple[
     return values
 
 
+def is_readable(values: Tensor) -> bool:
+    """Whether a look at the values neither waits for a GPU nor breaks a compiled graph."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 def wavelengths_of(
     channels: str | Iterable[str] | None = None, wavelengths_um: Sequence[float | None] | Tensor | None = None
 ) -> Tensor:
@@ -126,8 +131,8 @@ def wavelengths_of(
         raise ValueError("give either channels, such as ('R', 'NIR'), or wavelengths_um, such as [0.665, 0.842]")
     if channels is not None:
         return torch.tensor([wavelength_of(name) for name in parse_bands(channels)])
-    if isinstance(wavelengths_um, Tensor) and (wavelengths_um.device.type != "cpu" or torch.compiler.is_compiling()):
-        return wavelengths_um.float()  # to read it would wait for the GPU
+    if isinstance(wavelengths_um, Tensor) and not is_readable(wavelengths_um):
+        return wavelengths_um.float()
     if isinstance(wavelengths_um, Tensor) and wavelengths_um.ndim == 2:
         check_wavelengths(wavelengths_um.flatten().tolist())
         return wavelengths_um.float()

@@ -113,7 +113,8 @@ def read_config(path: Path) -> ModelConfig:
     known = {field.name: getattr(field.type, "__origin__", field.type) for field in fields(ModelConfig)}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items() if key in known}
     for key, value in values.items():
-        if not isinstance(float(value) if type(value) is int and known[key] is not int else value, known[key]):
+        whole = type(value) is int and isinstance(float(value), known[key])  # JSON has 1 for 1.0
+        if not (isinstance(value, known[key]) or whole):
             raise CheckpointError(f"{path}: {key} cannot be {value!r}; fetch the checkpoint again")
     config = ModelConfig(**values)
     if problem := contradiction(config):

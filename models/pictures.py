@@ -63,8 +63,10 @@ def check_values(values: Tensor) -> Tensor:
         raise ValueError(f"expected values (C, H, W), got {tuple(values.shape)}; {remedy}")
     if values.dtype != torch.uint8 and not values.is_floating_point():
         raise ValueError(f"expected uint8 or floats in 0..1, got {values.dtype}; {remedy}")
-    if values.is_floating_point() and values.numel() and not (values.min() >= 0 and values.max() <= 1):
-        raise ValueError(f"expected floats in 0..1, got {values.min():g} to {values.max():g}; {remedy}")
+    if values.is_floating_point() and values.numel():
+        lowest, highest = values.aminmax()
+        if not (lowest >= 0 and highest <= 1):
+            raise ValueError(f"expected floats in 0..1, got {lowest:g} to {highest:g}; {remedy}")
     return values
 
 

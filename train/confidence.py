@@ -10,6 +10,12 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 
+def confidence_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """What a confidence is worth, from the answers (N, num_classes) on validation: see ``ModelConfig``."""
+    temperature = calibration_temperature(logits, labels)
+    return {"calibration_temperature": temperature, "unsure_below": unsure_below(logits / temperature, labels)}
+
+
 def confidence_by_number(logits: Mapping[int, list[Tensor]], labels: Tensor) -> dict[str, list[float]]:
     """The same for one channel, for two … to all, from the answers to every subset by its number of channels.
 
@@ -26,12 +32,6 @@ def confidence_by_number(logits: Mapping[int, list[Tensor]], labels: Tensor) -> 
         name: np.interp(every, numbers, [metrics[name] for metrics in found.values()]).tolist()
         for name in found[numbers[-1]]
     }
-
-
-def confidence_metrics(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """What a confidence is worth, from the answers (N, num_classes) on validation: see ``ModelConfig``."""
-    temperature = calibration_temperature(logits, labels)
-    return {"calibration_temperature": temperature, "unsure_below": unsure_below(logits / temperature, labels)}
 
 
 def calibration_temperature(logits: Tensor, labels: Tensor) -> float:

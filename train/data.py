@@ -235,9 +235,8 @@ class Pictures(Dataset):
         picture = read_pixels(self.split.paths[index], self.split.bands)
         if self.crop_scale is None:
             return resize(picture, self.size, self.crop_pct), self.split.labels[index]
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # torch.manual_seed would look after every kind of GPU, which takes longer
+        with torch.random.fork_rng(devices=[]):
+            # torch.manual_seed would see to every kind of GPU as well, which takes longer than the crop
             torch.default_generator.manual_seed(mix_seed(self.seed, self.epoch, index))
             pixels = v2.functional.to_image(picture)
             random_crop = v2.RandomResizedCrop(self.size, scale=(self.crop_scale, 1.0), antialias=True)
@@ -265,10 +264,10 @@ def mix_seed(*parts: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def workers_beside(device: torch.device) -> int:
-    """How many processes load pictures fast enough for this one: its share of the cores, beside a CPU one."""
+def workers_for_gpu() -> int:
+    """How many processes load pictures for the GPU of this one: its share of the cores, 16 at most."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return 1 if device.type == "cpu" else max(1, min(16, (os.cpu_count() or 1) // processes))
+    return max(1, min(16, (os.cpu_count() or 1) // processes))
 
 
 def make_loader(pictures: Pictures, *, batch_size: int, workers: int, seed: int | None = None) -> DataLoader:

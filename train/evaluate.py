@@ -34,7 +34,7 @@ from models import CHANNELS, FILLS, SUBSETS, CheckpointError, ImageClassifier, M
 from models.bands import parse_bands, places_of, spell
 from models.memory import keep_large_blocks
 from train.config import parse_rgb
-from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader, workers_beside
+from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader, workers_for_gpu
 from train.engine import predict
 from train.findings import ALL_BANDS, input_text, worst_single
 from train.views import View, named_view
@@ -139,7 +139,7 @@ def predict_views(
         )
     model = model.to(accelerator.device, memory_format=torch.channels_last)
     pictures = Pictures(split, size=model.config.input_size, crop_pct=model.config.crop_pct)
-    workers = workers_beside(accelerator.device)
+    workers = 0 if accelerator.device.type == "cpu" else workers_for_gpu()
     batches = list(make_loader(pictures, batch_size=batch_size, workers=workers))
     results = {}
     with tqdm(total=len(views) * len(split), desc=model.name, unit="img", leave=False) as bar:
@@ -217,9 +217,8 @@ def parse_subsets(channels: str, bands: tuple[str, ...] = ()) -> list[str]:
         return list(SUBSETS) if channels == "all" else list(dict.fromkeys(map(parse_rgb, channels.split(","))))
     if channels == "all":
         named = [band for band in bands if bands.count(band) == 1]  # several unknown ones have no names of their own
-        if len(bands) == 1:
-            return [ALL_BANDS]
-        return [ALL_BANDS, *(f"{NO}{band}" for band in named if len(bands) > 2), *named]
+        alone = named if len(bands) > 1 else []
+        return [ALL_BANDS, *(f"{NO}{band}" for band in named if len(bands) > 2), *alone]
     subsets = [part.strip() for part in channels.split(",")]
     for subset in subsets:
         channels_of(subset, bands)

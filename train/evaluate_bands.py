@@ -91,14 +91,14 @@ def evaluate_bands(adaptive: ImageClassifier, others: dict[str, ImageClassifier]
             asdict(measure(case, values, labels, model.config)) | asdict(compare(case, values, logits[case], labels))
             for case, values in theirs.items()
         ]
+    counts = {name: count for name, (count, _) in PSEUDO_BANDS.items()}  # the other cases have all three channels
     return about | {
         "kind": "bands",
         "n": len(labels),
         "input_size": adaptive.config.input_size,
         "crop_pct": adaptive.config.crop_pct,
         "adaptive": [
-            asdict(measure(case, values, labels, adaptive.config, PSEUDO_BANDS.get(case, (None,))[0]))
-            for case, values in logits.items()
+            asdict(measure(case, values, labels, adaptive.config, counts.get(case))) for case, values in logits.items()
         ],
         "others": rows,
         "largest_difference_between_orders": max((values - rgb).abs().max().item() for values in orders),

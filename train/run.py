@@ -39,7 +39,7 @@ from models.processor import capabilities, has_bf16
 from train.confidence import confidence_metrics
 from train.config import TrainConfig
 from train.curves import plot_curves
-from train.data import DataError, Pictures, Split, extensions, load_split, make_loader, workers_beside
+from train.data import DataError, Pictures, Split, extensions, load_split, make_loader, workers_for_gpu
 from train.engine import NonFiniteLossError, Step, make_optimizer, predict, train_epoch
 from train.views import named_view
 from train.warm_start import warm_start
@@ -82,7 +82,9 @@ def train(config: TrainConfig) -> ImageClassifier:
 
     split, val = load_data(config)
     pictures = Pictures(split, size=config.sizes[0], crop_scale=config.crop_scale, seed=config.seed)
-    workers = workers_beside(accelerator.device) if config.workers is None else config.workers
+    workers = config.workers
+    if workers is None:
+        workers = 1 if accelerator.device.type == "cpu" else workers_for_gpu()
     loader = make_loader(pictures, batch_size=config.batch_size, workers=workers, seed=config.seed)
     sampler = loader.sampler
     val_pictures = Pictures(val, size=config.sizes[0], crop_pct=config.crop_pct)

@@ -89,6 +89,15 @@ def training_line(training: dict, trainings: dict[str, dict]) -> str:
     return line + (", random channels" if training["channels"] == "sample" else "") + (", taught" if teacher else "")
 
 
+def temperature_line(training: dict) -> str:
+    """``, temperature 30 to 1``: how that of a dynamic network's routers changed in training."""
+    if training["model"] != "dynamic_vgg19":
+        return ""
+    kept = training["settings"]  # without those that are the defaults
+    start, end = (kept.get(key, getattr(TrainConfig, key)) for key in ("temperature_start", "temperature_end"))
+    return f", temperature {start:g} to {end:g}"
+
+
 def subset_table(results: list[dict], study: dict, pair: tuple[str, str], fill: str) -> Table:
     """Task 1: both VGG19 on every channel subset, the paired test, and the study's figures beside its protocol."""
     compared = comparison(results, pair, fill)
@@ -117,11 +126,11 @@ def subset_table(results: list[dict], study: dict, pair: tuple[str, str], fill: 
         )
         if theirs:
             trainings = trainings_by_checkpoint(results)
-            lines = [f" {name}: {training_line(trainings[name], trainings)}" for name in pair if name in trainings]
-            caption += ";".join(lines) + (
-                f", temperature {TrainConfig.temperature_start:g} to {TrainConfig.temperature_end:g}. The study's "
-                f"columns are of networks trained otherwise, on other data: {study['data']}; it does not say which "
-                "fill it used."
+            found = {name: trainings[name] for name in pair if name in trainings}
+            lines = [f"{name}: {training_line(one, trainings)}{temperature_line(one)}" for name, one in found.items()]
+            caption += (
+                f" {'; '.join(lines)}. The study's columns are of networks trained otherwise, on other data: "
+                f"{study['data']}; it does not say which fill it used."
             )
     columns = ["input", "vgg19", "dynamic_vgg19", "p", *[f"study: {name}" for name in theirs]]
     kind = "subsets" if pair == RGB_PAIR else "sampled"
