@@ -298,9 +298,10 @@ def test_the_page_follows_light_and_dark(visit, scheme):
         '.choice label:has(input:not(:checked))', '.choice input:not(:checked)',
         '.bands-names input, .bands-names textarea',
     ].map(what => document.querySelector(what)).map(
-        element => [getComputedStyle(element).borderTopColor, getComputedStyle(element).backgroundColor].map(
-            colour => colour.match(/[0-9]+/g).map(Number)))""")
-    assert min(contrast(edge, ground) for edge, ground in edges) >= 3
+        element => [getComputedStyle(element).borderTopColor, getComputedStyle(element).backgroundColor,
+            getComputedStyle(element).borderTopWidth].map(text => text.match(/[0-9]+/g).map(Number)))""")
+    assert min(contrast(edge, ground) for edge, ground, _ in edges) >= 3
+    assert min(width for *_, (width, *_) in edges) >= 1
 
 
 def contrast(*colours: list[int]) -> float:
