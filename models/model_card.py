@@ -59,7 +59,7 @@ REFERENCES = {
     "resnet34": ("He et al., Deep Residual Learning for Image Recognition, CVPR 2016",),
 }
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
-    "image_size", "epochs", "batch_size", "bands", "channels", "channel_counts", "optimizer", "lr", "schedule",
+    "width", "image_size", "epochs", "batch_size", "bands", "channels", "channel_counts", "optimizer", "lr", "schedule",
     "warmup", "momentum", "weight_decay", "label_smoothing", "mix", "crop_scale", "ema", "init_from", "init_noise",
     "teacher", "teacher_share", "temperature_start", "temperature_end", "temperature_epochs", "bf16", "seed",
 )  # fmt: skip
@@ -115,6 +115,25 @@ def model(x{arguments}):
     return F.linear(x, state["classifier.weight"], state["classifier.bias"])
 """
 DRAW = "    x, company = draw(x, wavelengths_um)\n"
+CONV = """\
+def conv(x, key):
+    return F.conv2d(x, state[f"{key}.weight"], state[f"{key}.bias"], padding=1)
+"""
+THIN_VGG19 = f"""\
+
+
+{CONV}
+
+{BATCH_NORM}
+
+{
+    VGG.format(
+        arguments="",
+        first="",
+        convolution='conv(x, f"features.{index}")',
+        norm='batch_norm(x, f"features.{index + 1}")',
+    )
+}"""  # torchvision's is as wide as the paper's
 NETWORKS = {
     "vgg19": """\
 
@@ -165,9 +184,7 @@ def draw(x, wavelengths_um):  # what each of the K kernels takes from the channe
     return torch.einsum("bck,bchw->bkhw", attention * gates, x), company
 
 
-def conv(x, key):
-    return F.conv2d(x, state[f"{{key}}.weight"], state[f"{{key}}.bias"], padding=1)
-
+{CONV}
 
 def conditional_norm(x, company, key):
     x = F.batch_norm(x, state[f"{{key}}.running_mean"], state[f"{{key}}.running_var"])
@@ -289,8 +306,11 @@ def metadata(config: ModelConfig, repo_id: str, evaluations: Sequence[dict]) -> 
 
 def loading(config: ModelConfig, repo_id: str) -> str:
     size, mean, std, count = config.input_size, numbers(config.mean), numbers(config.std), len(config.bands) or 3
-    load = LOAD.replace("{repo_id}", repo_id).replace("{after}", AFTER.get(config.model, ""))
-    example = BEFORE[config.model] + load + UNPACK[config.storage] + NETWORKS[config.model]
+    before, after, network = BEFORE[config.model], AFTER.get(config.model, ""), NETWORKS[config.model]
+    if config.model == "vgg19" and config.arguments.get("width", 1) != 1:
+        before, after, network = FUNCTIONAL, "", THIN_VGG19
+    load = LOAD.replace("{repo_id}", repo_id).replace("{after}", after)
+    example = before + load + UNPACK[config.storage] + network
     wavelengths = f", wavelengths_um={wavelengths_text(config)}" if config.bands else ""
     return f"""\
 ## Use
@@ -415,6 +435,8 @@ def settings_of(config: ModelConfig) -> dict:
 def matters(key: str, settings: dict, model: str) -> bool:
     """Whether a setting was recorded, was on, and concerns this network."""
     if key.startswith("temperature") and model != "dynamic_vgg19":
+        return False
+    if key == "width" and settings.get("width") == 1:
         return False
     if key == "init_noise" and not settings.get("init_from"):
         return False

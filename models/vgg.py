@@ -20,7 +20,18 @@ from models.conditional_norm import ConditionalBatchNorm2d
 from models.dynamic_conv import DynamicConv2d
 
 CONFIGURATION_E = (64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4, "M")
-POOLED = 7  # the head sees 512 maps of 7x7
+POOLED = 7  # the head sees the last maps, 512 at full width, as 7x7
+
+
+def configuration(width: float = 1.0) -> tuple[int | str, ...]:
+    """Configuration E with ``width`` (above 0) times as many channels in every layer, at least one.
+
+    A network whose channels are all thinned alike: the width multiplier of MobileNet (Howard et al., 2017,
+    section 3.3). ``ValueError`` for a width that is no positive number.
+    """
+    if not 0 < width < float("inf"):
+        raise ValueError(f"width must be a number above 0, got {width}; 1 is the whole network, 0.25 a quarter")
+    return tuple(item if item == "M" else max(1, round(width * item)) for item in CONFIGURATION_E)
 
 
 class VGG19(ImageClassifier):
@@ -34,15 +45,16 @@ class VGG19(ImageClassifier):
         *,
         num_classes: int = 50,
         fill: str | None = "aligned",
+        width: float = 1.0,
         conv: Callable[..., nn.Module] = nn.Conv2d,
         norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
     ):
-        """``conv(in_channels, out_channels, 3, padding=1)`` builds each convolution, ``norm(out_channels)`` the
-        normalisation after it."""
-        super().__init__(num_classes=num_classes, fill=fill)
+        """``width`` is that of ``configuration``; ``conv(in_channels, out_channels, 3, padding=1)`` builds each
+        convolution, ``norm(out_channels)`` the normalisation after it."""
+        super().__init__(num_classes=num_classes, fill=fill, width=width)
         layers: list[nn.Module] = []
         in_channels = 3
-        for item in CONFIGURATION_E:
+        for item in configuration(width):
             if item == "M":
                 layers.append(nn.MaxPool2d(2))
                 continue
@@ -70,7 +82,7 @@ class VGG19(ImageClassifier):
         return self.head(self.features(x))
 
     def head(self, x: Tensor) -> Tensor:
-        x = self.avgpool(x)  # (B, 512, 7, 7)
+        x = self.avgpool(x)  # (B, C, 7, 7), C of 512 at full width
         return self.classifier(x.flatten(1))  # (B, num_classes)
 
     def head_replication(self, image_size: int) -> float:
@@ -87,14 +99,16 @@ class DynamicVGG19(VGG19):
         *,
         num_classes: int = 50,
         fill: str = "aligned",
+        width: float = 1.0,
         num_kernels: int = 4,
         reduction: float = 0.25,
         temperature: float = 1.0,
     ):
-        """``num_kernels``, ``reduction`` and ``temperature`` are those of every ``DynamicConv2d``."""
+        """``width`` is that of ``configuration``; ``num_kernels``, ``reduction`` and ``temperature`` are those of every
+        ``DynamicConv2d``."""
         conv = partial(DynamicConv2d, bias=False, num_kernels=num_kernels, reduction=reduction, temperature=temperature)
-        super().__init__(num_classes=num_classes, fill=fill, conv=conv)
-        self.describe(num_classes=num_classes, fill=fill, num_kernels=num_kernels, reduction=reduction)
+        super().__init__(num_classes=num_classes, fill=fill, width=width, conv=conv)
+        self.describe(num_classes=num_classes, fill=fill, width=width, num_kernels=num_kernels, reduction=reduction)
 
     @property
     def dynamic_layers(self) -> list[DynamicConv2d]:
@@ -146,13 +160,22 @@ class AdaptiveVGG19(VGG19):
     name = "adaptive_vgg19"
     any_channels = True
 
-    def __init__(self, *, num_classes: int = 50, num_kernels: int = 4, tuning_um: Sequence[float] = TUNING_UM):
-        """``num_kernels`` and ``tuning_um`` are those of ``ChannelAdaptiveConv2d``; see ``tuning_for`` for a sensor."""
+    def __init__(
+        self,
+        *,
+        num_classes: int = 50,
+        width: float = 1.0,
+        num_kernels: int = 4,
+        tuning_um: Sequence[float] = TUNING_UM,
+    ):
+        """``width`` is that of ``configuration``; ``num_kernels`` and ``tuning_um`` are those of
+        ``ChannelAdaptiveConv2d``; see ``tuning_for`` for a sensor."""
         tuning_um = tuple(tuning_um)
-        first = ChannelAdaptiveConv2d(CONFIGURATION_E[0], 3, padding=1, num_kernels=num_kernels, tuning_um=tuning_um)
+        outputs = configuration(width)[0]
+        first = ChannelAdaptiveConv2d(outputs, 3, padding=1, num_kernels=num_kernels, tuning_um=tuning_um)
         norm = partial(ConditionalBatchNorm2d, description_size=first.company_size)
-        super().__init__(num_classes=num_classes, fill=None, norm=norm)
-        self.describe(num_classes=num_classes, num_kernels=num_kernels, tuning_um=tuning_um)
+        super().__init__(num_classes=num_classes, fill=None, width=width, norm=norm)
+        self.describe(num_classes=num_classes, width=width, num_kernels=num_kernels, tuning_um=tuning_um)
         self.features[0] = first
 
     def forward(

@@ -1,5 +1,6 @@
-"""The study's ablations, repeated over seeds: how many kernels, which temperature, which blocks.
+"""The study's comparisons, repeated over seeds: which convolutions, how many kernels, which temperature, which blocks.
 
+    python -m train.ablate convolutions --data-root data/mini-imagenet-50   # plain, dynamic, dynamic fixed at 34
     python -m train.ablate kernels --data-root data/mini-imagenet-50        # K = 3, 4, 5, 6
     python -m train.ablate temperature --data-root data/mini-imagenet-50    # fixed 34, annealed 30 to 1
     python -m train.ablate blocks --data-root data/mini-imagenet-50         # none, rrdb, attention, both
@@ -7,16 +8,18 @@
 Every variant and seed is one ``train.run`` under equal conditions, measured on validation after its
 last epoch, never on test, and written to ``results/ablations/<ablation>-<variant>-seed<k>.json``.
 A run whose file is there is not repeated; one that was interrupted goes on from its last epoch.
-For dynamic networks the file also says how even the routers' mix is on the validation pictures: the
-entropy of the attention weights over ln K, 1 for uniform and 0 for a single kernel.
+For the VGG19s it also holds the accuracy on every subset of the channels. For dynamic networks it says how even the
+routers' mix is on the validation pictures, the entropy of the attention weights over ln K (1 for uniform and 0 for a
+single kernel), and what accuracy is left when every kernel gets the same weight.
 
-The defaults suit two CPU cores: 32 px, three seeds. ``kernels`` and ``temperature`` train one epoch, each kernel
-starting as a plain VGG19's (``--init-from``, the bundled one by default); the temperature falls in the first half
-of the run, and the annealed runs of ``temperature`` are those of K = 4, taken from there. ``blocks`` trains three
-epochs from scratch. An epoch of the dynamic network takes 10 to 20 minutes on two cores, and ``--images-per-
-class`` shortens it; ``--bf16`` halves it on processors that have bfloat16. ``blocks`` takes an hour on one core
-with it. On 2,000 pictures a 95 % interval is about 2 points either way: smaller differences between variants mean
-little. A run needs up to 2 GB of disk, freed when it is measured.
+The defaults suit two CPU cores: 32 px, three seeds. ``convolutions`` trains eight epochs from scratch, on networks a
+quarter as wide; ``--width 1 --image-size 64 --epochs 40`` would compare whole ones. ``kernels`` and ``temperature``
+train one epoch, each kernel starting as a plain VGG19's (``--init-from``, the bundled one by default); the temperature
+falls in the first half of the run, and the annealed runs of ``temperature`` are those of K = 4, taken from there.
+``blocks`` trains three epochs from scratch. An epoch of the whole dynamic network takes 10 to 20 minutes on two cores,
+one of the quarter two to four on one, and ``--images-per-class`` shortens it; ``--bf16`` halves it on processors that
+have bfloat16. ``blocks`` takes an hour on one core with it. On 2,000 pictures a 95 % interval is about 2 points either
+way: smaller differences between variants mean little. A run needs up to 2 GB of disk, freed when it is measured.
 """
 
 import argparse
@@ -32,50 +35,56 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models import CheckpointError, ImageClassifier
+from models import CHANNELS, SUBSETS, CheckpointError, ImageClassifier
 from models.checkpoint import BUNDLED, GOLDEN, WEIGHTS, write_safely
 from models.compact import BLOCKS
 from models.pictures import normalize
+from models.vgg import VGG19, DynamicVGG19
 from train import RESULTS
 from train.bundle import PLACES, minutes_of, read_run
 from train.config import TrainConfig
 from train.data import Pictures, Split, load_split, make_loader
 from train.engine import NonFiniteLossError
+from train.evaluate import predict_subsets
 from train.run import STATE, train
 
 FOLDER = RESULTS / "ablations"
+EVEN = 1e9  # a softmax temperature that gives every kernel the same weight
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """One question: the network, what each variant sets, and what all of them share by default."""
+    """One question: what each variant sets, and what all of them share by default."""
 
-    model: str
     title: str
     variants: dict[str, dict]
     shared: dict
 
 
-WARM = {"epochs": 1, "batch_size": 128, "lr": 0.02, "init_from": BUNDLED / "vgg19"}  # as dynamic_vgg19-32.yaml
-COLD = {"epochs": 3, "batch_size": 64, "lr": 0.1, "crop_scale": 0.6, "weight_decay": 1e-4}  # as recipes/compact.yaml
+FIXED = {"temperature_start": 34.0, "temperature_end": 34.0}  # the study's
+ANNEALED = {"temperature_start": 30.0, "temperature_end": 1.0}  # the authors'
+
+THIN = {"width": 0.25, "epochs": 8, "batch_size": 128, "lr": 0.1}  # otherwise as recipes/vgg19-base.yaml
+WARM = {"model": "dynamic_vgg19", "epochs": 1, "batch_size": 128, "lr": 0.02, "init_from": BUNDLED / "vgg19"}
+COLD = {"model": "compact", "epochs": 3, "batch_size": 64, "lr": 0.1, "crop_scale": 0.6, "weight_decay": 1e-4}
 
 ABLATIONS = {
+    "convolutions": Ablation(
+        "plain and dynamic convolution, from scratch",
+        {
+            "vgg19": {"model": "vgg19"},
+            "dynamic_vgg19": {"model": "dynamic_vgg19"} | ANNEALED,
+            "dynamic_vgg19-fixed": {"model": "dynamic_vgg19"} | FIXED,
+        },
+        THIN,
+    ),
     "kernels": Ablation(
-        "dynamic_vgg19",
-        "number of kernels K",
-        {str(kernels): {"num_kernels": kernels} for kernels in (3, 4, 5, 6)},
-        WARM,
+        "number of kernels K", {str(kernels): {"num_kernels": kernels} for kernels in (3, 4, 5, 6)}, WARM
     ),
     "temperature": Ablation(
-        "dynamic_vgg19",
-        "softmax temperature, fixed at 34 (the study) or annealed 30 → 1",
-        {
-            "fixed": {"temperature_start": 34.0, "temperature_end": 34.0},
-            "annealed": {"temperature_start": 30.0, "temperature_end": 1.0},
-        },
-        WARM,
+        "softmax temperature, fixed at 34 (the study) or annealed 30 → 1", {"fixed": FIXED, "annealed": ANNEALED}, WARM
     ),
-    "blocks": Ablation("compact", "blocks between the convolutions", {name: {"blocks": name} for name in BLOCKS}, COLD),
+    "blocks": Ablation("blocks between the convolutions", {name: {"blocks": name} for name in BLOCKS}, COLD),
 }
 
 
@@ -116,16 +125,14 @@ def plan(ablation: str, *, seeds: Iterable[int], runs_dir: Path, **options) -> l
     """
     made = ABLATIONS[ablation]
     if options.get("init_from") and "init_from" not in made.shared:
-        raise ValueError(
-            f"{ablation} compares different networks of {made.model}, which share no start; no --init-from"
-        )
+        raise ValueError(f"{ablation} compares different networks, which share no start; no --init-from")
     shared = {"image_size": "32"} | made.shared | options
     start = checksum(shared["init_from"]) if shared.get("init_from") else None
     runs = []
     for seed in dict.fromkeys(seeds):
         for variant, changes in made.variants.items():
             folder = runs_dir / f"{ablation}-{variant}-seed{seed}"
-            config = TrainConfig(model=made.model, run_dir=folder, seed=seed, resume=True, **shared | changes)
+            config = TrainConfig(run_dir=folder, seed=seed, resume=True, **shared | changes)
             config = replace(config, temperature_epochs=len(config.sizes) / 2)
             runs.append(Run(ablation, variant, config, start))
     return runs
@@ -211,10 +218,20 @@ def train_and_record(run: Run) -> dict:
         "minutes": minutes_of(rows),
         **{key: about[key] for key in ("device", "threads", "versions", "git_commit")},
     }
-    if run.config.model == "dynamic_vgg19":
+    if isinstance(model, VGG19):
+        record["val_accuracy_by_channels"] = accuracies(model, val, list(SUBSETS), run.config.bf16)
+    if isinstance(model, DynamicVGG19):
         layers = attention_entropy(model, val, rows[-1]["size"])
         record["attention_entropy"] = {"layers": layers.tolist(), "mean": layers.mean().item()}
+        model.set_temperature(EVEN)
+        record["val_accuracy_even"] = accuracies(model, val, [CHANNELS], run.config.bf16)[CHANNELS]
     return record
+
+
+def accuracies(model: ImageClassifier, split: Split, subsets: list[str], bf16: bool) -> dict[str, float]:
+    """Share of right answers, 0..1, on each channel subset."""
+    logits, labels = predict_subsets(model, split, subsets, bf16=bf16)
+    return {subset: (values.argmax(1) == labels).double().mean().item() for subset, values in logits.items()}
 
 
 @torch.inference_mode()
@@ -235,20 +252,48 @@ def normalized_entropy(weights: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Variant:
-    """The records of one variant: accuracies in 0..1 by seed, the mean entropy (None without routers)."""
+    """One variant's records, one for each seed, in the order of seeds."""
 
     name: str
-    accuracies: dict[int, float]
-    entropy: float | None
+    records: list[dict]
 
     @property
-    def mean(self) -> float:
-        return statistics.mean(self.accuracies.values())
+    def model(self) -> str:
+        return self.records[0]["model"]
 
-    def __str__(self) -> str:
-        """``41.2 ± 0.4``: mean and sample standard deviation over seeds, in %; one seed has no deviation."""
-        values = [100 * value for value in self.accuracies.values()]
-        return f"{100 * self.mean:.1f}" + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
+    @property
+    def accuracies(self) -> list[float]:
+        """On all channels, in 0..1, one for each seed."""
+        return [record["val_accuracy"] for record in self.records]
+
+    @property
+    def even(self) -> list[float]:
+        """The same with even weights for all kernels; empty without routers, or where it was not measured."""
+        return [record["val_accuracy_even"] for record in self.records if "val_accuracy_even" in record]
+
+    @property
+    def entropy(self) -> float | None:
+        """Mean over the seeds; None without routers."""
+        found = [record["attention_entropy"]["mean"] for record in self.records if "attention_entropy" in record]
+        return statistics.mean(found) if found else None
+
+    def accuracies_with(self, number: int) -> list[float]:
+        """Mean over the subsets of so many channels, one for each seed; empty where they were not measured."""
+        subsets = [subset for subset in SUBSETS if len(subset) == number]
+        found = [record.get("val_accuracy_by_channels") for record in self.records]
+        return [statistics.mean(by_channels[subset] for subset in subsets) for by_channels in found if by_channels]
+
+
+def spread(accuracies: list[float]) -> str:
+    """``41.2 ± 0.4``: mean and sample standard deviation over seeds, in %; one seed has no deviation."""
+    if not accuracies:
+        return "–"
+    values = [100 * value for value in accuracies]
+    return f"{statistics.mean(values):.1f}" + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def evenness(entropy: float | None) -> str:
+    return "–" if entropy is None else f"{entropy:.3f}"
 
 
 def variants_of(records: list[dict], ablation: str) -> list[Variant]:
@@ -256,20 +301,17 @@ def variants_of(records: list[dict], ablation: str) -> list[Variant]:
     variants = []
     for name in ABLATIONS[ablation].variants:
         mine = [record for record in records if (record["ablation"], record["variant"]) == (ablation, name)]
-        mine.sort(key=lambda record: record["seed"])
-        entropies = [record["attention_entropy"]["mean"] for record in mine if "attention_entropy" in record]
-        accuracies = {record["seed"]: record["val_accuracy"] for record in mine}
         if mine:
-            variants.append(Variant(name, accuracies, statistics.mean(entropies) if entropies else None))
+            variants.append(Variant(name, sorted(mine, key=lambda record: record["seed"])))
     return variants
 
 
 def print_variants(records: list[dict], ablation: str) -> None:
     print(f"\n{ABLATIONS[ablation].title}; {records[0]['data']}, val, n = {records[0]['val_images']}")
-    print(f"  {ablation:<14}{'seeds':>6}   {'accuracy, %':<14}{'attention entropy':>18}")
+    print(f"  {ablation:<20}{'seeds':>6}   {'accuracy, %':<14}{'attention entropy':>18}")
     for variant in variants_of(records, ablation):
-        entropy = "–" if variant.entropy is None else f"{variant.entropy:.3f}"
-        print(f"  {variant.name:<14}{len(variant.accuracies):>6}   {variant!s:<14}{entropy:>18}")
+        shown = spread(variant.accuracies)
+        print(f"  {variant.name:<20}{len(variant.records):>6}   {shown:<14}{evenness(variant.entropy):>18}")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -281,10 +323,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs/ablation"), help="run folders (%(default)s)")
     parser.add_argument("--results", type=Path, default=FOLDER, help="folder of the records (results/ablations)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run of each variant per seed")
-    parser.add_argument("--epochs", type=int, help="1 for dynamic networks, 3 for compact by default")
+    parser.add_argument("--epochs", type=int, help="8 for convolutions, 3 for blocks, 1 for the others by default")
     parser.add_argument("--image-size", help="pixels, or a schedule such as 32:4,48:1 (32)")
-    parser.add_argument("--batch-size", type=int, help="128 for dynamic networks, 64 for compact by default")
-    parser.add_argument("--lr", type=float, help="0.02 for dynamic networks, 0.1 for compact by default")
+    parser.add_argument("--batch-size", type=int, help="64 for blocks, 128 for the others by default")
+    parser.add_argument("--lr", type=float, help="0.02 for kernels and temperature, 0.1 for the others by default")
+    parser.add_argument("--width", type=float, help="of the VGG19s: 0.25 for convolutions, 1 for the others by default")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--init-from", type=Path, help="plain vgg19 for dynamic networks (checkpoints/vgg19)")
     start.add_argument("--from-scratch", action="store_true", help="dynamic networks start from none")
@@ -299,7 +342,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def options_of(options: argparse.Namespace) -> dict:
     """The ``TrainConfig`` fields that the command line sets."""
-    fields = ("epochs", "images_per_class", "image_size", "batch_size", "lr", "init_from", "threads", "workers")
+    fields = (
+        "epochs",
+        "images_per_class",
+        "image_size",
+        "batch_size",
+        "lr",
+        "width",
+        "init_from",
+        "threads",
+        "workers",
+    )
     given = {key: getattr(options, key) for key in fields if getattr(options, key) is not None}
     if options.from_scratch:
         given["init_from"] = None

@@ -1,5 +1,6 @@
 """Figures made from results, readable on light and dark pages. Each returns its entry in the app's summary."""
 
+import statistics
 from pathlib import Path
 
 import matplotlib
@@ -107,8 +108,8 @@ def ablations_figure(results: list[dict], path: Path) -> dict | None:
         return None
     panels = start_panels([len(variants) for variants in measured.values()])
     for axes, (name, variants) in zip(panels, measured.items(), strict=True):
-        plot_variants(axes, variants, COLORS[ABLATIONS[name].model])
-        axes.set(xlabel=f"{name}\n{ABLATIONS[name].model}")
+        plot_variants(axes, variants)
+        axes.set(xlabel=f"{name}\n{', '.join(dict.fromkeys(variant.model for variant in variants))}")
         axes.tick_params(axis="x", labelsize=9)
     panels[0].set(ylabel="validation accuracy, %")
     alt = "Dot plots of validation accuracy by variant, one panel each for " + ", ".join(measured)
@@ -120,14 +121,16 @@ def ablations_figure(results: list[dict], path: Path) -> dict | None:
     return finish(panels[0], path, alt, caption)
 
 
-def plot_variants(axes: plt.Axes, variants: list[Variant], color: str) -> None:
+def plot_variants(axes: plt.Axes, variants: list[Variant]) -> None:
     """A dot for each seed, side by side, and a bar for the mean."""
     for index, variant in enumerate(variants):
-        values = [100 * value for value in variant.accuracies.values()]
+        values, color = [100 * value for value in variant.accuracies], COLORS[variant.model]
         positions = [index + 0.12 * (number - (len(values) - 1) / 2) for number in range(len(values))]
         axes.scatter(positions, values, color=color, alpha=0.7, zorder=2)
-        axes.hlines(100 * variant.mean, index - 0.3, index + 0.3, color="#222", zorder=3)
-    axes.set_xticks(range(len(variants)), [variant.name for variant in variants])
+        axes.hlines(statistics.mean(values), index - 0.3, index + 0.3, color="#222", zorder=3)
+    axes.set_xticks(
+        range(len(variants)), [variant.name.replace("_", "_\n").replace("-", "-\n") for variant in variants]
+    )
     axes.set_xlim(-0.6, len(variants) - 0.4)
     low, high = axes.get_ylim()
     room = max(0, 6 - (high - low)) / 2  # differences within the interval of 2,000 pictures shall look small

@@ -45,7 +45,7 @@ SECTIONS = {  # of the app's Results page: tables by id, figures by file name
     ),
     "any_channels": ("adaptive", "adaptive-rgb-more", "adaptive-rgb", "bands", "expert", "seen", "adaptive-sampled"),
     "task2": ("task2",),
-    "ablations": ("ablations", "ablation-kernels", "ablation-temperature", "ablation-blocks"),
+    "ablations": ("ablations", "ablation-convolutions", "ablation-kernels", "ablation-temperature", "ablation-blocks"),
     "cost": ("costs", "memory", "speed-all"),
 }
 DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md")

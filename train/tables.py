@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from models import SUBSETS
 from models.costs import cost_of, cost_tables
 from models.model_card import percent
-from train.ablate import ABLATIONS, variants_of
+from train.ablate import ABLATIONS, evenness, spread, variants_of
 from train.bootstrap import paired_counts, ratio_interval
 from train.config import TrainConfig
 from train.findings import (
@@ -414,15 +414,19 @@ def study_ratio(study: dict) -> float:
 
 
 def ablation_table(results: list[dict], study: dict, ablation: str) -> Table:
-    """Validation accuracy of each variant over seeds, the evenness of its routers, and the study's figure."""
+    """Validation accuracy of each variant over seeds, with fewer channels, the evenness of its routers and what it is
+    worth, and the study's figure."""
     variants = variants_of(of_kind(results, "ablation"), ablation)
     columns = {
         ablation: lambda variant: variant.name,
-        "seeds": lambda variant: str(len(variant.accuracies)),
-        "validation accuracy": str,
+        "seeds": lambda variant: str(len(variant.records)),
+        "validation accuracy": lambda variant: spread(variant.accuracies),
+        "two channels": lambda variant: spread(variant.accuracies_with(2)),
+        "one channel": lambda variant: spread(variant.accuracies_with(1)),
+        "attention entropy": lambda variant: evenness(variant.entropy),
+        "even weights": lambda variant: spread(variant.even),
     }
-    if any(variant.entropy is not None for variant in variants):
-        columns["attention entropy"] = lambda variant: "–" if variant.entropy is None else f"{variant.entropy:.3f}"
+    columns = {name: of for name, of in columns.items() if any(of(variant) != "–" for variant in variants)}
     if theirs := study.get(STUDY_ABLATIONS.get(ablation), {}):
         columns["study"] = lambda variant: percent(theirs[variant.name]) if variant.name in theirs else "–"
     rows = [[value(variant) for value in columns.values()] for variant in variants]
@@ -436,16 +440,26 @@ def ablation_caption(results: list[dict], study: dict, ablation: str, columns: l
     records = [record for record in of_kind(results, "ablation") if record["ablation"] == ablation]
     about, settings = records[0], records[0]["settings"]
     seeds = sorted({record["seed"] for record in records})
+    networks = " and ".join(dict.fromkeys(variant.model for variant in variants_of(records, ablation)))
+    width = settings.get("width", 1)
     sentences = [
-        f"{about['model']}, {ABLATIONS[ablation].title}; {about['data']}, val, n = {about['val_images']:,}; "
+        f"{networks}{f' of {width:g} times the width' if width != 1 else ''}, {ABLATIONS[ablation].title}; "
+        f"{about['data']}, val, n = {about['val_images']:,}; "
         f"{about['images']:,} training pictures, {epochs_line(about)}, {start_line(settings)}; accuracy after the last "
         f"epoch in %, mean ± sample standard deviation over seeds ({', '.join(map(str, seeds))})."
     ]
+    if "one channel" in columns:
+        sentences.append(
+            f"Trained on {settings['channels']}; two channels and one: mean over the three subsets, missing ones "
+            f"filled ({settings['fill']})."
+        )
     if "attention entropy" in columns:
         sentences.append(
             "Attention entropy: of the kernel weights over ln K, mean over validation pictures, layers and seeds; "
             "1 is an even mix, 0 a single kernel."
         )
+    if "even weights" in columns:
+        sentences.append("Even weights: the same networks on RGB with 1/K for every kernel in place of the attention.")
     if "study" in columns:
         sentences.append(f"The study's column is its validation accuracy on other data: {study['data']}.")
     return " ".join(sentences)

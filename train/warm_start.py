@@ -19,6 +19,12 @@ def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int, 
     it was copied. Raises ``CheckpointError`` for a missing checkpoint or any other pair.
     """
     loaded = load_model(source, device="cpu")
+    width, wanted_width = (network.arguments.get("width") for network in (loaded, model))
+    if None not in (width, wanted_width) and width != wanted_width:
+        raise CheckpointError(
+            f"cannot start {model.name} of width {wanted_width:g} from {source}, which has {width:g}; "
+            f"use --width {width:g}"
+        )
     if isinstance(model, AdaptiveVGG19) and type(loaded) is AdaptiveVGG19:
         state = widened(loaded, model)
     elif type(loaded) is type(model):

@@ -310,10 +310,16 @@ def test_cards_are_written_into_checkpoint_folders(tmp_path, results, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "storage"), [*((name, "fp32") for name in MODELS), ("compact", "int8"), ("resnet34", "fp16")]
+    ("name", "storage", "arguments"),
+    [
+        *((name, "fp32", {}) for name in MODELS),
+        *((name, "fp32", {"width": 0.1}) for name in MODELS if name.endswith("vgg19")),
+        ("compact", "int8", {}),
+        ("resnet34", "fp16", {}),
+    ],
 )
-def test_the_example_of_the_card_works_without_this_code(hub, tmp_path, name, storage):
-    folder = make_checkpoint(name, tmp_path / name, storage=storage)
+def test_the_example_of_the_card_works_without_this_code(hub, tmp_path, name, storage, arguments):
+    folder = make_checkpoint(name, tmp_path / name, storage=storage, arguments=arguments)
     hub.add(REPO, {path.name: path.read_bytes() for path in folder.iterdir()})
     card = model_card(read_config(folder / CONFIG), repo_id=REPO)
     example = re.search(r"Without it:\n\n```python\n(.+?)```", card, re.DOTALL)[1]

@@ -5,10 +5,10 @@ import torch
 from models import ModelConfig, build_model, save_checkpoint
 
 
-def make_checkpoint(name, folder, *, bands=(), **options):
+def make_checkpoint(name, folder, *, bands=(), arguments=None, **options):
     """A checkpoint of ``name`` whose batch statistics are not the initial ones, maybe for a sensor's bands."""
     torch.manual_seed(0)
-    model = build_model(name, num_classes=5)
+    model = build_model(name, num_classes=5, **arguments or {})
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)

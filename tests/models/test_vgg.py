@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
 from models import DynamicConv2d, build_model
-from models.vgg import CONFIGURATION_E
+from models.vgg import CONFIGURATION_E, configuration
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,31 @@ def images():
 
 def test_the_layout_is_configuration_e():
     assert list(CONFIGURATION_E) == cfgs["E"]
+
+
+@pytest.mark.parametrize(("width", "first", "last"), [(1, 64, 512), (0.25, 16, 128), (1.5, 96, 768), (0.001, 1, 1)])
+def test_the_width_thins_every_layer(width, first, last):
+    thin = configuration(width)
+    assert [item == "M" for item in thin] == [item == "M" for item in CONFIGURATION_E]
+    assert (thin[0], thin[-2]) == (first, last)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["vgg19", "dynamic_vgg19", "adaptive_vgg19"])
+def test_thin_networks_answer_and_remember_their_width(images, name):
+    thin = build_model(name, num_classes=5, width=0.125).eval()
+    assert thin(images).shape == (2, 5) and thin.arguments["width"] == 0.125
+    assert thin.classifier.in_features == 64 * 49
+    again = build_model(name, **thin.arguments)
+    assert {key: value.shape for key, value in again.state_dict().items()} == {
+        key: value.shape for key, value in thin.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("width", [0, -1, float("nan"), float("inf")])
+def test_a_width_that_is_not_positive_is_refused(width):
+    with pytest.raises(ValueError, match="width must be a number above 0"):
+        build_model("vgg19", width=width)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import CheckpointError, ModelConfig, build_model, save_checkpoint, vgg
+from models import SUBSETS, CheckpointError, ModelConfig, build_model, save_checkpoint, vgg
 from train import ablate as module
 from train import run as training
 from train.ablate import (
@@ -48,7 +48,7 @@ def runs(colours, tmp_path):
     """``runs(ablation, **options)``: its runs with seed 0 on the generated pictures, one epoch."""
 
     def make(ablation: str, seeds=(0,), **options):
-        size = "32" if ABLATIONS[ablation].model == "dynamic_vgg19" else "16"
+        size = "16" if ablation == "blocks" else "32"
         quick = {"data_root": colours, "image_size": size, "epochs": 1, "batch_size": 8, "bf16": False}
         quick |= {"workers": 0, "threads": 1}
         return plan(ablation, seeds=seeds, runs_dir=tmp_path / "runs", **quick | options)
@@ -73,7 +73,7 @@ def no_training(monkeypatch) -> None:
 
 @pytest.mark.parametrize("ablation", ABLATIONS)
 def test_variants_differ_in_what_they_vary_alone(runs, start, ablation):
-    options = {} if ablation == "blocks" else {"init_from": start}
+    options = {"init_from": start} if "init_from" in ABLATIONS[ablation].shared else {}
     configs = [run.config.to_dict() for run in runs(ablation, **options)]
     varied = {key for changes in ABLATIONS[ablation].variants.values() for key in changes} | {"run_dir"}
     for config in configs[1:]:
@@ -142,6 +142,46 @@ def test_dynamic_networks_record_the_entropy_of_every_layer(runs, folder, start)
         assert len(layers) == 16 and all(0 < value <= 1 + 1e-9 for value in layers)
         assert record["attention_entropy"]["mean"] == pytest.approx(statistics.mean(layers))
         assert record["settings"]["init_from"] == "plain" and len(record["settings"]["init_sha256"]) == 16
+
+
+def test_plain_and_dynamic_networks_are_compared_on_every_subset(runs, folder, tiny_vgg):
+    ablate(runs("convolutions"), folder)
+    plain, annealed, fixed = (json.loads((folder / f"{run.name}.json").read_text()) for run in runs("convolutions"))
+    assert [record["model"] for record in (plain, annealed, fixed)] == ["vgg19", "dynamic_vgg19", "dynamic_vgg19"]
+    assert {record["settings"]["init_from"] for record in (plain, annealed, fixed)} == {None}
+    for record in (plain, annealed, fixed):
+        assert list(record["val_accuracy_by_channels"]) == list(SUBSETS)
+        assert record["val_accuracy_by_channels"]["RGB"] == pytest.approx(record["val_accuracy"])
+    assert "val_accuracy_even" not in plain and 0 <= annealed["val_accuracy_even"] <= 1
+    assert annealed["settings"]["temperature_end"] == 1 and fixed["settings"]["temperature_end"] == 34
+
+
+def test_even_weights_are_those_of_a_network_without_attention(tiny_vgg, colours, runs, folder, monkeypatch):
+    """With kernels far apart and sharp routers they change the answers; the record's figure is of even ones."""
+    torch.manual_seed(1)
+    model = build_model("dynamic_vgg19", num_classes=3, width=2)
+    run = runs("convolutions")[1]
+    split = load_split(colours, "val")
+    model.config = ModelConfig("dynamic_vgg19", model.arguments, synsets=split.synsets, input_size=32)
+    for layer in model.dynamic_layers:
+        torch.nn.init.normal_(layer.attention.fc2.bias, std=9)
+    seen = []
+    monkeypatch.setattr(
+        module, "accuracies", lambda network, *_: seen.append(network.kernel_attention(images)) or {"RGB": 0.5}
+    )
+    monkeypatch.setattr(module, "train", lambda config: model)
+    monkeypatch.setattr(
+        module,
+        "read_run",
+        lambda folder: (
+            {"train_images": 1, "device": "cpu", "threads": 1, "versions": {}, "git_commit": ""},
+            [{"val_accuracy": 0.5, "size": 32, "train_s": 1}],
+        ),
+    )
+    images = torch.randn(2, 3, 32, 32)
+    module.train_and_record(run)
+    assert seen[0].amax() > 0.5
+    torch.testing.assert_close(seen[1], torch.full_like(seen[1], 0.25))
 
 
 def test_the_annealed_runs_are_those_with_four_kernels(runs, folder, start, monkeypatch):
@@ -241,7 +281,7 @@ def test_a_replaced_start_is_noticed(runs, start):
 
 
 def test_compact_variants_have_no_common_start(runs, start):
-    with pytest.raises(ValueError, match="blocks compares different networks of compact, which share no start"):
+    with pytest.raises(ValueError, match="blocks compares different networks, which share no start"):
         runs("blocks", init_from=start)
 
 

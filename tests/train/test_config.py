@@ -107,6 +107,11 @@ def test_a_fixed_temperature_stays():
     assert {study.temperature_at(epoch) for epoch in range(20)} == {34.0}
 
 
+@pytest.mark.parametrize("model", ["vgg19", "dynamic_vgg19", "adaptive_vgg19"])
+def test_the_width_reaches_the_network(model):
+    assert config(model=model, image_size="32", width=0.5).model_arguments["width"] == 0.5
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_model_arguments_build_the_model(model):
     import torch
@@ -128,6 +133,8 @@ def test_model_arguments_build_the_model(model):
         ({"lr": float("nan")}, "lr must be above 0, got nan"),
         ({"batch_size": 0}, "batch_size must be at least 2, got 0; batch norm"),
         ({"num_kernels": 0}, "num_kernels must be above 0"),
+        ({"width": 0.0}, "width must be above 0, got 0.0"),
+        ({"model": "resnet34", "width": 0.5}, "resnet34 has one width, got width 0.5"),
         ({"temperature_end": 0.0}, "temperature_end must be above 0"),
         ({"warmup": 1.0}, "warmup must be at least 0 and below 1"),
         ({"label_smoothing": -0.1}, "label_smoothing must be at least 0 and below 1"),

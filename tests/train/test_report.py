@@ -344,6 +344,31 @@ def test_networks_without_routers_have_no_entropy_and_one_seed_no_deviation(abla
     assert "from scratch" in table["caption"]
 
 
+def test_plain_and_dynamic_convolution_stand_side_by_side_with_fewer_channels():
+    subsets = {"RGB": 0.4, "RG": 0.3, "RB": 0.2, "GB": 0.1, "R": 0.1, "G": 0.2, "B": 0.3}
+    settings = {"image_size": "32", "init_from": None, "width": 0.25, "channels": "RGB", "fill": "aligned"}
+    records = []
+    for seed in (0, 1):
+        shared = {"name": "convolutions", "settings": settings, "val_accuracy_by_channels": subsets}
+        plain = ablation("vgg19", seed, 0.4, model="vgg19", **shared)
+        del plain["attention_entropy"]
+        records += [plain, ablation("dynamic_vgg19", seed, 0.5 + seed / 10, val_accuracy_even=0.3, **shared)]
+    table = ablation_table(records, STUDY, "convolutions")
+    assert table["columns"][2:] == [
+        "validation accuracy", "two channels", "one channel", "attention entropy", "even weights"
+    ]  # fmt: skip
+    assert table["rows"] == [
+        ["vgg19", "2", "40.0 ± 0.0", "20.0 ± 0.0", "20.0 ± 0.0", "–", "–"],
+        ["dynamic_vgg19", "2", "55.0 ± 7.1", "20.0 ± 0.0", "20.0 ± 0.0", "0.905", "30.0 ± 0.0"],
+    ]
+    for words in (
+        "vgg19 and dynamic_vgg19 of 0.25 times the width, plain and dynamic convolution, from scratch; pictures, val",
+        "Trained on RGB; two channels and one: mean over the three subsets, missing ones filled (aligned).",
+        "1/K for every kernel in place of the attention",
+    ):
+        assert words in table["caption"]
+
+
 def test_a_schedule_of_sizes_is_stated_as_it_is(ablations):
     scheduled = [record | {"settings": record["settings"] | {"image_size": "32:1,48:1"}} for record in ablations]
     assert "2 epochs (32:1,48:1 px)" in ablation_table(scheduled, STUDY, "kernels")["caption"]
@@ -358,7 +383,7 @@ def test_ablations_are_read_beside_the_other_results(tmp_path, ablations):
 
 def test_without_ablations_their_tables_are_empty_and_figures_left_out(tmp_path):
     tables = {table["id"]: table for table in make_tables([STUDY])}
-    for name in ("kernels", "temperature", "blocks"):
+    for name in ("convolutions", "kernels", "temperature", "blocks"):
         assert tables[f"ablation-{name}"]["rows"] == []
         assert tables[f"ablation-{name}"]["caption"] == "not measured yet"
     assert ablations_figure([STUDY], tmp_path / "a.png") is None

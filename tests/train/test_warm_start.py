@@ -221,6 +221,13 @@ def test_another_architecture_is_refused(folder):
         warm_start(build_model("compact", num_classes=3), str(folder), noise=0.0, seed=0)
 
 
+@pytest.mark.parametrize("name", ["vgg19", "dynamic_vgg19", "adaptive_vgg19"])
+def test_another_width_is_refused(folder, name):
+    thin = build_model(name, num_classes=5, width=0.25)
+    with pytest.raises(CheckpointError, match=r"of width 0\.25 from .*, which has 1; use --width 1"):
+        warm_start(thin, str(folder), noise=0.1, seed=0)
+
+
 def test_a_missing_checkpoint_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"no checkpoint '.*nowhere'; give one of"):
         warm_start(build_model("compact"), str(tmp_path / "nowhere"), noise=0.0, seed=0)
