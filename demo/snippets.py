@@ -14,6 +14,7 @@ FOLDER = Path(__file__).resolve().parent / "snippets"
 SNIPPETS = {
     "load_model": "load_model.py",
     "any_channels": "any_channels.py",
+    "own_network": "own_network.py",
     "torch_hub": "torch_hub.py",
     "client": "client.py",
     "train": "train.sh",

@@ -293,6 +293,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "copied_code": ("Copied: {title}", "已複製：{title}"),
     "snippet_load_model": ("Load a model and ask it", "載入模型並提問"),
     "snippet_any_channels": ("Ask about any channels, filling nothing", "詢問任意通道，不填補"),
+    "snippet_own_network": (
+        "Make your own network dynamic, or open it to any channels",
+        "讓你自己的網路改用動態卷積，或接受任意通道",
+    ),
     "snippet_torch_hub": ("With torch.hub", "使用 torch.hub"),
     "snippet_client": ("Ask this running app", "詢問這個執行中的應用"),
     "snippet_train": ("Train on your own folder", "用你自己的資料夾訓練"),

@@ -10,7 +10,8 @@ from models.bands import BANDS_UM
 from models.channels import CHANNELS, FILLS, SUBSETS, fill_channels, select_channels
 from models.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from models.classifier import ImageClassifier, ModelConfig
-from models.dynamic_conv import DynamicConv2d, KernelAttention
+from models.convert import AnyChannels, to_dynamic
+from models.dynamic_conv import DynamicConv2d, KernelAttention, set_temperature
 from models.hub import load_model
 from models.registry import MODELS, build_model
 
@@ -20,6 +21,7 @@ __all__ = [
     "FILLS",
     "MODELS",
     "SUBSETS",
+    "AnyChannels",
     "ChannelAdaptiveConv2d",
     "CheckpointError",
     "DynamicConv2d",
@@ -32,4 +34,6 @@ __all__ = [
     "load_model",
     "save_checkpoint",
     "select_channels",
+    "set_temperature",
+    "to_dynamic",
 ]

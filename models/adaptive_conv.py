@@ -67,52 +67,32 @@ def tuning_for(wavelengths_um: Iterable[float]) -> tuple[float, ...]:
     return tuple(tuning)
 
 
-class ChannelAdaptiveConv2d(nn.Module):
-    """(B, C, H, W) and C wavelengths → (B, C_out, H', W') for any C of at least 1, in any order.
+class ChannelAttention(nn.Module):
+    """(B, C, H, W) and C wavelengths → K virtual bands (B, K, H, W), for any C of at least 1, in any order.
 
     ``tuning_um`` are the wavelengths, in µm, that the first kernels are tuned to; the further ones respond to
-    all alike. Raises ``ValueError`` for non-positive sizes, wavelengths that cannot be µm, or more than kernels.
+    all alike. Raises ``ValueError`` for wavelengths that cannot be µm, or more of them than kernels.
     """
 
-    def __init__(
-        self,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        bias: bool = True,
-        num_kernels: int = 4,
-        tuning_um: tuple[float, ...] = TUNING_UM,
-    ):
+    def __init__(self, num_kernels: int = 4, *, tuning_um: Iterable[float] = TUNING_UM):
         super().__init__()
-        if min(out_channels, kernel_size, stride, num_kernels) < 1:
-            raise ValueError(
-                "out_channels, kernel_size, stride and num_kernels must be at least 1, "
-                f"got {out_channels}, {kernel_size}, {stride} and {num_kernels}"
-            )
-        if padding < 0:
-            raise ValueError(f"padding must be at least 0, got {padding}")
+        tuning_um = tuple(tuning_um)
+        if num_kernels < 1:
+            raise ValueError(f"num_kernels must be at least 1, got {num_kernels}")
         if tuning_um and not all(map(math.isfinite, check_wavelengths(tuning_um))):
             raise ValueError(f"kernels are tuned to known wavelengths, got {tuning_um}")
         if len(tuning_um) > num_kernels:
             raise ValueError(f"{len(tuning_um)} wavelengths to tune to need as many kernels, got {num_kernels}")
-        self.out_channels, self.num_kernels = out_channels, num_kernels
-        self.stride, self.padding, self.tuning_um = stride, padding, tuning_um
-        self.weight = nn.Parameter(torch.empty(out_channels, num_kernels, kernel_size, kernel_size))
-        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.num_kernels, self.tuning_um = num_kernels, tuning_um
         self.register_buffer("center", torch.empty(num_kernels))  # μ, of the logarithm of µm
         self.register_buffer("width", torch.empty(num_kernels))  # σ
         self.company_size = num_kernels + 3
         view_size = num_kernels + 2 + self.company_size
         self.router = nn.Sequential(nn.Linear(view_size, 32), nn.ReLU(), nn.Linear(32, 2 * num_kernels))
-        self.reset_parameters()
+        self.reset_attention()
 
-    def reset_parameters(self) -> None:
-        """He initialisation of the kernels; the tuning curves alone decide at first, for the router gives zero."""
-        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
+    def reset_attention(self) -> None:
+        """The tuning curves alone decide at first, for the router gives zero."""
         tuned = len(self.tuning_um)
         self.center[:tuned] = torch.tensor(self.tuning_um).log()
         self.center[tuned:] = self.center[:tuned].mean() if tuned else 0.0
@@ -123,12 +103,12 @@ class ChannelAdaptiveConv2d(nn.Module):
     def forward(
         self,
         x: Tensor,
-        wavelengths_um: Tensor,
+        wavelengths_um: Tensor | Iterable[float | None],
         *,
         present: Tensor | None = None,
         return_routing: bool = False,
     ) -> Tensor | tuple[Tensor, Routing]:
-        """Convolve ``x`` (B, C, H, W); ``wavelengths_um`` is (C,) or (B, C), NaN where nobody knows.
+        """What the kernels draw from ``x`` (B, C, H, W); ``wavelengths_um`` is (C,) or (B, C), NaN where nobody knows.
 
         ``present`` (B, C), boolean, leaves channels of single samples out, whatever they hold, NaN included. With
         ``return_routing`` also gives what the layer decided. Raises ``ValueError`` for other shapes, and for
@@ -149,8 +129,7 @@ class ChannelAdaptiveConv2d(nn.Module):
         routing = self.route(x, wavelengths_um, present)
         shares = routing.attention * routing.gates[:, None]  # (B, C, K)
         bands = torch.einsum("bck,bchw->bkhw", shares.to(x.dtype), x)  # (B, K, H, W)
-        y = F.conv2d(bands, self.weight, self.bias, self.stride, self.padding)  # (B, C_out, H', W')
-        return (y, routing) if return_routing else y
+        return (bands, routing) if return_routing else bands
 
     def route(self, x: Tensor, wavelengths_um: Tensor, present: Tensor | None = None) -> Routing:
         """Who attends to whom; arguments as in ``forward``."""
@@ -180,6 +159,58 @@ class ChannelAdaptiveConv2d(nn.Module):
         position = wavelengths_um.where(known, 1).log()[..., None]  # (…, C, 1)
         curves = -torch.log1p(((position - self.center) / self.width) ** 2)
         return curves.where(known[..., None], UNKNOWN_SCORE)
+
+
+class ChannelAdaptiveConv2d(ChannelAttention):
+    """(B, C, H, W) and C wavelengths → (B, C_out, H', W') for any C of at least 1, in any order.
+
+    ``num_kernels`` and ``tuning_um`` are those of ``ChannelAttention``. Raises ``ValueError`` for non-positive sizes
+    and as that does.
+    """
+
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = True,
+        num_kernels: int = 4,
+        tuning_um: Iterable[float] = TUNING_UM,
+    ):
+        if min(out_channels, kernel_size, stride) < 1:
+            raise ValueError(
+                "out_channels, kernel_size and stride must be at least 1, "
+                f"got {out_channels}, {kernel_size} and {stride}"
+            )
+        if padding < 0:
+            raise ValueError(f"padding must be at least 0, got {padding}")
+        super().__init__(num_kernels, tuning_um=tuning_um)
+        self.out_channels, self.stride, self.padding = out_channels, stride, padding
+        self.weight = nn.Parameter(torch.empty(out_channels, num_kernels, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """He initialisation of the kernels; the attention starts as ``reset_attention`` says."""
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+        self.reset_attention()
+
+    def forward(
+        self,
+        x: Tensor,
+        wavelengths_um: Tensor | Iterable[float | None],
+        *,
+        present: Tensor | None = None,
+        return_routing: bool = False,
+    ) -> Tensor | tuple[Tensor, Routing]:
+        """Convolve ``x`` (B, C, H, W); arguments, results and errors as in ``ChannelAttention``."""
+        bands, routing = super().forward(x, wavelengths_um, present=present, return_routing=True)  # (B, K, H, W)
+        y = F.conv2d(bands, self.weight, self.bias, self.stride, self.padding)  # (B, C_out, H', W')
+        return (y, routing) if return_routing else y
 
     def extra_repr(self) -> str:
         return (

@@ -161,6 +161,16 @@ class DynamicConv2d(nn.Module):
         return convolve(x, attention, self.weight, self.bias, geometry, method)
 
 
+def set_temperature(network: nn.Module, temperature: float) -> None:
+    """Set the softmax temperature of every router in ``network``: annealed from 30 to 1 in the first epochs (Chen et
+    al., CVPR 2020, section 3.2). ``ValueError`` unless positive, or where there is no router."""
+    routers = [module for module in network.modules() if isinstance(module, KernelAttention)]
+    if not routers:
+        raise ValueError(f"{type(network).__name__} has no dynamic convolution; models.to_dynamic gives it some")
+    for router in routers:
+        router.set_temperature(temperature)
+
+
 def pair(name: str, value: int | tuple[int, int], *, least: int = 1) -> tuple[int, int]:
     """(vertical, horizontal); ``ValueError`` unless ``value`` is one or two whole numbers of at least ``least``."""
     both = tuple(value) if isinstance(value, Iterable) else (value, value)

@@ -17,7 +17,7 @@ from models.bands import wavelengths_of
 from models.channels import CHANNELS
 from models.classifier import ImageClassifier
 from models.conditional_norm import ConditionalBatchNorm2d
-from models.dynamic_conv import DynamicConv2d
+from models.dynamic_conv import DynamicConv2d, set_temperature
 
 CONFIGURATION_E = (64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4, "M")
 POOLED = 7  # the head sees the last maps, 512 at full width, as 7x7
@@ -121,8 +121,7 @@ class DynamicVGG19(VGG19):
 
     def set_temperature(self, temperature: float) -> None:
         """Set every router's temperature; ``ValueError`` unless positive."""
-        for layer in self.dynamic_layers:
-            layer.attention.set_temperature(temperature)
+        set_temperature(self, temperature)
 
     def kernel_spread(self) -> float:
         """How far the K kernels of a layer have parted, mean over the layers; see ``DynamicConv2d``."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from models import ChannelAdaptiveConv2d, CheckpointError, ImageClassifier, load_model
+from models.convert import noisy_kernels
 from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19
 from train.engine import head_of
 
@@ -57,9 +58,8 @@ def plain_to_dynamic(
 ) -> dict[str, Tensor]:
     """State of a dynamic VGG19 that starts as the plain one.
 
-    Each of the K kernels is the plain kernel plus noise of ``noise`` times its spread (identical
-    kernels would get identical gradients and never part); the noise of the K sums to zero, so that
-    their mean is the plain kernel. All are divided by √K, which the normalisation behind them undoes:
+    Each of the K kernels is the plain kernel plus noise of ``noise`` times its spread (``noisy_kernels``),
+    which is zero in sum over the K. All are divided by √K, which the normalisation behind them undoes:
     each kernel gets a K-th of the gradient, and at the plain kernel's size their mixture would learn K
     times more slowly than it; so it learns just as fast. The plain bias, which the dynamic layer
     lacks, moves into the running mean of that normalisation. Routers keep their fresh initialisation.
@@ -70,9 +70,7 @@ def plain_to_dynamic(
         layer, norm = (f"features.{int(key.split('.')[1]) + step}" for step in (0, 1))
         kernel = plain[f"{layer}.weight"]
         count = len(dynamic[f"{layer}.weight"]) // len(kernel)  # K
-        spread = torch.randn(count, *kernel.shape, generator=generator) * kernel.std()
-        kernels = kernel + noise * (spread - spread.mean(dim=0))
-        state[f"{layer}.weight"] = kernels.flatten(0, 1) / math.sqrt(count)
+        state[f"{layer}.weight"] = noisy_kernels(kernel, count, noise, generator) / math.sqrt(count)
         state[f"{norm}.running_mean"] = (plain[f"{norm}.running_mean"] - plain[key]) / math.sqrt(count)
         state[f"{norm}.running_var"] = plain[f"{norm}.running_var"] / count
     return state

@@ -31,6 +31,11 @@ def test_the_snippet_on_any_channels_agrees_by_name_and_by_wavelength(root):
     assert "torch.Size([1, 2, 4])" in output
 
 
+def test_the_snippet_on_own_networks_opens_and_converts_one(root):
+    attention, shapes = run(read("own_network"), root).splitlines()
+    assert attention == "torch.Size([4, 2, 5])" and shapes == "torch.Size([4, 10]) torch.Size([4, 10])"
+
+
 def test_the_torch_hub_snippet_loads_the_compact_network(root):
     if not (root / "hubconf.py").is_file():
         pytest.skip("hubconf.py is not there yet")
@@ -76,4 +81,4 @@ def test_the_snippets_are_in_the_visitors_language():
 
 def test_snippets_are_shown_escaped():
     assert "&lt;class&gt;" in snippets.as_html(read("train"))
-    assert set(SNIPPETS) == {"load_model", "any_channels", "torch_hub", "client", "train", "gpu"}
+    assert set(SNIPPETS) == {"load_model", "any_channels", "own_network", "torch_hub", "client", "train", "gpu"}

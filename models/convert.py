@@ -1,0 +1,152 @@
+"""Other people's networks, made dynamic or opened to any channels: ResNet, DenseNet, MobileNet, your own.
+
+The study's outlook names "the module in ResNet, DenseNet and others". ``to_dynamic`` puts a ``DynamicConv2d`` in place
+of every plain convolution; ``AnyChannels`` puts a ``ChannelAttention`` before a network of RGB pictures. Both keep what
+the network has learned and leave its code alone; what they add is trained with it, in your own loop.
+
+>>> network = to_dynamic(torchvision.models.resnet18(), num_kernels=4)
+>>> network = AnyChannels(torchvision.models.resnet18(), bands="B,G,R,0.74,NIR")
+>>> logits = network(x, "R+NIR")  # x: (B, 2, H, W)
+"""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.adaptive_conv import TUNING_UM, ChannelAttention, tuning_for
+from models.bands import parse_bands, wavelength_of, wavelengths_of
+from models.channels import CHANNELS
+from models.dynamic_conv import DynamicConv2d
+
+
+def to_dynamic(
+    network: nn.Module,
+    *,
+    layers: Iterable[str] | None = None,
+    num_kernels: int = 4,
+    reduction: float = 0.25,
+    temperature: float = 1.0,
+    noise: float = 0.5,
+    seed: int = 0,
+) -> nn.Module:
+    """Replace the plain convolutions of ``network`` by dynamic ones and return it (changed, as by PyTorch's own
+    ``convert_sync_batchnorm``).
+
+    ``layers`` are the names of those to replace, as in ``named_modules``; by default every ``nn.Conv2d`` that pads with
+    zeros. Each of the K kernels is the plain one plus noise, by which they can part: ``noise`` times the spread of its
+    weights, and zero in sum over the K. With even attention, which a high ``temperature`` gives (``set_temperature``
+    anneals it), the network therefore answers as before. Each kernel gets a K-th of the plain one's gradient; a higher
+    learning rate on them makes up for that. Weights that do not require gradients still do not; routers are new and
+    do. Raises ``ValueError`` for a layer that is not there or no such convolution, and where there is none.
+    """
+    found = {name: module for name, module in network.named_modules() if is_plain(module)}
+    chosen = list(found) if layers is None else list(layers)
+    if unknown := [name for name in chosen if name not in found]:
+        raise ValueError(
+            f"{unknown[0]!r} is no nn.Conv2d that pads with zeros; those of {type(network).__name__} are "
+            f"{', '.join(list(found)[:6]) or 'none'}{', …' if len(found) > 6 else ''}"
+        )
+    if not chosen:
+        raise ValueError(f"{type(network).__name__} has no nn.Conv2d that pads with zeros; there is nothing to replace")
+    generator = torch.Generator().manual_seed(seed)
+    options = {"num_kernels": num_kernels, "reduction": reduction, "temperature": temperature}
+    made = {id(found[name]): from_plain(found[name], noise, generator, **options) for name in dict.fromkeys(chosen)}
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if id(child) in made:
+                setattr(parent, name, made[id(child)])
+    return made.get(id(network), network)
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether a ``DynamicConv2d`` can stand in its place: a subclass may do more than a convolution."""
+    return type(module) is nn.Conv2d and module.padding_mode == "zeros"
+
+
+def from_plain(conv: nn.Conv2d, noise: float, generator: torch.Generator, **options) -> DynamicConv2d:
+    """The dynamic convolution whose kernels are ``conv``'s plus noise; ``options`` are those of ``DynamicConv2d``."""
+    dynamic = DynamicConv2d(
+        conv.in_channels, conv.out_channels, conv.kernel_size, stride=conv.stride, padding=conv.padding,
+        dilation=conv.dilation, groups=conv.groups, bias=conv.bias is not None, **options,
+    )  # fmt: skip
+    dynamic = dynamic.to(conv.weight.device, conv.weight.dtype).train(conv.training)
+    with torch.no_grad():
+        dynamic.weight.copy_(noisy_kernels(conv.weight.detach(), dynamic.num_kernels, noise, generator))
+        dynamic.weight.requires_grad_(conv.weight.requires_grad)
+        if conv.bias is not None:
+            dynamic.bias.copy_(conv.bias.repeat(dynamic.num_kernels))
+            dynamic.bias.requires_grad_(conv.bias.requires_grad)
+    return dynamic
+
+
+def noisy_kernels(kernel: Tensor, num_kernels: int, noise: float, generator: torch.Generator) -> Tensor:
+    """K kernels (K·C_out, C_in / groups, k, k) around ``kernel``, which is their mean.
+
+    Identical ones would get identical gradients and never part.
+    """
+    deviation = kernel.std() if kernel.numel() > 1 else kernel.abs().mean()
+    spread = torch.randn(num_kernels, *kernel.shape, generator=generator).to(kernel) * deviation
+    return (kernel + noise * (spread - spread.mean(dim=0))).flatten(0, 1)
+
+
+class AnyChannels(nn.Module):
+    """A network of RGB pictures behind a ``ChannelAttention``: it takes any channels, in any order.
+
+    Untrained it fills: R, G and B go nearly all to their own inputs, one channel is copied to all three, of two the
+    nearer in wavelength weighs more in place of the missing one. ``bands`` of a sensor (``parse_bands``) add a kernel
+    for each further wavelength, which the first convolution, changed for it, sees as a further input; these weigh
+    nothing at first.
+
+    Raises ``ValueError`` for bands that are none, or where the network's first ``nn.Conv2d``, in the order of
+    ``modules``, is not one of three channels.
+    """
+
+    def __init__(self, network: nn.Module, *, bands: str | Iterable[str | float] = ""):
+        super().__init__()
+        tuning_um = tuning_for(map(wavelength_of, parse_bands(bands))) if bands else TUNING_UM
+        self.attention = ChannelAttention(len(tuning_um), tuning_um=tuning_um)
+        self.network = network if len(tuning_um) == len(CHANNELS) else widen_input(network, len(tuning_um))
+
+    def forward(
+        self,
+        x: Tensor,
+        channels: str | Iterable[str | float] | None = None,
+        *,
+        wavelengths_um: Sequence[float | None] | Tensor | None = None,
+        present: Tensor | None = None,
+        return_attention: bool = False,
+        **options,
+    ):
+        """What the network makes of ``x`` (B, C, H, W), normalised as its own pictures are; R, G, B unless named.
+
+        ``channels``, ``wavelengths_um`` and ``present`` are those of ``AdaptiveVGG19``, ``options`` go to the network.
+        With ``return_attention`` also the attention (B, C, K) of the kernels to the channels. Raises ``ValueError``.
+        """
+        if channels is None and wavelengths_um is None:
+            channels = CHANNELS
+        bands, routing = self.attention(
+            x, wavelengths_of(channels, wavelengths_um), present=present, return_routing=True
+        )  # (B, K, H, W)
+        y = self.network(bands, **options)
+        return (y, routing.attention) if return_attention else y
+
+
+def widen_input(network: nn.Module, num_inputs: int) -> nn.Module:
+    """Let the first convolution take ``num_inputs`` channels, the further ones with weights of zero."""
+    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    if not is_plain_rgb(first):
+        found = "none" if first is None else f"{type(first).__name__} of {first.in_channels} channels"
+        raise ValueError(
+            f"the first convolution of {type(network).__name__} must be an nn.Conv2d of three channels to take more, "
+            f"found {found}; without bands a network need not have one"
+        )
+    more = first.weight.new_zeros(len(first.weight), num_inputs - first.in_channels, *first.kernel_size)
+    weight = torch.cat([first.weight.detach(), more], dim=1)
+    first.weight = nn.Parameter(weight, requires_grad=first.weight.requires_grad)
+    first.in_channels = num_inputs
+    return network
+
+
+def is_plain_rgb(module: nn.Module | None) -> bool:
+    return type(module) is nn.Conv2d and module.in_channels == len(CHANNELS) and module.groups == 1
