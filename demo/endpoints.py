@@ -13,7 +13,7 @@ from PIL import Image
 
 from demo import explain, handlers
 from demo.handlers import TASK_1, TASK_2, Handlers, costs, latencies
-from demo.heatmap import ADAPTIVE
+from demo.heatmap import ADAPTIVE, DYNAMIC
 from demo.inference import Answer, Prediction, canonical, predict
 from demo.loading import run
 from demo.multiband import check_count, open_bands, read_names
@@ -49,7 +49,11 @@ def check_share(name: str, value: object) -> float:
 
 
 def check_temperature(temperature: object) -> float | None:
-    return None if temperature is None else check_number("temperature", temperature, "above 0 or null", lambda t: t > 0)
+    return (
+        None
+        if temperature is None
+        else check_number("temperature", temperature, "of 0.001 or more, or null", lambda t: 1e-3 <= t < math.inf)
+    )
 
 
 def check_channels(channels: str | None) -> str:
@@ -82,7 +86,7 @@ class Endpoints:
     ) -> tuple[dict, Image.Image]:
         """Ask the dynamic, the plain and the adaptive VGG19 about a picture with only some channels left.
 
-        channels: "RGB", "RG", "RB", "GB", "R", "G" or "B". temperature: of the routers, above 0; null is the
+        channels: "RGB", "RG", "RB", "GB", "R", "G" or "B". temperature: of the routers, 0.001 or more; null is the
         model's own. fill: "aligned" (the mean of two goes into the missing slot) or "appended" (last);
         the adaptive network fills nothing and gets just the channels that are left.
         Returns the answers, for the dynamic network also its kernel attention (16 layers x K, rows sum to 1)
@@ -90,14 +94,13 @@ class Endpoints:
         over the channels), and the filled picture.
         """
         prediction, seen = self.ask(TASK_1, image, channels, fill, temperature)
-        dynamic = TASK_1[0]
         return {
             "channels": prediction.channels,
             "fill": fill,
             "answers": {name: describe(answer) for name, answer in prediction.answers.items()},
             "agrees_with_rgb": {n: prediction.answers[n].best == prediction.reference[n].best for n in TASK_1},
-            "kernel_attention": prediction.answers[dynamic].attention,
-            "kernel_attention_rgb": prediction.reference[dynamic].attention,
+            "kernel_attention": prediction.answers[DYNAMIC].attention,
+            "kernel_attention_rgb": prediction.reference[DYNAMIC].attention,
             "channel_attention": dict(zip(prediction.channels, prediction.answers[ADAPTIVE].attention, strict=True)),
         }, seen
 
@@ -111,7 +114,7 @@ class Endpoints:
         """
         picture = open_picture(image)
         result = run(handlers.sweep, self.events.source, picture, fill, check_temperature(temperature))
-        network = self.events.loaded.networks[TASK_1[0]]
+        network = self.events.loaded.networks[DYNAMIC]
         return result.rows(), [explain.seen(network, picture, subset, fill) for subset in SUBSETS]
 
     def predict_bands(self, file: str, bands: str = CHANNELS) -> tuple[dict, Image.Image]:

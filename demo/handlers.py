@@ -144,7 +144,7 @@ class Handlers:
         """The sweep button → notice, table and figure."""
         picture, spoken = opened(path), language(request)
         result = run(sweep, self.source, picture, fill, temperature)
-        network = self.loaded.networks[TASK_1[0]]
+        network = self.loaded.networks[DYNAMIC]
         pictures = {subset: explain.seen(network, picture, subset, fill) for subset in SUBSETS}
         return "", sweep_view.page(result, pictures, TASK_1, spoken)
 
@@ -159,17 +159,18 @@ class Handlers:
         shown = multiband_view.page(answer, picture, bands, pictures, spoken, trained_on)
         return multiband_view.notice(picture, spoken), shown
 
-    @friendly(outputs=11)
+    @friendly(outputs=12, notices=2)
     def open_page(self, request: gr.Request):
-        """A visitor arrives → what their link and language ask for."""
+        """A visitor arrives → a notice of the weights, none of page 1, and what their link and language ask for."""
         spoken, loaded = language(request), self.loaded
-        dynamic = loaded.networks["dynamic_vgg19"].config
+        dynamic = loaded.networks[DYNAMIC].config
         example, channels, fill, temperature = gallery.view_of(request.query_params, dynamic.temperature)
         classes = {}  # → the networks that know them
         for name, network in loaded.networks.items():
             classes.setdefault(network.config.class_names, []).append(say(spoken, name))
         return (
             told_of(loaded, spoken),
+            gr.skip(),
             gr.update(value=str(gallery.EXAMPLES[example]), alt_text=say(spoken, "picture_alt")),
             channels,
             fill,
@@ -181,17 +182,18 @@ class Handlers:
         )
 
     def seen(self, picture: Image.Image, prediction: inference.Prediction, spoken: str) -> str:
-        network = self.loaded.networks[TASK_1[0]]
+        network = self.loaded.networks[DYNAMIC]
         filled = explain.seen(network, picture, prediction.channels, prediction.fill)
         pictures, whole = explain.channel_pictures(network, picture), network.config.crop_pct == 1
         return view.seen(filled, pictures, prediction, spoken, whole=whole)
 
     def asked_task_2(self, prediction: inference.Prediction, spoken: str) -> str:
         """Which channels Task 2's networks get, and whether some lack that never lacked in their training."""
-        trained_on = {self.loaded.networks[name].config.training.get("channels") for name in TASK_2}
-        lacking = prediction.channels != CHANNELS and trained_on == {CHANNELS}
-        warning = [say(spoken, "unprepared")] if lacking else []
-        return view.given(prediction, spoken, *warning)
+        if prediction.channels == CHANNELS:
+            return view.given(prediction, spoken)
+        trained_on = {name: self.loaded.networks[name].config.training.get("channels") for name in TASK_2}
+        unprepared = [name for name in TASK_2 if trained_on[name] == CHANNELS]
+        return view.given(prediction, spoken, *view.unprepared(unprepared, spoken))
 
     def pick(self, picture: Image.Image, attention: np.ndarray | None, point: Point, spoken: str) -> str:
         if attention is None:
@@ -244,10 +246,11 @@ def share(channels, fill, temperature, example, request: gr.Request) -> str:
     return gallery.view_query(example, channels, fill, temperature)
 
 
-def tell_of_link(copied: str, example: str, request: gr.Request) -> None:
-    """The link is in the address bar and perhaps ``copied`` → a word on that, and on what it opens."""
+def tell_of_link(where: str, example: str, request: gr.Request) -> None:
+    """Where the link is, ``copied``, ``shown`` in the address bar, ``both`` or ``neither`` → a word on that, and on
+    what it opens."""
     spoken = language(request)
-    sentences = [say(spoken, "link_copied" if copied else "link_shown")]
+    sentences = [say(spoken, f"link_{where}")]
     if not example:
         sentences.append(say(spoken, "link_own_picture"))
     gr.Info(joined(sentences, spoken))

@@ -12,7 +12,7 @@ from demo.pictures import check_size
 from demo.text import FriendlyError
 from models import BANDS_UM, band_files
 from models.band_files import BandFileError, BandPicture
-from models.bands import LONGEST_UM, SHORTEST_UM, UNKNOWN, number
+from models.bands import LONGEST_UM, SHORTEST_UM, UNKNOWN, number, split_names
 
 COLOURS = {"RED": "R", "GREEN": "G", "BLUE": "B", "紅": "R", "綠": "G", "藍": "B"}
 
@@ -29,6 +29,8 @@ def open_bands(path: str | Path | None) -> BandPicture:
     """The picture of a file of at most ``pictures.MAX_MEGABYTES``, as ``band_files.open_bands``."""
     if path is None:
         raise FriendlyError("bands_no_file")
+    if not Path(path).is_file():
+        raise FriendlyError("file_gone")
     check_size(path, "bands_too_large")
     try:
         return band_files.open_bands(path)
@@ -37,19 +39,15 @@ def open_bands(path: str | Path | None) -> BandPicture:
 
 
 def read_names(text: str | None) -> Bands:
-    """``R, G, B, NIR``, ``0.665, 0.842, ?`` or a mixture of both → ``Bands``; ``RGB`` is three names.
+    """``R, G, B, NIR``, ``0.665, 0.842, ?`` or a mixture of both → ``Bands``, split as by ``split_names``.
 
-    Commas, Chinese or not, semicolons, plus signs or, without any, spaces separate; ``µm`` may follow a number. The
-    colours may be written out.
+    The colours may be written out.
     """
-    text = re.sub(r"(?<=\d)\s*[µμu]m\b", "", text or "", flags=re.IGNORECASE)
-    words = [word.strip() for word in re.split(r"[,，、;；+]", text)]
-    if len(words) == 1:
-        words = re.split(r"\s+(?!nm\b)", words[0], flags=re.IGNORECASE)
-    words = [COLOURS.get(word.upper(), word) for word in words if word]
+    words = [word for word in split_names(text or "") if word]
+    if len(words) == 1 and set(words[0]) <= COLOURS.keys():
+        words = list(words[0])  # 紅綠藍
+    words = [COLOURS.get(word.upper(), word) for word in words]
     check_unit(words)
-    if len(words) == 1 and number(words[0]) is None and words[0].upper() not in BANDS_UM:
-        words = list(words[0])
     pairs = [(word.upper(), number(word)) for word in words]
     check_names([name for name, value in pairs if value is None])
     check_numbers([value for _, value in pairs if value is not None])
@@ -75,9 +73,9 @@ def in_micrometres(word: str) -> str:
 
 
 def check_names(names: list[str]) -> None:
+    if unknown := [name for name in names if name not in BANDS_UM]:
+        raise FriendlyError("bands_unknown", came=unknown[0][:24], known=", ".join(BANDS_UM))
     for name in names:
-        if name not in BANDS_UM:
-            raise FriendlyError("bands_unknown", came=name[:24], known=", ".join(BANDS_UM))
         if name != UNKNOWN and names.count(name) > 1:
             raise FriendlyError("bands_repeated", came=name, unknown=UNKNOWN)
 

@@ -26,11 +26,14 @@ def check_size(path: str | Path, too_large: str) -> None:
 def open_picture(path: str | Path | None) -> Image.Image:
     """The RGB picture of a file: upright, first frame, transparency on white, at most 512 pixels a side.
 
-    Raises ``FriendlyError``: ``no_picture`` for None, ``file_too_large`` above ``MAX_MEGABYTES``, ``picture_too_large``
-    above ``MAX_PIXELS`` (known from the header, nothing is decoded), ``picture_unreadable`` for anything else.
+    Raises ``FriendlyError``: ``no_picture`` for None, ``file_gone`` after a day, ``file_too_large`` above
+    ``MAX_MEGABYTES``, ``picture_too_large`` above ``MAX_PIXELS`` (known from the header, nothing is decoded),
+    ``picture_unreadable`` for anything else.
     """
     if path is None:
         raise FriendlyError("no_picture")
+    if not Path(path).is_file():
+        raise FriendlyError("file_gone")
     check_size(path, "file_too_large")
     try:
         with Image.open(path) as picture:

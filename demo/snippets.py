@@ -56,8 +56,11 @@ def block(title: str, code: str, language: str) -> str:
 def address_of(request: gr.Request) -> str:
     """The app's address as this visitor sees it."""
     host = request.headers.get("x-forwarded-host") or request.headers.get("host")
+    if not host:
+        return LOCAL_URL
     scheme = request.headers.get("x-forwarded-proto") or request.url.scheme
-    return f"{scheme.split(',')[0]}://{host}" if host else LOCAL_URL
+    first = [value.split(",")[0].strip() for value in (scheme, host)]  # of several proxies
+    return "://".join(first) + request.scope.get("root_path", "").rstrip("/")
 
 
 def as_html(code: str) -> str:

@@ -65,8 +65,8 @@ def confidence_figure(result: Sweep, names: tuple[str, ...], language: str) -> s
 def as_csv(result: Sweep) -> str:
     """One line per network and subset: what the table shows, unrounded."""
     buffer = io.StringIO()
-    columns = ("model", "channels", "fill", "top_1", "confidence", "rgb_answer", "rank_of_rgb_answer")
+    columns = ("model", "channels", "fill", "temperature", "top_1", "confidence", "rgb_answer", "rank_of_rgb_answer")
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row | {"fill": result.fill} for row in result.rows())
+    writer.writerows(row | {"fill": result.fill, "temperature": result.temperature} for row in result.rows())
     return buffer.getvalue()

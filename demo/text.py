@@ -51,8 +51,13 @@ TEXT: dict[str, tuple[str, str]] = {
     "fill_appended": ("last", "最後"),
     "temperature": ("Dynamic attention: 1 sharp, 34 even", "動態注意力：1 集中、34 平均"),
     "copy_link": ("Copy link to this view", "複製此畫面的連結"),
+    "link_both": ("Link copied; it is in the address bar, too.", "已複製連結，網址列中也有。"),
+    "link_copied": ("Link copied.", "已複製連結。"),
     "link_shown": ("The link is in the address bar.", "連結在網址列中。"),
-    "link_copied": ("Link copied; it is in the address bar, too.", "已複製連結，網址列中也有。"),
+    "link_neither": (
+        "The browser does not allow copying here: please open the app in a tab of its own and try again.",
+        "瀏覽器不允許在此複製：請在獨立的分頁開啟本應用再試一次。",
+    ),
     "link_own_picture": (
         "Your own picture stays with you: the link opens with the lion and your settings.",
         "你自己的圖片不會放進連結：連結會以獅子圖片和你的設定開啟。",
@@ -205,8 +210,8 @@ TEXT: dict[str, tuple[str, str]] = {
         "兩層卷積、其間並聯密集區塊（RRDB）與自注意力的小型網路，與 ResNet34 比較，使用你選的圖片與通道。",
     ),
     "unprepared": (
-        "These two were trained on all three channels: with some missing they are right far less often than with all.",
-        "這兩個網路只用三個通道齊全的圖片訓練：缺少通道時，答對的機會比通道齊全時少得多。",
+        "Trained on all three channels: {names}. With some missing, answers are right far less often than with all.",
+        "只用三個通道齊全的圖片訓練：{names}。缺少通道時，答對的機會比通道齊全時少得多。",
     ),
     "pick_title": ("Where self-attention looks", "自注意力看向哪裡"),
     "pick_lead": (
@@ -319,6 +324,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "This picture has more than 50 megapixels: please upload a smaller copy.",
         "這張圖片超過 5000 萬像素：請上傳較小的版本。",
     ),
+    "file_gone": (
+        "This file is no longer on the server, which keeps files for a day: please upload or choose it again.",
+        "這個檔案已不在伺服器上（只保留一天）：請重新上傳或選擇。",
+    ),
     "bands_no_file": (
         "There is no file: upload a .tif, .tiff or .npy, or try the example.",
         "還沒有檔案：請上傳 .tif、.tiff 或 .npy，或試試範例。",
@@ -339,6 +348,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "bands_numpy_unreadable": (
         PROBLEMS["numpy_unreadable"],
         "無法讀成 NumPy 陣列：檔案損壞，或是可能執行程式碼而不接受的 pickle。請用 numpy.save 儲存陣列。",
+    ),
+    "bands_palette": (
+        PROBLEMS["palette"],
+        "這個 TIFF 的值是調色盤的編號，不是亮度：請將影像匯出成 RGB 或灰階。",
     ),
     "bands_tiff_unreadable": (
         PROBLEMS["tiff_unreadable"],

@@ -21,7 +21,8 @@ STYLE = Path(__file__).with_name("style.css")
 COPY_LINK = f"""async query => {{
   const link = new URL(query, window.location.href).href;
   window.history.replaceState(null, '', link);
-  return await ({COPY})(link) ? 'copied' : '';
+  const copied = await ({COPY})(link), shown = window.top === window;
+  return copied && shown ? 'both' : copied ? 'copied' : shown ? 'shown' : 'neither';
 }}"""
 
 DAY = 24 * 3600  # seconds after which uploads are deleted
@@ -29,11 +30,17 @@ QUIET = {"api_visibility": "private"}  # events of the page; the endpoints for c
 # Everything that runs a model waits in one queue, so answers never compete for the device.
 QUEUED = {"concurrency_id": "models", "concurrency_limit": 1, "show_progress": "minimal", **QUIET}
 EMPTY = "() => ['', '']"
-# What a file of bands was asked about, and no answer if by now the page says something else.
-NOTE_BANDS = "(file, names) => { window.askedBands = JSON.stringify([file?.path, names]); return [file, names]; }"
-DROP_OUTDATED = """(file, names) => {
-  if (JSON.stringify([file?.path, names]) !== window.askedBands) return ['', ''];
-}"""
+# What a page was asked about (a file by its path), and no answer if by now it says something else.
+ASKED = "JSON.stringify(inputs.map(value => value?.path ?? value))"
+
+
+def note(page: str) -> str:
+    return f"(...inputs) => {{ (window.asked ??= {{}}).{page} = {ASKED}; return inputs; }}"
+
+
+def drop_outdated(page: str) -> str:
+    return f"(...inputs) => {{ if (window.asked.{page} !== {ASKED}) return ['', '']; }}"
+
 
 i18n = gr.I18n(**translations())
 theme = gr.themes.Base(
@@ -177,7 +184,7 @@ def connect(
         events.open_page,
         None,
         [
-            weights_notice, ask.picture, ask.channels, ask.fill, ask.temperature, ask.example,
+            weights_notice, told.notice, ask.picture, ask.channels, ask.fill, ask.temperature, ask.example,
             told.classes, compared.gamma, *galleries,
         ],
         queue=False,
@@ -211,15 +218,18 @@ def connect(
         show_progress_on=swept.notice,
         **QUEUED,
     )
+    settings, outputs = [ask.picture, ask.fill, ask.temperature], [swept.notice, swept.result]
     swept.button.click(
         events.sweep,
-        [ask.picture, ask.fill, ask.temperature],
-        [swept.notice, swept.result],
+        settings,
+        outputs,
+        js=note("sweep"),
+        trigger_mode="always_last",
         show_progress_on=swept.notice,
         **QUEUED,
-    )
+    ).then(None, settings, outputs, js=drop_outdated("sweep"), **QUIET)
     gr.on([ask.fill.input, ask.temperature.input], None, None, swept.result, js="() => ''", **QUIET)
-    ask.picture.upload(displayed, ask.picture, ask.picture, queue=False, **QUIET)
+    ask.picture.upload(displayed, ask.picture, ask.picture, **QUEUED)
     for gallery in galleries:
         gallery.select(choose_example, None, [ask.picture, ask.example], queue=False, **QUIET)
     gr.on([ask.picture.upload, ask.picture.clear], lambda: "", None, ask.example, queue=False, **QUIET)
@@ -234,12 +244,12 @@ def connect_bands(events: Handlers, banded: Parts) -> None:
     Other names or no file: an answer that is there goes, one that is on its way is dropped.
     """
     inputs, outputs = [banded.file, banded.names], [banded.notice, banded.result]
-    asking = {"show_progress_on": banded.notice, "trigger_mode": "always_last", "js": NOTE_BANDS, **QUEUED}
+    asking = {"show_progress_on": banded.notice, "trigger_mode": "always_last", "js": note("bands"), **QUEUED}
     asks = [banded.file.upload, banded.names.submit, banded.button.click]
     example = banded.example.click(choose_bands, None, inputs, queue=False, **QUIET)
     for asked in (
         gr.on(asks, events.ask_bands, inputs, outputs, **asking),
         example.then(events.ask_bands, inputs, outputs, **asking),
     ):
-        asked.then(None, inputs, outputs, js=DROP_OUTDATED, **QUIET)
+        asked.then(None, inputs, outputs, js=drop_outdated("bands"), **QUIET)
     gr.on([banded.file.clear, banded.names.change], None, None, outputs, js=EMPTY, **QUIET)

@@ -24,6 +24,13 @@ def given(prediction: Prediction, language: str, *more: str) -> str:
     return notice(joined([channels_left(prediction, language), *more], language))
 
 
+def unprepared(names: list[str], language: str) -> list[str]:
+    """A sentence on networks that never met a missing channel; none where there are no such."""
+    comma = ", " if language == "en" else "、"
+    shown = comma.join(say(language, name) for name in names)
+    return [say(language, "unprepared", names=shown)] if names else []
+
+
 def channels_left(prediction: Prediction, language: str) -> str:
     present = [say(language, COLOURS[name]) for name in prediction.channels]
     if len(present) == 3:
@@ -155,7 +162,7 @@ def two_digits(number: float) -> str:
 def short(number: float) -> str:
     """447491 → ``447 k``, 21289842 → ``21.3 M``, 1601412272 → ``1.60 G``."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= limit:
+        if number >= 0.9995 * limit:  # which three digits round up to
             return f"{number / limit:.3g} {unit}"
     return str(number)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
-from tifffile import COMPRESSION, TiffFile
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile
 
 MAX_BANDS = 16  # where nobody says how many there are
 MAX_VALUES = 50_000_000  # H x W x C; more is refused before it is decoded
@@ -36,6 +36,8 @@ PROBLEMS = {
     "an uncompressed TIFF, or as .npy.",
     "compression": "This TIFF is compressed with {came}; read are uncompressed, Deflate and PackBits: please save it "
     "again with one of these.",
+    "palette": "The values of this TIFF are numbers of a palette's colours and no brightness: please export the "
+    "picture as RGB or grey.",
     "type": "The values are of type {came}; expected are real numbers: please save array.astype('float32').",
     "shape": "The array is {came}; expected are 2 axes (one band) or 3 (height × width × bands): please save one "
     "picture.",
@@ -115,12 +117,14 @@ def read_numpy(path: Path, expected: int | None) -> tuple[np.ndarray, bool]:
 
 
 def read_tiff(path: Path, expected: int | None) -> np.ndarray:
-    """The first picture of a TIFF as (C, H, W); pages of one size are its bands."""
+    """The first picture of a TIFF as (C, H, W), more being brighter; pages of one size are its bands."""
     try:
         with TiffFile(path) as file:
             series = file.series[0]
             if series.keyframe.compression not in COMPRESSIONS:
                 raise BandFileError("compression", came=COMPRESSION(series.keyframe.compression).name)
+            if series.keyframe.photometric == PHOTOMETRIC.PALETTE:
+                raise BandFileError("palette")
             check_type(series.dtype)
             rest = series.axes.replace("Y", "").replace("X", "")
             axis = axis_of_bands(series.shape, series.axes.index(rest[0]) if rest else 2, expected)
@@ -128,6 +132,8 @@ def read_tiff(path: Path, expected: int | None) -> np.ndarray:
             if not {"Y", "X"} <= set(series.axes):
                 raise BandFileError("shape", came=times(series.shape))
             array = series.asarray(maxworkers=1)
+            if series.keyframe.photometric == PHOTOMETRIC.MINISWHITE and array.dtype.kind in "bu":
+                array = ~array  # 0 is white, and the largest value black
     except BandFileError:
         raise
     except Exception as error:  # a damaged file can fail anywhere in the reader, with any exception

@@ -6,6 +6,7 @@ The centres are those of Sentinel-2's bands, which DOFA (Xiong et al., 2024) als
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -23,18 +24,18 @@ BANDS_UM = {
     "SWIR2": 2.190,
     UNKNOWN: math.nan,
 }
+LETTERS = {name for name in BANDS_UM if len(name) == 1}  # which need no separator: RGB
 SHORTEST_UM, LONGEST_UM = 0.01, 100.0  # from ultraviolet to thermal infrared
 
 
 def parse_bands(channels: str | Iterable[str | float]) -> tuple[str, ...]:
     """``"RG"``, ``"R,NIR"``, ``"R+0.74"`` or ``("R", "NIR")`` → names in capitals, order kept.
 
-    A number is a wavelength in µm. Raises ``ValueError`` for an empty, unknown or repeated name and for a wavelength
-    that cannot be µm; ``?`` may come more than once.
+    A text is split as by ``split_names``. A number is a wavelength in µm. Raises ``ValueError`` for an empty, unknown
+    or repeated name and for a wavelength that cannot be µm; ``?`` may come more than once.
     """
     if isinstance(channels, str):
-        parts = re.split("[,+]", channels)
-        channels = parts if len(parts) > 1 or is_band(channels) else list(channels)
+        channels = split_names(channels)
     names = tuple(spell_band(name) for name in channels)
     if not names:
         raise ValueError(f"channels is empty; name at least one of {', '.join(BANDS_UM)}")
@@ -47,6 +48,25 @@ def parse_bands(channels: str | Iterable[str | float]) -> tuple[str, ...]:
     if repeated := [name for name in names if name != UNKNOWN and names.count(name) > 1]:
         raise ValueError(f"channel {repeated[0]} is repeated in {', '.join(names)}; name each channel once")
     return names
+
+
+def split_names(text: str) -> list[str]:
+    """The words of a line: ``R, G, NIR``, ``R+NIR``, ``R G NIR`` or ``0.665 µm; 0.842 µm``; ``RGB`` is three.
+
+    Commas, Chinese ones too, semicolons and plus signs separate, one of them may end the line, and without any spaces
+    do. Full-width characters count as the usual ones, ``µm`` may follow a number, and between semicolons a comma
+    within a number is its point: ``0,665; 0,842``.
+    """
+    text = unicodedata.normalize("NFKC", text)  # which also makes one of the two characters for µ
+    text = re.sub(r"(?<=\d)\s*[μu]m\b", "", text, flags=re.IGNORECASE)
+    if ";" in text:
+        text = re.sub(r"(?<![\d.])(\d+),(\d+)(?![\d.])", r"\1.\2", text)
+    words = [word.strip() for word in re.split("[,、;+]", text)]
+    while words and not words[-1]:
+        words.pop()
+    if len(words) == 1:
+        words = re.split(r" (?!nm\b)", " ".join(words[0].split()), flags=re.IGNORECASE)
+    return list(words[0]) if len(words) == 1 and set(words[0].upper()) <= LETTERS else words
 
 
 def is_band(name: str) -> bool:
@@ -72,8 +92,7 @@ def spell_band(name: str | float) -> str:
 def spell(names: Iterable[str]) -> str:
     """The names in one word that ``parse_bands`` reads: ``RGB``, ``R+NIR``."""
     names = tuple(names)
-    short = all(len(name) == 1 and not name.isdigit() for name in names)
-    return "".join(names) if short else "+".join(names)
+    return "".join(names) if LETTERS.issuperset(names) else "+".join(names)
 
 
 def wavelength_of(name: str) -> float:

@@ -25,10 +25,19 @@ def to_8_bit(picture: Image.Image) -> Image.Image:
     """
     if picture.mode not in DEEP_MODES:
         return picture
-    values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
-    low, high = (0.0, 65535.0) if picture.mode.startswith("I;16") else (values.min(), values.max())
-    scaled = (values - low) / max(high - low, 1e-9) * 255
-    return Image.fromarray(scaled.round().astype(np.uint8))
+    deep = np.asarray(picture)
+    scaled, rows = np.empty(deep.shape, np.uint8), [slice(row, row + 256) for row in range(0, len(deep), 256)]
+    low, high = 0.0, 65535.0
+    if not picture.mode.startswith("I;16"):
+        low, high = min(numbers(deep[part]).min() for part in rows), max(numbers(deep[part]).max() for part in rows)
+    for part in rows:  # in full precision, and not all at once: large pictures would take gigabytes
+        scaled[part] = ((numbers(deep[part]) - low) / max(high - low, 1e-9) * 255).round()
+    return Image.fromarray(scaled)
+
+
+def numbers(values: np.ndarray) -> np.ndarray:
+    """In float64, 0 for NaN and the largest number for infinity."""
+    return np.nan_to_num(values.astype(np.float64))
 
 
 def resize(picture: Image.Image | Tensor, size: int, crop_pct: float = 1.0) -> Tensor:

@@ -195,6 +195,21 @@ def test_an_answer_to_names_no_longer_typed_is_not_shown(visit):
     expect(answered_bands(page)).to_have_count(5)  # asking again works
 
 
+def test_a_sweep_of_other_settings_is_not_shown(visit):
+    page = visit()
+    turn_to(page, "All subsets")
+    button = page.get_by_role("button", name="Ask about all seven subsets")
+    button.click()
+    turn_to(page, "Channels")
+    page.get_by_label("last").check()
+    turn_to(page, "All subsets")
+    page.wait_for_timeout(5000)  # far longer than an answer takes
+    expect(page.locator(".sweep")).to_have_count(0)
+    button.click()
+    expect(page.locator(".sweep tbody tr")).to_have_count(7, timeout=20_000)  # asking again works
+    assert page.errors == []
+
+
 def test_a_file_of_another_kind_gets_a_sentence_in_the_visitors_language(visit):
     page = visit(locale="zh-TW")
     turn_to(page, "多波段")

@@ -129,8 +129,17 @@ def test_bad_channels_are_a_clear_message(client, channels, words):
         ("/attention_at", {"y": -1}, "y must be a number from 0 to 1, got -1"),
         ("/attention_at", {"channels": None}, "channels must be letters such as 'RGB' or 'RG', got None"),
         ("/compare_compact", {"channels": None}, "channels must be letters such as 'RGB' or 'RG', got None"),
-        ("/predict_channels", {"temperature": "abc"}, "temperature must be a number above 0 or null, got 'abc'"),
-        ("/sweep_channels", {"temperature": 0}, "temperature must be a number above 0 or null, got 0"),
+        (
+            "/predict_channels",
+            {"temperature": "abc"},
+            "temperature must be a number of 0.001 or more, or null, got 'abc'",
+        ),
+        (
+            "/predict_channels",
+            {"temperature": 1e-40},
+            "temperature must be a number of 0.001 or more, or null, got 1e-40",
+        ),
+        ("/sweep_channels", {"temperature": 0}, "temperature must be a number of 0.001 or more, or null, got 0"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_expected(client, endpoint, given, words):

@@ -3,7 +3,6 @@ from string import Formatter
 
 import pytest
 
-from demo import multiband
 from demo.gallery import BANDS_EXAMPLE
 from demo.multiband import check_count, open_bands, read_names
 from demo.text import TEXT, FriendlyError
@@ -40,6 +39,10 @@ def test_no_file_asks_for_one():
     assert refused(None).key == "bands_no_file"
 
 
+def test_a_file_that_the_server_has_deleted_is_to_be_chosen_again(tmp_path):
+    assert refused(tmp_path / "field.npy").key == "file_gone"
+
+
 def test_more_than_20_megabytes_are_refused_unread(tmp_path):
     path = tmp_path / "large.npy"
     with path.open("wb") as file:
@@ -59,13 +62,20 @@ def test_more_than_20_megabytes_are_refused_unread(tmp_path):
         ("NIR", ("NIR",), (0.842,)),
         ("R+NIR", ("R", "NIR"), (0.665, 0.842)),
         (" B, ", ("B",), (0.490,)),
+        ("R G B,", ("R", "G", "B"), (0.665, 0.560, 0.490)),
+        ("Ｒ，？＋０.５", ("R", "?", "0.5 µm"), (0.665, math.nan, 0.5)),
+        ("紅綠藍", ("R", "G", "B"), (0.665, 0.560, 0.490)),
+        ("Red green", ("R", "G"), (0.665, 0.560)),
+        ("0,665; 0,842", ("0.665 µm", "0.842 µm"), (0.665, 0.842)),
         ("1.61", ("1.61 µm",), (1.61,)),
         ("", (), ()),
         (None, (), ()),
     ],
 )
 def test_names_and_wavelengths_are_read(typed, names, wavelengths_um):
-    assert read_names(typed) == multiband.Bands(names, wavelengths_um)
+    read = read_names(typed)
+    assert read.names == names
+    assert read.wavelengths_um == pytest.approx(wavelengths_um, nan_ok=True)
 
 
 def test_a_question_mark_is_an_unknown_band():
@@ -78,11 +88,15 @@ def test_a_question_mark_is_an_unknown_band():
     ("typed", "key", "came"),
     [
         ("R, X", "bands_unknown", "X"),
-        ("nan", "bands_unknown", "N"),
+        ("nan", "bands_unknown", "NAN"),
         ("R, nan", "bands_unknown", "NAN"),
+        ("B8", "bands_unknown", "B8"),
+        ("RGBNIR", "bands_unknown", "RGBNIR"),
+        ("R, R, X", "bands_unknown", "X"),
         ("R, G, r", "bands_repeated", "R"),
         ("665, 560", "bands_nanometres", "665"),
         ("842 nm", "bands_nanometres", "842 nm"),
+        ("R 842  nm", "bands_nanometres", "842 nm"),
         ("-0.5", "bands_wavelength", "-0.5"),
         ("0", "bands_wavelength", "0"),
     ],

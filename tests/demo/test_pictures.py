@@ -126,6 +126,11 @@ def test_a_truncated_photo_gets_the_same_sentence(save):
         open_picture(path)
 
 
+def test_a_picture_that_the_server_has_deleted_is_to_be_chosen_again(tmp_path):
+    with pytest.raises(FriendlyError, match="no longer on the server"):
+        open_picture(tmp_path / "holiday.jpg")
+
+
 def test_no_picture_asks_for_one():
     with pytest.raises(FriendlyError, match="upload one or choose an example"):
         open_picture(None)

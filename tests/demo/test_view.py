@@ -119,7 +119,7 @@ def test_layers_are_called_as_vggs_users_call_them():
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_sweep_has_a_table_a_figure_and_a_csv(networks, lion, language):
-    result = sweep({name: networks[name] for name in TASK_1}, lion)
+    result = sweep({name: networks[name] for name in TASK_1}, lion, temperature=8.0)
     pictures = {subset: explain.seen(networks["vgg19"], lion, subset) for subset in SUBSETS}
     html = sweep_view.page(result, pictures, TASK_1, language)
     assert check(html).pictures == 7
@@ -127,6 +127,7 @@ def test_the_sweep_has_a_table_a_figure_and_a_csv(networks, lion, language):
     rows = list(csv.DictReader(io.StringIO(downloaded(html))))
     assert len(rows) == 21
     assert {row["channels"] for row in rows} == set(SUBSETS)
+    assert {(row["fill"], row["temperature"]) for row in rows} == {("aligned", "8.0")}
     assert all(row["rank_of_rgb_answer"] == "1" for row in rows if row["channels"] == "RGB")
 
 
@@ -161,7 +162,15 @@ def test_one_measurement_has_two_digits(ms, text):
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(447_491, "447 k"), (21_289_842, "21.3 M"), (26_653_235_456, "26.7 G"), (7, "7")]
+    ("number", "text"),
+    [
+        (447_491, "447 k"),
+        (999_499, "999 k"),
+        (999_600, "1 M"),
+        (21_289_842, "21.3 M"),
+        (26_653_235_456, "26.7 G"),
+        (7, "7"),
+    ],
 )
 def test_large_numbers_are_short(number, text):
     assert view.short(number) == text

@@ -99,6 +99,16 @@ def test_an_rgb_tiff_has_three_bands(tiff_file, array):
     assert open_bands(tiff_file(array[..., :3].copy(), photometric="rgb")).values.shape == (3, 20, 30)
 
 
+def test_a_tiff_whose_zero_is_white_is_turned(tiff_file, array):
+    opened = open_bands(tiff_file(array[..., 0].copy(), photometric="miniswhite"))
+    np.testing.assert_allclose(opened.values[0], 1 - array[..., 0] / 255, atol=1e-6)
+
+
+def test_the_numbers_of_a_palette_are_no_brightness(tiff_file, array):
+    path = tiff_file(array[..., 0].copy(), photometric="palette", colormap=np.zeros((3, 256), np.uint16))
+    assert refused(path).key == "palette"
+
+
 def test_floats_between_0_and_1_stay(numpy_file, array):
     opened = open_bands(numpy_file(array / 300))
     assert (opened.scaling, opened.divisor, opened.dtype) == ("scaled_not", 1.0, "float64")

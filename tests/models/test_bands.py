@@ -23,6 +23,12 @@ from models.conditional_norm import ConditionalBatchNorm2d
         ("R,.740,?", ("R", "0.74", "?")),
         ("0.665", ("0.665",)),
         (("R", 0.842), ("R", "0.842")),
+        ("R G nir", ("R", "G", "NIR")),
+        ("R;G；B", ("R", "G", "B")),
+        ("R,G,", ("R", "G")),
+        ("0.665 µm, 0.8um", ("0.665", "0.8")),
+        ("0,665;NIR;1,61", ("0.665", "NIR", "1.61")),
+        ("??", ("?", "?")),
     ],
 )
 def test_names_are_read_in_every_form(channels, names):
@@ -34,7 +40,9 @@ def test_names_are_read_in_every_form(channels, names):
     [
         ("", "channels is empty"),
         ([], "channels is empty"),
-        ("RX", "unknown channel 'X'; known are R, G, B"),
+        ("RX", "unknown channel 'RX'; known are R, G, B"),
+        ("B8", "unknown channel 'B8'"),
+        ("R,,G", "unknown channel ''"),
         ("R,G,R", "channel R is repeated in R, G, R"),
         ("R,0.5,0.50", r"channel 0\.5 is repeated"),
         ("R,842", r"wavelength 842 µm looks like nanometres; give micrometres: 0\.842"),

@@ -36,6 +36,12 @@ def test_wider_grey_is_stretched_over_its_range():
     assert np.asarray(to_8_bit(picture)).tolist() == [[0, 51, 255, 51]]
 
 
+def test_a_tall_deep_picture_is_stretched_as_a_whole():
+    values = np.linspace(-1, 3, 600 * 2, dtype=np.float32).reshape(600, 2)
+    expected = ((values.astype(np.float64) + 1) / 4 * 255).round()
+    assert np.array_equal(np.asarray(to_8_bit(Image.fromarray(values))), expected)
+
+
 @pytest.mark.parametrize("crop_pct", [0.875, 0.5])
 def test_a_crop_shows_the_middle_of_the_whole_picture(crop_pct):
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8))
