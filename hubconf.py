@@ -10,7 +10,8 @@ dependencies = ["torch", "torchvision", "huggingface_hub", "safetensors", "PIL"]
 
 
 def vgg19(pretrained: bool = False, *, device=None, **arguments):
-    """VGG19: with ``pretrained`` the bundled weights in eval mode, else a new one of ``num_classes`` and ``fill``."""
+    """VGG19: with ``pretrained`` the bundled weights in eval mode, else a new one of ``num_classes``, ``fill`` and
+    ``width``."""
     return _load("vgg19", pretrained, device, arguments)
 
 
@@ -20,17 +21,17 @@ def dynamic_vgg19(pretrained: bool = False, *, device=None, **arguments):
 
 
 def adaptive_vgg19(pretrained: bool = False, *, device=None, **arguments):
-    """VGG19 for any channels: ``num_classes`` and ``num_kernels``."""
+    """VGG19 for any channels: ``num_classes``, ``width`` and ``num_kernels``."""
     return _load("adaptive_vgg19", pretrained, device, arguments)
 
 
 def compact(pretrained: bool = False, *, device=None, **arguments):
-    """The compact network; arguments as for ``vgg19``, also ``blocks``."""
+    """The compact network: ``num_classes``, ``fill`` and ``blocks``."""
     return _load("compact", pretrained, device, arguments)
 
 
 def resnet34(pretrained: bool = False, *, device=None, **arguments):
-    """ResNet34; arguments as for ``vgg19``."""
+    """ResNet34: ``num_classes`` and ``fill``."""
     return _load("resnet34", pretrained, device, arguments)
 
 

@@ -43,6 +43,7 @@ from models.precision import full_precision
 TUNING_UM = tuple(BANDS_UM[name] for name in "RGB")
 WIDTH = 0.03  # σ of a tuned kernel, of the logarithm of µm: neighbours among R, G and B overlap a little
 LEAST_SPREAD = 1 / 32  # standard deviation, of the strongest channel's: less is noise (in photographs 0.06 and more)
+TINY = 1e-24  # variance of a constant channel: its square root has no derivative at 0
 UNKNOWN_SCORE = -2.0  # of a channel of unknown wavelength: after those near a kernel, before those far from it
 
 
@@ -137,7 +138,7 @@ class ChannelAttention(nn.Module):
             B, C = x.shape[:2]
             x = x.to(torch.promote_types(x.dtype, torch.float32)).flatten(2)  # (B, C, H·W)
             here = torch.ones(B, C, dtype=torch.bool, device=x.device) if present is None else present
-            spread = x.std(dim=2, correction=0)  # (B, C)
+            spread = x.var(dim=2, correction=0).clamp_min(TINY).sqrt()  # (B, C), with finite derivatives at 0
             strongest = spread.where(here, 0).amax(dim=1, keepdim=True)
             varies = here & (x.amax(dim=2) > x.amin(dim=2)) & (spread > LEAST_SPREAD * strongest)
             here = torch.where(varies.any(dim=1, keepdim=True), varies, here)[..., None]  # (B, C, 1)

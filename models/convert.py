@@ -71,6 +71,8 @@ def from_plain(conv: nn.Conv2d, noise: float, generator: torch.Generator, **opti
         dilation=conv.dilation, groups=conv.groups, bias=conv.bias is not None, **options,
     )  # fmt: skip
     dynamic = dynamic.to(conv.weight.device, conv.weight.dtype).train(conv.training)
+    if not conv.weight.is_contiguous():
+        dynamic = dynamic.to(memory_format=torch.channels_last)
     with torch.no_grad():
         dynamic.weight.copy_(noisy_kernels(conv.weight.detach(), dynamic.num_kernels, noise, generator))
         dynamic.weight.requires_grad_(conv.weight.requires_grad)

@@ -14,6 +14,7 @@ Sizes in this file: B batch, K kernels, C channels, H and W height and width, k 
 """
 
 from collections.abc import Iterable
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -26,17 +27,19 @@ class KernelAttention(nn.Module):
     """The router: (B, C, H, W) → attention weights (B, K) that sum to one.
 
     ``reduction`` (> 0) is the hidden width as a fraction of C. ``temperature`` (> 0) is saved state:
-    high values flatten the weights towards 1/K, 1 leaves the softmax as it is.
+    high values flatten the weights towards 1/K, 1 leaves the softmax as it is. ``factory`` is ``device`` and ``dtype``.
     """
 
-    def __init__(self, in_channels: int, num_kernels: int, *, reduction: float = 0.25, temperature: float = 1.0):
+    def __init__(
+        self, in_channels: int, num_kernels: int, *, reduction: float = 0.25, temperature: float = 1.0, **factory
+    ):
         super().__init__()
         if not reduction > 0:
             raise ValueError(f"reduction must be above 0, got {reduction}; 0.25 is usual")
         hidden = num_kernels if in_channels == 3 else int(reduction * in_channels) + 1
-        self.fc1 = nn.Linear(in_channels, hidden, bias=False)
-        self.fc2 = nn.Linear(hidden, num_kernels)
-        self.register_buffer("temperature", torch.ones(()))
+        self.fc1 = nn.Linear(in_channels, hidden, bias=False, **factory)
+        self.fc2 = nn.Linear(hidden, num_kernels, **factory)
+        self.register_buffer("temperature", torch.ones((), **factory))
         self.set_temperature(temperature)
 
     def set_temperature(self, temperature: float) -> None:
@@ -82,12 +85,15 @@ class DynamicConv2d(nn.Module):
         reduction: float = 0.25,
         temperature: float = 1.0,
         method: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        if min(in_channels, out_channels, groups, num_kernels) < 1:
+        sizes = (in_channels, out_channels, groups, num_kernels)
+        if not all(isinstance(size, Integral) and size >= 1 for size in sizes):
             raise ValueError(
-                "in_channels, out_channels, groups and num_kernels must be at least 1, "
-                f"got {in_channels}, {out_channels}, {groups} and {num_kernels}"
+                "in_channels, out_channels, groups and num_kernels must be whole numbers of at least 1, "
+                "got {}, {}, {} and {}".format(*sizes)
             )
         if in_channels % groups or out_channels % groups:
             raise ValueError(f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}")
@@ -102,9 +108,12 @@ class DynamicConv2d(nn.Module):
         if isinstance(padding, str):
             padding = named_padding(padding, self.kernel_size, self.stride, self.dilation)
         self.padding = pair("padding", padding, least=0)
-        self.attention = KernelAttention(in_channels, num_kernels, reduction=reduction, temperature=temperature)
-        self.weight = nn.Parameter(torch.empty(num_kernels * out_channels, in_channels // groups, *self.kernel_size))
-        self.bias = nn.Parameter(torch.empty(num_kernels * out_channels)) if bias else None
+        factory = {"device": device, "dtype": dtype}
+        outputs, inputs = num_kernels * out_channels, in_channels // groups
+        options = {"reduction": reduction, "temperature": temperature}
+        self.attention = KernelAttention(in_channels, num_kernels, **options, **factory)
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, *self.kernel_size, **factory))
+        self.bias = nn.Parameter(torch.empty(outputs, **factory)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -174,9 +183,9 @@ def set_temperature(network: nn.Module, temperature: float) -> None:
 def pair(name: str, value: int | tuple[int, int], *, least: int = 1) -> tuple[int, int]:
     """(vertical, horizontal); ``ValueError`` unless ``value`` is one or two whole numbers of at least ``least``."""
     both = tuple(value) if isinstance(value, Iterable) else (value, value)
-    if len(both) != 2 or not all(isinstance(side, int) and side >= least for side in both):
+    if len(both) != 2 or not all(isinstance(side, Integral) and side >= least for side in both):
         raise ValueError(f"{name} must be one or two whole numbers of at least {least}, got {value!r}")
-    return both
+    return int(both[0]), int(both[1])
 
 
 def named_padding(

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from models import tiled
@@ -63,7 +64,8 @@ class Geometry:
 def convolve(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, method: str):
     """(B, C_in, H, W) → (B, C_out, H', W') by ``method``; ``bias`` is (K·C_out,) or None."""
     B, K = attention.shape
-    attention = attention.to(weight.dtype)
+    attention = attention.to(weight.dtype).contiguous()
+    geometry.out_size(x.shape[2:], weight.shape[2:])  # refuses maps smaller than the kernel, whatever the method
     if not torch.compiler.is_compiling() and B == 0:  # the sum is 0 and gives the router zero gradients
         y = F.conv2d(x, weight[: len(weight) // K], None, *arguments(geometry)) + attention.sum()
     elif method == "grouped":
@@ -92,15 +94,15 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
     16 bits without AVX-512) or slower (16 bits with AMX), its trips through memory decide: one sample is one dense
     convolution, and on the smallest maps K times the arithmetic costs less than any kernel per sample, sooner
     where matrix products are fast.
-    Elsewhere, in compiled graphs and where operations are counted or traced (``FlopCounterMode``), which cannot see
-    into the C program, only the two forms without loops.
+    Elsewhere, in compiled graphs and where operations are counted, traced or transformed (``FlopCounterMode``,
+    ``torch.func``, forward mode), which cannot see into the C program, only the two forms without loops.
     """
     size = geometry.out_size(x.shape[2:], weight.shape[2:])
     positions = size[0] * size[1]
     if torch.compiler.is_exporting():
         return "mix"  # a graph for any batch size: groups cannot depend on it
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or is_in_torch_dispatch_mode():
-        return "mix" if x.shape[0] > 1 and positions <= 16 else "grouped"
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or is_in_torch_dispatch_mode() or is_transformed():
+        return "grouped" if x.shape[0] == 1 or (positions > 16 and x.shape[0]) else "mix"  # no groups for no samples
     in_place = weight.is_contiguous(memory_format=torch.channels_last)  # else all kernels would be copied first
     half = tiled.dtype_of(x).itemsize == 2
     amx = half and has("amx_bf16")
@@ -114,6 +116,12 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
     if geometry.groups > 1 or positions > matmul_up_to:
         return "loop"
     return "mix" if positions <= mix_up_to else "matmul"
+
+
+def is_transformed() -> bool:
+    """Whether ``torch.func`` (``grad``, ``vmap``, …) or forward-mode differentiation is at work: only PyTorch's own
+    operations know their rules."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def enough_tiles(x: Tensor) -> bool:
@@ -143,7 +151,8 @@ def mix(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Ten
     kernels = weight.permute(0, 2, 3, 1).reshape(len(weight), -1)  # (K·C_out, k·k·C_in)
     y = patches(pad(x, geometry), weight, geometry, out).flatten(0, 1) @ kernels.t()  # (B·H'·W', K·C_out)
     y = (y.view(B, -1, K, len(weight) // K) * attention.view(B, 1, K, 1)).sum(2).to(y.dtype)
-    return y.view(B, *out, -1).permute(0, 3, 1, 2)
+    y = y.view(B, *out, -1).permute(0, 3, 1, 2)  # which is channels_last
+    return y if is_channels_last(x) or is_channels_last(weight) else y.contiguous()
 
 
 class LoopConvolution(torch.autograd.Function):
@@ -284,4 +293,5 @@ def in_order_of(kernel: Tensor, weight: Tensor) -> Tensor:
 
 
 def is_channels_last(weight: Tensor) -> bool:
-    return not weight.is_contiguous() and weight.is_contiguous(memory_format=torch.channels_last)
+    """Not by its memory format: ``vmap`` does not know of any."""
+    return not weight.is_contiguous() and weight.permute(0, 2, 3, 1).is_contiguous()

@@ -65,11 +65,15 @@ class VGG19(ImageClassifier):
         self.classifier = nn.Linear(in_channels * POOLED**2, num_classes)
         self.reset_parameters()
 
+    def describe(self, *, width: float = 1.0, **arguments) -> None:
+        """As in ``ImageClassifier``; full width goes unsaid, as in checkpoints from before there was another."""
+        super().describe(**arguments, **({"width": width} if width != 1 else {}))
+
     def reset_parameters(self) -> None:
         """He initialisation of the plain convolutions; the dynamic ones have done their own.
 
-        A map smaller than 7x7 is replicated before the head, so its 25,088 inputs are far from
-        independent: a narrow start keeps the first logits small.
+        A map smaller than 7x7 is replicated before the head, so its inputs, 25,088 at full width, are far
+        from independent: a narrow start keeps the first logits small.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -204,7 +208,7 @@ class AdaptiveVGG19(VGG19):
         ``present`` (B, C), boolean, says which channels each sample of a mixed batch has.
         """
         first, *others = self.features
-        x, routing = first(x, wavelengths_um, present=present, return_routing=True)  # (B, 64, H, W)
+        x, routing = first(x, wavelengths_um, present=present, return_routing=True)  # (B, C_out, H, W)
         for layer in others:
             x = layer(x, routing.company) if isinstance(layer, ConditionalBatchNorm2d) else layer(x)
         logits = self.head(x)

@@ -46,7 +46,7 @@ from train.config import TrainConfig
 from train.data import Pictures, Split, load_split, make_loader
 from train.engine import NonFiniteLossError
 from train.evaluate import predict_subsets
-from train.run import STATE, train
+from train.run import STATE, defaults_of, train
 
 FOLDER = RESULTS / "ablations"
 EVEN = 1e9  # a softmax temperature that gives every kernel the same weight
@@ -110,9 +110,7 @@ class Run:
 
     def differences(self, record: dict) -> set[str]:
         """The settings in which ``record`` was made otherwise."""
-        config = self.config
-        defaults = TrainConfig(model=config.model, data_root=config.data_root, run_dir=config.run_dir).to_dict()
-        settings = defaults | record["settings"]  # a setting younger than the record had its default
+        settings = defaults_of(self.config) | record["settings"]  # one younger than the record had its default
         differing = {key for key, value in self.settings.items() if settings.get(key) != value}
         return differing | ({"data"} if record["data"] != self.config.data_root.resolve().name else set())
 
@@ -127,6 +125,11 @@ def plan(ablation: str, *, seeds: Iterable[int], runs_dir: Path, **options) -> l
     if options.get("init_from") and "init_from" not in made.shared:
         raise ValueError(f"{ablation} compares different networks, which share no start; no --init-from")
     shared = {"image_size": "32"} | made.shared | options
+    if options.get("width") and shared.get("init_from") == BUNDLED / "vgg19":
+        raise ValueError(
+            f"{ablation} starts from the bundled vgg19, whose width is 1, got width {options['width']:g}; add "
+            "--from-scratch, or --init-from a plain vgg19 of that width"
+        )
     start = checksum(shared["init_from"]) if shared.get("init_from") else None
     runs = []
     for seed in dict.fromkeys(seeds):
@@ -268,20 +271,25 @@ class Variant:
 
     @property
     def even(self) -> list[float]:
-        """The same with even weights for all kernels; empty without routers, or where it was not measured."""
-        return [record["val_accuracy_even"] for record in self.records if "val_accuracy_even" in record]
+        """The same with even weights for all kernels; empty without routers."""
+        return self.of_all("val_accuracy_even")
 
     @property
     def entropy(self) -> float | None:
         """Mean over the seeds; None without routers."""
-        found = [record["attention_entropy"]["mean"] for record in self.records if "attention_entropy" in record]
-        return statistics.mean(found) if found else None
+        found = self.of_all("attention_entropy")
+        return statistics.mean(entropy["mean"] for entropy in found) if found else None
 
     def accuracies_with(self, number: int) -> list[float]:
-        """Mean over the subsets of so many channels, one for each seed; empty where they were not measured."""
+        """Mean over the subsets of so many channels, one for each seed; empty for other networks than VGG19s."""
         subsets = [subset for subset in SUBSETS if len(subset) == number]
-        found = [record.get("val_accuracy_by_channels") for record in self.records]
-        return [statistics.mean(by_channels[subset] for subset in subsets) for by_channels in found if by_channels]
+        found = self.of_all("val_accuracy_by_channels")
+        return [statistics.mean(by_channels[subset] for subset in subsets) for by_channels in found]
+
+    def of_all(self, key: str) -> list:
+        """What each record says; nothing where one is from before it was measured, for seeds must not mix."""
+        found = [record[key] for record in self.records if key in record]
+        return found if len(found) == len(self.records) else []
 
 
 def spread(accuracies: list[float]) -> str:

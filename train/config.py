@@ -219,15 +219,15 @@ class TrainConfig:
     @property
     def model_arguments(self) -> dict:
         """Constructor arguments that this run decides, without the number of classes."""
-        if self.model == "adaptive_vgg19" and self.bands:
-            tuning_um = tuning_for(wavelength_of(name) for name in self.band_names)
-            kernels = max(self.num_kernels, len(tuning_um) + 1)
-            return {"width": self.width, "num_kernels": kernels, "tuning_um": tuning_um}
-        if self.model == "adaptive_vgg19":
-            return {"width": self.width, "num_kernels": self.num_kernels}
-        arguments = {"fill": self.fill}
-        if issubclass(MODELS[self.model], VGG19):
+        network = MODELS[self.model]
+        arguments = {} if network.any_channels else {"fill": self.fill}
+        if issubclass(network, VGG19):
             arguments |= {"width": self.width}
+        if self.model == "adaptive_vgg19":
+            arguments |= {"num_kernels": self.num_kernels}
+        if self.bands:
+            tuning_um = tuning_for(wavelength_of(name) for name in self.band_names)
+            arguments |= {"num_kernels": max(self.num_kernels, len(tuning_um) + 1), "tuning_um": tuning_um}
         if self.model == "dynamic_vgg19":
             arguments |= {"num_kernels": self.num_kernels, "temperature": self.temperature_at(0)}
         if self.model == "compact":

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from models import CHANNELS, MODELS
+from models.checkpoint import BUNDLED
 from models.classifier import ModelConfig
 from models.model_card import data_name, percent, settings_of
 from train import RESULTS
@@ -35,9 +36,9 @@ def read_results(folder: Path = RESULTS) -> list[dict]:
 def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -> list[dict]:
     """Test-set evaluations of this checkpoint among the JSON files of a folder, in the order of their names.
 
-    An evaluation belongs to a checkpoint of the same network in a folder of the same name, on pictures of its input
-    size. One that was made again for another comparison stands once; those in the precision of the training come first.
-    Raises ``ValueError`` naming a file that is not JSON.
+    An evaluation belongs to a checkpoint of the same network in a folder of the same name, both bundled or neither,
+    on pictures of its input size. One that was made again for another comparison stands once; those in the precision
+    of the training come first. Raises ``ValueError`` naming a file that is not JSON.
     """
     found = []
     for path in sorted(results_dir.glob("*.json")):
@@ -52,7 +53,8 @@ def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -
             for evaluation in evaluations_in(result)
             if evaluation["split"] == "test"
             and evaluation["model"] == config.model
-            and Path(evaluation["checkpoint"]).name == checkpoint.resolve().name
+            and checkpoint_of(evaluation) == checkpoint.resolve().name
+            and is_bundled(evaluation["checkpoint"]) == is_bundled(checkpoint)
             and (evaluation["input_size"], evaluation.get("crop_pct", 1.0)) == (config.input_size, config.crop_pct)
             and tuple(evaluation.get("bands", ())) == config.bands
             and evaluation["data"] == data_name(config)  # a run of that name on other pictures is another network
@@ -90,6 +92,11 @@ def comparison(results: list[dict], pair: tuple[str, str], fill: str = "aligned"
     return None
 
 
+def is_bundled(source: str | Path) -> bool:
+    """Whether a checkpoint, by its name or folder, is one that comes with this code."""
+    return str(source) in MODELS or Path(source).resolve().parent == BUNDLED
+
+
 def checkpoint_of(evaluation: dict) -> str:
     """The name of the evaluated checkpoint, without its folder."""
     return Path(evaluation["checkpoint"]).name
@@ -117,7 +124,7 @@ def bundled_evaluations(results: list[dict]) -> list[dict]:
     for result in of_kind(results, "comparison"):
         pair = (result["first"], result["second"])
         names = {checkpoint_of(evaluation) for evaluation in pair}
-        if len(names) == 1 or not names <= MODELS.keys():
+        if len(names) == 1 or not all(is_bundled(evaluation["checkpoint"]) for evaluation in pair):
             continue  # so that neither another size nor a stage measured in another precision enters
         for evaluation in pair:
             if evaluation["split"] == "test" and evaluation["fill"] in ("aligned", None):

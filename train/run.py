@@ -333,13 +333,14 @@ def load_state(path: Path, config: TrainConfig, split: Split, plain, averaged, o
             about = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
         saved = json.loads((config.run_dir / "run.json").read_text())
-        settings, synsets, images = saved["config"], tuple(saved["synsets"]), saved["train_images"]
+        synsets, images = tuple(saved["synsets"]), saved["train_images"]
+        settings = defaults_of(config) | saved["config"]  # a setting younger than the run had its default
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"cannot resume from {path} and run.json beside it ({error}); start again without --resume"
         ) from error
     ignored = {"resume", "workers", "threads", "data_root", "run_dir"}
-    changed = [key for key, value in config.to_dict().items() if key not in ignored and settings.get(key) != value]
+    changed = [key for key, value in config.to_dict().items() if key not in ignored and settings[key] != value]
     if changed:
         raise CheckpointError(
             f"{path} belongs to a run with other settings ({', '.join(changed)}); "
@@ -377,6 +378,11 @@ def load_state(path: Path, config: TrainConfig, split: Split, plain, averaged, o
     for parameter, found in optimizer.state.items():  # in the memory layout of the weights, which the file has lost
         found |= {key: torch.empty_like(parameter).copy_(v) for key, v in found.items() if v.shape == parameter.shape}
     return Progress(int(about["epoch"]), float(about["best"]), json.loads(about["rows"]))
+
+
+def defaults_of(config: TrainConfig) -> dict:
+    """The settings of a run of the same network on the same pictures that gives none of its own."""
+    return TrainConfig(model=config.model, data_root=config.data_root, run_dir=config.run_dir).to_dict()
 
 
 def git_commit() -> str:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models import ChannelAdaptiveConv2d, CheckpointError, ImageClassifier, load_model
 from models.convert import noisy_kernels
-from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19
+from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19, configuration
 from train.engine import head_of
 
 
@@ -20,12 +20,16 @@ def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int, 
     it was copied. Raises ``CheckpointError`` for a missing checkpoint or any other pair.
     """
     loaded = load_model(source, device="cpu")
-    width, wanted_width = (network.arguments.get("width") for network in (loaded, model))
-    if None not in (width, wanted_width) and width != wanted_width:
-        raise CheckpointError(
-            f"cannot start {model.name} of width {wanted_width:g} from {source}, which has {width:g}; "
-            f"use --width {width:g}"
-        )
+    grows = type(loaded) is VGG19 and isinstance(model, DynamicVGG19 | AdaptiveVGG19)
+    if not grows and type(loaded) is not type(model):
+        raise CheckpointError(f"cannot start {model.name} from {source}, which holds {loaded.name}")
+    if isinstance(model, VGG19):
+        width, wanted_width = (network.arguments.get("width", 1) for network in (loaded, model))
+        if configuration(width) != configuration(wanted_width):
+            raise CheckpointError(
+                f"cannot start {model.name} of width {wanted_width} from {source}, which has {width}; "
+                f"use --width {width}"
+            )
     if isinstance(model, AdaptiveVGG19) and type(loaded) is AdaptiveVGG19:
         state = widened(loaded, model)
     elif type(loaded) is type(model):
@@ -33,12 +37,10 @@ def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int, 
         for key in state:  # annealing starts where this run says, not where the other ended
             if key.endswith(".temperature"):
                 state[key] = model.state_dict()[key]
-    elif isinstance(model, DynamicVGG19) and type(loaded) is VGG19:
+    elif isinstance(model, DynamicVGG19):
         state = plain_to_dynamic(loaded.state_dict(), model.state_dict(), noise=noise, seed=seed)
-    elif isinstance(model, AdaptiveVGG19) and type(loaded) is VGG19:
-        state = plain_to_adaptive(loaded.state_dict(), model.state_dict())
     else:
-        raise CheckpointError(f"cannot start {model.name} from {source}, which holds {loaded.name}")
+        state = plain_to_adaptive(loaded.state_dict(), model.state_dict())
     wanted = model.state_dict()
     same_classes = not synsets or loaded.config.synsets == synsets
     if not same_classes:

@@ -14,8 +14,9 @@ from safetensors.torch import load, load_file, save_file
 from tiny_checkpoints import make_checkpoint
 
 from models import MODELS, load_checkpoint, load_model
-from models.checkpoint import CONFIG, GOLDEN, STORAGES, WEIGHTS, golden_logits, read_config, read_tensors
+from models.checkpoint import BUNDLED, CONFIG, GOLDEN, STORAGES, WEIGHTS, golden_logits, read_config, read_tensors
 from models.model_card import model_card
+from train import RESULTS
 from train.cards import main as write_cards
 from train.findings import find_evaluations
 from train.publish import main as publish
@@ -300,6 +301,12 @@ def test_a_run_of_that_name_on_other_pictures_has_no_evaluations(checkpoint, res
     assert find_evaluations(results, config, checkpoint)
     others = dataclasses.replace(config, training=config.training | {"data": "my-pictures"})
     assert find_evaluations(results, others, checkpoint) == []
+
+
+def test_a_run_named_as_a_bundled_network_has_not_its_evaluations(tmp_path):
+    bundled = read_config(BUNDLED / "vgg19" / CONFIG)
+    assert find_evaluations(RESULTS, bundled, BUNDLED / "vgg19")
+    assert find_evaluations(RESULTS, bundled, tmp_path / "vgg19") == []
 
 
 def test_cards_are_written_into_checkpoint_folders(tmp_path, results, capsys):

@@ -212,3 +212,13 @@ def test_each_tuned_kernel_sees_the_channel_of_its_wavelength():
     attention = layer.route(torch.randn(1, 5, 9, 9), torch.tensor(tuning_um)).attention[0]  # (C, K)
     assert attention.argmax(0)[:5].tolist() == [0, 1, 2, 3, 4]
     assert attention.diagonal().min() > 0.6
+
+
+def test_a_constant_picture_has_finite_second_derivatives():
+    layer = make_layer()
+    x = pixels(3, 3)
+    x[0] = -1.0
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad(layer(x, RGB.double()).square().sum(), x, create_graph=True)
+    gradient.square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())

@@ -106,6 +106,12 @@ def test_precision_mode_and_frozen_weights_are_kept():
     assert all(parameter.requires_grad for parameter in layer.attention.parameters())
 
 
+def test_the_memory_format_is_kept():
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        layer = to_dynamic(small().to(memory_format=memory_format))[0]
+        assert layer.weight.is_contiguous(memory_format=memory_format)
+
+
 def test_a_converted_network_learns(images):
     network, labels = to_dynamic(small()), torch.arange(4)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.03)

@@ -1,5 +1,6 @@
 """DynamicConv2d against a plain loop over samples, in float64."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -182,9 +183,10 @@ def test_a_bad_temperature_is_refused(temperature):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"num_kernels": 2.5}, "must be whole numbers of at least 1, got 6, 12, 1 and 2.5"),
         ({"groups": 5}, "groups=5 must divide in_channels=6"),
-        ({"num_kernels": 0}, "must be at least 1"),
-        ({"groups": 0}, "must be at least 1"),
+        ({"num_kernels": 0}, "must be whole numbers of at least 1"),
+        ({"groups": 0}, "must be whole numbers of at least 1"),
         ({"method": "fast"}, "unknown method 'fast'; known are auto, grouped, mix, loop, matmul, tiled"),
         ({"method": "matmul", "groups": 2}, "needs groups=1"),
         ({"kernel_size": 0}, "kernel_size must be one or two whole numbers of at least 1, got 0"),
@@ -284,3 +286,62 @@ def test_what_counts_operations_sees_the_convolution():
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         layer(torch.randn(2, 64, 8, 8))
     assert counter.get_total_flops() >= 2 * 2 * 64 * 8 * 9 * 64  # two samples, 8x8 positions
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [2, 4, 8, 32])
+def test_contiguous_maps_give_contiguous_ones(size):
+    assert DynamicConv2d(16, 32, 3, padding=1)(torch.randn(2, 16, size, size)).is_contiguous()
+
+
+def test_attention_may_be_one_row_expanded():
+    """Also for second derivatives, for which what is saved must have a graph."""
+    layer = DynamicConv2d(16, 8, 3, padding=1).to(memory_format=torch.channels_last)
+    x = torch.randn(2, 16, 4, 4).contiguous(memory_format=torch.channels_last)
+    gradients = {}
+    for method in ("auto", "grouped"):
+        layer.method = method
+        row = torch.tensor([[0.1, 0.2, 0.3, 0.4]], requires_grad=True)
+        (first,) = torch.autograd.grad(
+            layer.convolve(x, row.expand(2, 4)).square().sum(), layer.weight, create_graph=True
+        )
+        (gradients[method],) = torch.autograd.grad(first.square().sum(), row)
+    torch.testing.assert_close(gradients["auto"], gradients["grouped"], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [4, 12])
+def test_torch_func_and_forward_mode_see_through_the_layer(size):
+    layer = DynamicConv2d(64, 64, 3, padding=1).to(memory_format=torch.channels_last)
+    x = torch.randn(3, 64, size, size).contiguous(memory_format=torch.channels_last)
+    one_by_one = torch.cat([layer(sample[None]) for sample in x])
+    torch.testing.assert_close(torch.func.vmap(lambda sample: layer(sample[None])[0])(x), one_by_one)
+
+    def loss(parameters, sample):
+        return torch.func.functional_call(layer, parameters, (sample[None],)).square().sum()
+
+    parameters = dict(layer.named_parameters())
+    per_sample = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(parameters, x)
+    layer(x).square().sum().backward()
+    torch.testing.assert_close(per_sample["weight"].sum(0), layer.weight.grad, rtol=1e-3, atol=1e-2)
+    _, tangent = torch.func.jvp(layer, (x,), (torch.ones_like(x),))
+    step = 1e-6  # small, for the router has corners
+    difference = (layer.double()(x.double() + step) - layer(x.double() - step)) / (2 * step)
+    torch.testing.assert_close(tangent.double(), difference, rtol=1e-3, atol=1e-3)
+
+
+def test_device_and_precision_are_those_asked_for():
+    layer = DynamicConv2d(4, 4, 3, device="meta", dtype=torch.float64)
+    tensors = [*layer.parameters(), *layer.buffers()]
+    assert {(tensor.device.type, tensor.dtype) for tensor in tensors} == {("meta", torch.float64)}
+
+
+def test_whole_numbers_of_numpy_are_sizes():
+    layer = DynamicConv2d(np.int64(4), 4, np.int64(3), padding=np.int32(1))
+    assert layer.kernel_size == (3, 3) and layer.padding == (1, 1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_smaller_than_the_kernel_are_refused_by_every_method(method):
+    layer = DynamicConv2d(16, 8, 5, method=method).to(memory_format=torch.channels_last)
+    with pytest.raises(ValueError, match=r"a map of 4x4 .* is smaller than the 5x5 kernel"):
+        layer(torch.randn(2, 16, 4, 4))

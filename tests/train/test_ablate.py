@@ -290,6 +290,12 @@ def test_a_missing_start_is_named(runs, tmp_path):
         runs("kernels", init_from=tmp_path / "nowhere")
 
 
+def test_a_width_needs_a_start_of_that_width(runs, start):
+    with pytest.raises(ValueError, match=r"kernels starts from the bundled vgg19, whose width is 1, got width 0\.5"):
+        runs("kernels", width=0.5)
+    assert {run.config.width for run in runs("kernels", width=0.5, init_from=None)} == {0.5}
+
+
 def test_pictures_too_small_for_the_network_are_refused(runs, start):
     with pytest.raises(ValueError, match="dynamic_vgg19 needs at least one epoch, 32 px or more"):
         runs("kernels", init_from=start, image_size="16")

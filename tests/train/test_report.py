@@ -63,8 +63,8 @@ def results():
     pairs = [
         {
             "kind": "comparison",
-            "first": evaluation("vgg19", subsets, checkpoint=f"runs/vgg19{suffix}"),
-            "second": evaluation("dynamic_vgg19", subsets, 0.6, checkpoint=f"runs/dynamic_vgg19{suffix}"),
+            "first": evaluation("vgg19", subsets, checkpoint=f"vgg19{suffix}"),
+            "second": evaluation("dynamic_vgg19", subsets, 0.6, checkpoint=f"dynamic_vgg19{suffix}"),
             "paired": paired,
         }
         for suffix in ("-32", "")
@@ -367,6 +367,12 @@ def test_plain_and_dynamic_convolution_stand_side_by_side_with_fewer_channels():
         "1/K for every kernel in place of the attention",
     ):
         assert words in table["caption"]
+
+
+def test_seeds_measured_in_part_are_not_mixed(ablations):
+    older, younger = ablations[0], ablations[1] | {"val_accuracy_even": 0.3}
+    assert "even weights" in ablation_table([younger], STUDY, "kernels")["columns"]
+    assert "even weights" not in ablation_table([older, younger], STUDY, "kernels")["columns"]
 
 
 def test_a_schedule_of_sizes_is_stated_as_it_is(ablations):

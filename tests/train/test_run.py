@@ -227,6 +227,18 @@ def test_resuming_nothing_starts_from_the_beginning(config):
     assert len(rows(config().run_dir)) == 2
 
 
+def test_a_setting_younger_than_the_run_had_its_default(config):
+    train(config(epochs=1))
+    path = config().run_dir / "run.json"
+    about = json.loads(path.read_text())
+    assert about["config"].pop("width") == 1.0
+    path.write_text(json.dumps(about))
+    train(config(epochs=1, resume=True))
+    path.write_text(json.dumps(about | {"config": about["config"] | {"width": 0.5}}))
+    with pytest.raises(CheckpointError, match=r"other settings \(width\)"):
+        train(config(epochs=1, resume=True))
+
+
 def test_resuming_with_other_settings_is_refused(config):
     train(config(epochs=1))
     with pytest.raises(

@@ -228,6 +228,11 @@ def test_another_width_is_refused(folder, name):
         warm_start(thin, str(folder), noise=0.1, seed=0)
 
 
+def test_widths_of_the_same_channels_are_the_same(tmp_path):
+    save_checkpoint(build_model("vgg19", num_classes=5, width=1 / 30), tmp_path)
+    assert warm_start(build_model("dynamic_vgg19", num_classes=5, width=0.0333), str(tmp_path), noise=0.1, seed=0)
+
+
 def test_a_missing_checkpoint_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"no checkpoint '.*nowhere'; give one of"):
         warm_start(build_model("compact"), str(tmp_path / "nowhere"), noise=0.0, seed=0)
