@@ -60,7 +60,7 @@ def address_of(request: gr.Request) -> str:
         return LOCAL_URL
     scheme = request.headers.get("x-forwarded-proto") or request.url.scheme
     first = [value.split(",")[0].strip() for value in (scheme, host)]  # of several proxies
-    return "://".join(first) + request.scope.get("root_path", "").rstrip("/")
+    return "://".join(first) + request.base_url.path.rstrip("/")  # where it is mounted
 
 
 def as_html(code: str) -> str:

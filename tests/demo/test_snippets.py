@@ -68,15 +68,17 @@ def test_commands_name_modules_and_options_that_exist(name, root, monkeypatch, c
 
 def test_the_client_snippet_names_the_visitors_address():
     headers = {"host": "lab.example", "x-forwarded-proto": "https"}
-    request = SimpleNamespace(headers=headers, url=SimpleNamespace(scheme="http"), scope={})
+    request = SimpleNamespace(headers=headers, url=SimpleNamespace(scheme="http"), base_url=SimpleNamespace(path="/"))
     assert 'Client("https://lab.example")' in snippets.blocks(request)
     headers |= {"x-forwarded-host": "lab.example, inner", "x-forwarded-proto": "https, http"}
-    request.scope["root_path"] = "/demo/"
+    request.base_url.path = "/demo/"
     assert 'Client("https://lab.example/demo")' in snippets.blocks(request)
 
 
 def test_the_snippets_are_in_the_visitors_language():
-    request = SimpleNamespace(headers={"accept-language": "zh-TW"}, url=SimpleNamespace(scheme="http"), scope={})
+    request = SimpleNamespace(
+        headers={"accept-language": "zh-TW"}, url=SimpleNamespace(scheme="http"), base_url=SimpleNamespace(path="/")
+    )
     html = snippets.blocks(request)
     assert html.count('aria-label="複製：') == html.count('class="code"') == len(SNIPPETS)
     assert "複製：詢問這個執行中的應用" in html
