@@ -128,9 +128,9 @@ def plot_variants(axes: plt.Axes, variants: list[Variant]) -> None:
         positions = [index + 0.12 * (number - (len(values) - 1) / 2) for number in range(len(values))]
         axes.scatter(positions, values, color=color, alpha=0.7, zorder=2)
         axes.hlines(statistics.mean(values), index - 0.3, index + 0.3, color="#222", zorder=3)
-    axes.set_xticks(
-        range(len(variants)), [variant.name.replace("_", "_\n").replace("-", "-\n") for variant in variants]
-    )
+    names = [variant.name for variant in variants]
+    slanted = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > 6 else {}
+    axes.set_xticks(range(len(variants)), names, **slanted)
     axes.set_xlim(-0.6, len(variants) - 0.4)
     low, high = axes.get_ylim()
     room = max(0, 6 - (high - low)) / 2  # differences within the interval of 2,000 pictures shall look small

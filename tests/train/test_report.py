@@ -362,7 +362,8 @@ def test_plain_and_dynamic_convolution_stand_side_by_side_with_fewer_channels():
         ["dynamic_vgg19", "2", "55.0 ± 7.1", "20.0 ± 0.0", "20.0 ± 0.0", "0.905", "30.0 ± 0.0"],
     ]
     for words in (
-        "vgg19 and dynamic_vgg19 of 0.25 times the width, plain and dynamic convolution, from scratch; pictures, val",
+        "vgg19 and dynamic_vgg19 of 0.25 times the width, plain convolution, dynamic with its temperature annealed",
+        "2 epochs at 32 px, from scratch",
         "Trained on RGB; two channels and one: mean over the three subsets, missing ones filled (aligned).",
         "1/K for every kernel in place of the attention",
     ):
