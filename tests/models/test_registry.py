@@ -117,5 +117,5 @@ def test_bad_arguments_are_refused(name, arguments, message):
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_an_unknown_argument_is_refused(name):
-    with torch.device("meta"), pytest.raises(ValueError, match=f"bad arguments for {name}: .*width"):
-        build_model(name, width=3)
+    with torch.device("meta"), pytest.raises(ValueError, match=f"bad arguments for {name}: .*depth"):
+        build_model(name, depth=3)
