@@ -49,11 +49,9 @@ def check_share(name: str, value: object) -> float:
 
 
 def check_temperature(temperature: object) -> float | None:
-    return (
-        None
-        if temperature is None
-        else check_number("temperature", temperature, "of 0.001 or more, or null", lambda t: 1e-3 <= t < math.inf)
-    )
+    if temperature is None:
+        return None
+    return check_number("temperature", temperature, "of 0.001 or more, or null", lambda t: 1e-3 <= t < math.inf)
 
 
 def check_channels(channels: str | None) -> str:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo.pictures import check_size
+from demo.pictures import check_file
 from demo.text import FriendlyError
 from models import BANDS_UM, band_files
 from models.band_files import BandFileError, BandPicture
@@ -29,9 +29,7 @@ def open_bands(path: str | Path | None) -> BandPicture:
     """The picture of a file of at most ``pictures.MAX_MEGABYTES``, as ``band_files.open_bands``."""
     if path is None:
         raise FriendlyError("bands_no_file")
-    if not Path(path).is_file():
-        raise FriendlyError("file_gone")
-    check_size(path, "bands_too_large")
+    check_file(path, "bands_too_large")
     try:
         return band_files.open_bands(path)
     except BandFileError as error:

@@ -17,9 +17,11 @@ WORKING_SIZE = 512  # longer sides are reduced to this, far above any network's 
 JPEG_MODES = ("RGB", "L")  # the modes in which a JPEG decoder can reduce while it decodes
 
 
-def check_size(path: str | Path, too_large: str) -> None:
-    """``FriendlyError`` with the key ``too_large`` for a file above ``MAX_MEGABYTES``."""
-    if Path(path).is_file() and (size := Path(path).stat().st_size) > MAX_MEGABYTES * 1e6:
+def check_file(path: str | Path, too_large: str) -> None:
+    """``FriendlyError``: ``file_gone`` after a day, with the key ``too_large`` for a file above ``MAX_MEGABYTES``."""
+    if not Path(path).is_file():
+        raise FriendlyError("file_gone")
+    if (size := Path(path).stat().st_size) > MAX_MEGABYTES * 1e6:
         raise FriendlyError(too_large, came=f"{size / 1e6:.1f}", limit=MAX_MEGABYTES)
 
 
@@ -32,9 +34,7 @@ def open_picture(path: str | Path | None) -> Image.Image:
     """
     if path is None:
         raise FriendlyError("no_picture")
-    if not Path(path).is_file():
-        raise FriendlyError("file_gone")
-    check_size(path, "file_too_large")
+    check_file(path, "file_too_large")
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:

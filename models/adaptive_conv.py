@@ -105,15 +105,13 @@ class ChannelAttention(nn.Module):
         self,
         x: Tensor,
         wavelengths_um: Tensor | Iterable[float | None],
-        *,
         present: Tensor | None = None,
-        return_routing: bool = False,
-    ) -> Tensor | tuple[Tensor, Routing]:
+    ) -> tuple[Tensor, Routing]:
         """What the kernels draw from ``x`` (B, C, H, W); ``wavelengths_um`` is (C,) or (B, C), NaN where nobody knows.
 
-        ``present`` (B, C), boolean, leaves channels of single samples out, whatever they hold, NaN included. With
-        ``return_routing`` also gives what the layer decided. Raises ``ValueError`` for other shapes, and for
-        wavelengths that cannot be µm (those on a GPU are not read, which would wait for it).
+        ``present`` (B, C), boolean, leaves channels of single samples out, whatever they hold, NaN included. Also gives
+        what the layer decided. Raises ``ValueError`` for other shapes, and for wavelengths that cannot be µm (those on
+        a GPU are not read, which would wait for it).
         """
         if not isinstance(wavelengths_um, Tensor):
             wavelengths_um = wavelengths_of(wavelengths_um=wavelengths_um)
@@ -129,8 +127,7 @@ class ChannelAttention(nn.Module):
             x = x.where(present[..., None, None], 0)
         routing = self.route(x, wavelengths_um, present)
         shares = routing.attention * routing.gates[:, None]  # (B, C, K)
-        bands = torch.einsum("bck,bchw->bkhw", shares.to(x.dtype), x)  # (B, K, H, W)
-        return (bands, routing) if return_routing else bands
+        return torch.einsum("bck,bchw->bkhw", shares.to(x.dtype), x), routing  # (B, K, H, W)
 
     def route(self, x: Tensor, wavelengths_um: Tensor, present: Tensor | None = None) -> Routing:
         """Who attends to whom; arguments as in ``forward``."""
@@ -208,8 +205,9 @@ class ChannelAdaptiveConv2d(ChannelAttention):
         present: Tensor | None = None,
         return_routing: bool = False,
     ) -> Tensor | tuple[Tensor, Routing]:
-        """Convolve ``x`` (B, C, H, W); arguments, results and errors as in ``ChannelAttention``."""
-        bands, routing = super().forward(x, wavelengths_um, present=present, return_routing=True)  # (B, K, H, W)
+        """Convolve ``x`` (B, C, H, W); arguments and errors as in ``ChannelAttention``, whose routing comes with
+        ``return_routing``."""
+        bands, routing = super().forward(x, wavelengths_um, present)  # (B, K, H, W)
         y = F.conv2d(bands, self.weight, self.bias, self.stride, self.padding)  # (B, C_out, H', W')
         return (y, routing) if return_routing else y
 

@@ -127,9 +127,7 @@ class AnyChannels(nn.Module):
         """
         if channels is None and wavelengths_um is None:
             channels = CHANNELS
-        bands, routing = self.attention(
-            x, wavelengths_of(channels, wavelengths_um), present=present, return_routing=True
-        )  # (B, K, H, W)
+        bands, routing = self.attention(x, wavelengths_of(channels, wavelengths_um), present)  # (B, K, H, W)
         y = self.network(bands, **options)
         return (y, routing.attention) if return_attention else y
 

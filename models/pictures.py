@@ -29,7 +29,8 @@ def to_8_bit(picture: Image.Image) -> Image.Image:
     scaled, rows = np.empty(deep.shape, np.uint8), [slice(row, row + 256) for row in range(0, len(deep), 256)]
     low, high = 0.0, 65535.0
     if not picture.mode.startswith("I;16"):
-        low, high = min(numbers(deep[part]).min() for part in rows), max(numbers(deep[part]).max() for part in rows)
+        extremes = [(values.min(), values.max()) for values in (numbers(deep[part]) for part in rows)]
+        low, high = min(least for least, _ in extremes), max(most for _, most in extremes)
     for part in rows:  # in full precision, and not all at once: large pictures would take gigabytes
         scaled[part] = ((numbers(deep[part]) - low) / max(high - low, 1e-9) * 255).round()
     return Image.fromarray(scaled)
