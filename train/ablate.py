@@ -1,6 +1,7 @@
 """The study's comparisons, repeated over seeds: which convolutions, how many kernels, which temperature, which blocks.
 
     python -m train.ablate convolutions --data-root data/mini-imagenet-50   # plain, dynamic, dynamic fixed at 34
+    python -m train.ablate channels --data-root data/mini-imagenet-50       # those that fill, and the adaptive one
     python -m train.ablate kernels --data-root data/mini-imagenet-50        # K = 3, 4, 5, 6
     python -m train.ablate temperature --data-root data/mini-imagenet-50    # fixed 34, annealed 30 to 1
     python -m train.ablate blocks --data-root data/mini-imagenet-50         # none, rrdb, attention, both
@@ -78,6 +79,16 @@ ABLATIONS = {
             "dynamic_vgg19-fixed": {"model": "dynamic_vgg19"} | FIXED,
         },
         THIN,
+    ),
+    "channels": Ablation(
+        "random channels in training: missing ones filled, or none needed, with pseudo-bands and without",
+        {
+            "vgg19": {"model": "vgg19"},
+            "dynamic_vgg19": {"model": "dynamic_vgg19"} | ANNEALED,
+            "adaptive_vgg19": {"model": "adaptive_vgg19"},
+            "adaptive_vgg19-real": {"model": "adaptive_vgg19", "pseudo_share": 0.0},
+        },
+        THIN | {"channels": "sample"},
     ),
     "kernels": Ablation(
         "number of kernels K", {str(kernels): {"num_kernels": kernels} for kernels in (3, 4, 5, 6)}, WARM

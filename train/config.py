@@ -45,11 +45,13 @@ class TrainConfig:
     """The bands of a sensor, in the order of its .tif, .tiff or .npy files, by name or wavelength in µm
     (B,G,R,NIR or 0.49,0.842,?), for adaptive_vgg19; without them pictures are RGB."""
     channels: str | None = None
-    """Channels to train on: a subset such as RG or R+NIR, or "sample" for a random subset per picture
-    (adaptive_vgg19 on RGB: also mixtures of R, G and B as bands of other wavelengths); by default all."""
+    """Channels to train on: a subset such as RG or R+NIR, or "sample" for a random subset per picture; by default
+    all."""
     channel_counts: str | None = None
     """How often "sample" draws one, two, three … channels, relative to each other, such as 2:1:2; by
     default alike."""
+    pseudo_share: float = 1 / 3
+    """Share of pictures that "sample" shows adaptive_vgg19 as mixtures of R, G and B: bands of other wavelengths."""
     fill: Literal["aligned", "appended"] = "aligned"
     """Where the mean of two channels goes, see models/channels.py."""
 
@@ -143,6 +145,8 @@ class TrainConfig:
         for name in ("warmup", "label_smoothing", "ema", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
+        if not 0 <= self.pseudo_share <= 1:
+            raise ValueError(f"pseudo_share must be at least 0 and at most 1, got {self.pseudo_share}")
         for name in ("crop_scale", "crop_pct", "teacher_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")

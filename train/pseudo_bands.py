@@ -17,7 +17,6 @@ from models.bands import wavelengths_of
 from models.channels import channel_indices
 
 MOST_BANDS = 6
-PSEUDO_SHARE = 1 / 3  # of the training pictures; the others show real channels
 UNKNOWN_SHARE = 0.1  # of the training pictures: nobody knows what the channels are
 RGB_UM = wavelengths_of(CHANNELS)
 CONCENTRATION = 0.5  # of the Dirichlet distribution of the mixtures: rather pure ones
@@ -70,10 +69,10 @@ def filled_bands(channels: str, fill: str) -> Bands:
     return Bands(weights, RGB_UM)
 
 
-def draw_bands(subset: str, generator: torch.Generator) -> Bands:
-    """What one training picture shows: ``subset`` in random order, or pseudo-bands; sometimes unnamed."""
+def draw_bands(subset: str, pseudo_share: float, generator: torch.Generator) -> Bands:
+    """What one training picture shows: ``subset`` in random order, or so often pseudo-bands; sometimes unnamed."""
     share, unknown = torch.rand(2, generator=generator).tolist()
-    if share < PSEUDO_SHARE:
+    if share < pseudo_share:
         count = torch.randint(1, MOST_BANDS + 1, (), generator=generator).item()
         bands = pseudo_bands(count, generator)
     else:

@@ -23,7 +23,7 @@ def training_view(config: TrainConfig, fill: str | None, generator: torch.Genera
         return named_view(config.channels, config.band_names)
     if config.bands:
         return sensor_view(config.band_names, generator, config.count_weights)
-    return sampled_view(fill, generator, config.count_weights)
+    return sampled_view(fill, generator, config.count_weights, config.pseudo_share)
 
 
 def named_view(channels: str, bands: tuple[str, ...] = ()) -> View:
@@ -39,18 +39,24 @@ def band_view(bands: Bands) -> View:
     return lambda images: (bands.of(images), {"wavelengths_um": bands.wavelengths_um.to(images.device)})
 
 
-def sampled_view(fill: str | None, generator: torch.Generator, count_weights: tuple[float, ...] = (1, 1, 1)) -> View:
+def sampled_view(
+    fill: str | None,
+    generator: torch.Generator,
+    count_weights: tuple[float, ...] = (1, 1, 1),
+    pseudo_share: float = 0.0,
+) -> View:
     """Random channels for every picture: filled with ``fill``, or as they are for a network that takes any.
 
     Within a batch the pictures' subsets differ. With one subset for all, batch normalisation would see the
     statistics of one subset at a time in training, but those of their mixture ever after.
-    The network for any channels also samples their order and pseudo-bands (``pseudo_bands.py``).
+    The network for any channels also samples their order and, for ``pseudo_share`` of the pictures, pseudo-bands
+    (``pseudo_bands.py``).
     """
 
     def view(images: Tensor) -> tuple[Tensor, dict]:
         subsets = [draw_channels(generator, count_weights) for _ in images]
         if fill is None:
-            return mixed(images, [draw_bands(subset, generator) for subset in subsets])
+            return mixed(images, [draw_bands(subset, pseudo_share, generator) for subset in subsets])
         bands = stack_bands([filled_bands(subset, fill) for subset in subsets])
         return bands.of(images), {"channels": CHANNELS}
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from models import BANDS_UM, FILLS, SUBSETS, ModelConfig, build_model, fill_channels, save_checkpoint, select_channels
+from models.bands import wavelengths_of
+from train.config import TrainConfig
 from train.data import load_split
 from train.evaluate_bands import dead_view, evaluate_bands, parse, pseudo_view
 from train.pseudo_bands import MOST_BANDS, draw_bands, filled_bands, pseudo_bands, real_bands, stack_bands
-from train.views import band_view, named_view, sampled_view
+from train.views import band_view, named_view, sampled_view, training_view
 
 RGB = torch.randn(2, 3, 4, 5)
 
@@ -38,7 +40,7 @@ def test_pseudo_bands_are_convex_mixtures_with_the_mixed_wavelength(count):
 
 def test_draws_cover_subsets_in_every_order_pseudo_bands_and_unknown_ones():
     generator = seeded()
-    draws = [draw_bands("RGB", generator) for _ in range(600)]
+    draws = [draw_bands("RGB", 1 / 3, generator) for _ in range(600)]
     unknown = [draw for draw in draws if draw.wavelengths_um.isnan().all()]
     pure = [draw for draw in draws if ((draw.weights == 0) | (draw.weights == 1)).all()]
     orders = {tuple(draw.weights.argmax(1).tolist()) for draw in pure}
@@ -49,7 +51,7 @@ def test_draws_cover_subsets_in_every_order_pseudo_bands_and_unknown_ones():
 
 
 def test_draws_depend_on_the_seed_alone():
-    first, second = (draw_bands("RG", seeded(3)) for _ in range(2))
+    first, second = (draw_bands("RG", 1 / 3, seeded(3)) for _ in range(2))
     assert torch.equal(first.weights, second.weights)
 
 
@@ -74,9 +76,18 @@ def test_every_picture_of_a_batch_gets_its_own_channels():
     assert said == {"channels": "RGB"}
     copied = (images[:, 0] == images[:, 1]).flatten(1).all(1)  # one channel copied to all
     assert 0 < copied.sum() < len(images)
-    _, said = sampled_view(None, seeded())(RGB.repeat(16, 1, 1, 1))
+    _, said = sampled_view(None, seeded(), pseudo_share=0.5)(RGB.repeat(16, 1, 1, 1))
     counts = said["present"].sum(1)
     assert said["wavelengths_um"].shape == said["present"].shape and len(counts.unique()) > 2
+
+
+@pytest.mark.parametrize(("share", "real"), [(0, True), (1, False)])
+def test_a_run_says_how_many_pictures_are_pseudo_bands(share, real, tmp_path):
+    config = TrainConfig("adaptive_vgg19", tmp_path, tmp_path, channels="sample", pseudo_share=share)
+    images, said = training_view(config, None, seeded())(RGB.repeat(16, 1, 1, 1))
+    known = said["wavelengths_um"][said["present"] & ~said["wavelengths_um"].isnan()]
+    assert torch.isin(known, wavelengths_of("RGB")).all() == real
+    assert (images.shape[1] <= 3) == real
 
 
 def test_a_mixed_batch_answers_as_each_picture_alone(networks):
