@@ -78,7 +78,6 @@ class Prediction:
 
     channels: str
     fill: str
-    temperature: float | None
     answers: Mapping[str, Answer]
     reference: Mapping[str, Answer]
 
@@ -132,7 +131,7 @@ def predict(
 
     reference = reference or ask_all(CHANNELS)
     answers = reference if names == CHANNELS else ask_all(names)
-    return Prediction(channels=names, fill=fill, temperature=temperature, answers=answers, reference=reference)
+    return Prediction(channels=names, fill=fill, answers=answers, reference=reference)
 
 
 def sweep(

@@ -59,9 +59,10 @@ REFERENCES = {
     "resnet34": ("He et al., Deep Residual Learning for Image Recognition, CVPR 2016",),
 }
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
-    "width", "image_size", "epochs", "batch_size", "bands", "channels", "channel_counts", "optimizer", "lr", "schedule",
-    "warmup", "momentum", "weight_decay", "label_smoothing", "mix", "crop_scale", "ema", "init_from", "init_noise",
-    "teacher", "teacher_share", "temperature_start", "temperature_end", "temperature_epochs", "bf16", "seed",
+    "width", "image_size", "epochs", "batch_size", "bands", "channels", "channel_counts", "pseudo_share", "optimizer",
+    "lr", "head_lr_scale", "schedule", "warmup", "momentum", "weight_decay", "clip_norm", "label_smoothing", "mix",
+    "crop_scale", "ema", "init_from", "init_noise", "teacher", "teacher_share", "temperature_start", "temperature_end",
+    "temperature_epochs", "bf16", "seed",
 )  # fmt: skip
 
 FILLING = {
@@ -440,7 +441,9 @@ def matters(key: str, settings: dict, model: str) -> bool:
         return False
     if key == "init_noise" and not settings.get("init_from"):
         return False
-    if key == "channel_counts" and settings.get("channels") != "sample":
+    if key in ("channel_counts", "pseudo_share") and settings.get("channels") != "sample":
+        return False
+    if key == "pseudo_share" and (model != "adaptive_vgg19" or settings.get("bands")):
         return False
     if key == "teacher_share" and not settings.get("teacher"):
         return False

@@ -9,14 +9,16 @@
 Every variant and seed is one ``train.run`` under equal conditions, measured on validation after its
 last epoch, never on test, and written to ``results/ablations/<ablation>-<variant>-seed<k>.json``.
 A run whose file is there is not repeated; one that was interrupted goes on from its last epoch.
-For the VGG19s it also holds the accuracy on every subset of the channels. For dynamic networks it says how even the
-routers' mix is on the validation pictures, the entropy of the attention weights over ln K (1 for uniform and 0 for a
-single kernel), and what accuracy is left when every kernel gets the same weight.
+For the VGG19s it also holds the accuracy on every subset of the channels, for the adaptive one on 1 to 6 pseudo-bands.
+For dynamic networks it says how even the routers' mix is on the validation pictures, the entropy of the attention
+weights over ln K (1 for uniform and 0 for a single kernel), and what accuracy is left when every kernel gets the same
+weight.
 
-The defaults suit two CPU cores: 32 px, three seeds. ``convolutions`` trains eight epochs from scratch, on networks a
-quarter as wide; ``--width 1 --image-size 64 --epochs 40`` would compare whole ones. ``kernels`` and ``temperature``
-train one epoch, each kernel starting as a plain VGG19's (``--init-from``, the bundled one by default); the temperature
-falls in the first half of the run, and the annealed runs of ``temperature`` are those of K = 4, taken from there.
+The defaults suit two CPU cores: 32 px, three seeds. ``convolutions`` and ``channels`` train eight epochs from scratch,
+on networks a quarter as wide; ``--width 1 --image-size 64 --epochs 40`` would compare whole ones. ``kernels`` and
+``temperature`` train one epoch, each kernel starting as a plain VGG19's (``--init-from``, the bundled one by default);
+the temperature falls in the first half of the run, and the annealed runs of ``temperature`` are those of K = 4, taken
+from there.
 ``blocks`` trains three epochs from scratch. An epoch of the whole dynamic network takes 10 to 20 minutes on two cores,
 one of the quarter two to four on one, and ``--images-per-class`` shortens it; ``--bf16`` halves it on processors that
 have bfloat16. ``blocks`` takes an hour on one core with it. On 2,000 pictures a 95 % interval is about 2 points either
@@ -34,23 +36,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from scipy.stats import t as student
 from torch import Tensor
 
 from models import CHANNELS, SUBSETS, CheckpointError, ImageClassifier
 from models.checkpoint import BUNDLED, GOLDEN, WEIGHTS, write_safely
 from models.compact import BLOCKS
 from models.pictures import normalize
-from models.vgg import VGG19, DynamicVGG19
+from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19
 from train import RESULTS
 from train.bundle import PLACES, minutes_of, read_run
 from train.config import TrainConfig
 from train.data import Pictures, Split, load_split, make_loader
 from train.engine import NonFiniteLossError
-from train.evaluate import predict_subsets
+from train.evaluate import predict_views
+from train.evaluate_bands import pseudo_name, pseudo_view
+from train.pseudo_bands import MOST_BANDS
 from train.run import STATE, defaults_of, train
+from train.views import View, named_view
 
 FOLDER = RESULTS / "ablations"
 EVEN = 1e9  # a softmax temperature that gives every kernel the same weight
+MANY_BANDS = range(len(CHANNELS) + 1, MOST_BANDS + 1)  # more than a picture has channels
 
 
 @dataclass(frozen=True)
@@ -234,19 +241,24 @@ def train_and_record(run: Run) -> dict:
         **{key: about[key] for key in ("device", "threads", "versions", "git_commit")},
     }
     if isinstance(model, VGG19):
-        record["val_accuracy_by_channels"] = accuracies(model, val, list(SUBSETS), run.config.bf16)
+        views = {subset: named_view(subset) for subset in SUBSETS}
+        record["val_accuracy_by_channels"] = accuracies(model, val, views, run.config.bf16)
+    if isinstance(model, AdaptiveVGG19):
+        views = {pseudo_name(count, True): pseudo_view(count, known=True) for count in range(1, MOST_BANDS + 1)}
+        record["val_accuracy_by_pseudo_bands"] = accuracies(model, val, views, run.config.bf16)
     if isinstance(model, DynamicVGG19):
         layers = attention_entropy(model, val, rows[-1]["size"])
         record["attention_entropy"] = {"layers": layers.tolist(), "mean": layers.mean().item()}
         model.set_temperature(EVEN)
-        record["val_accuracy_even"] = accuracies(model, val, [CHANNELS], run.config.bf16)[CHANNELS]
+        views = {CHANNELS: named_view(CHANNELS)}
+        record["val_accuracy_even"] = accuracies(model, val, views, run.config.bf16)[CHANNELS]
     return record
 
 
-def accuracies(model: ImageClassifier, split: Split, subsets: list[str], bf16: bool) -> dict[str, float]:
-    """Share of right answers, 0..1, on each channel subset."""
-    logits, labels = predict_subsets(model, split, subsets, bf16=bf16)
-    return {subset: (values.argmax(1) == labels).double().mean().item() for subset, values in logits.items()}
+def accuracies(model: ImageClassifier, split: Split, views: dict[str, View], bf16: bool) -> dict[str, float]:
+    """Share of right answers, 0..1, on each view."""
+    logits, labels = predict_views(model, split, views, bf16=bf16)
+    return {name: (values.argmax(1) == labels).double().mean().item() for name, values in logits.items()}
 
 
 @torch.inference_mode()
@@ -298,6 +310,16 @@ class Variant:
         found = self.of_all("val_accuracy_by_channels")
         return [statistics.mean(by_channels[subset] for subset in subsets) for by_channels in found]
 
+    @property
+    def accuracies_with_many(self) -> list[float]:
+        """Mean over ``MANY_BANDS`` numbers of pseudo-bands, one for each seed; empty for other networks."""
+        found = self.of_all("val_accuracy_by_pseudo_bands")
+        return [statistics.mean(by_bands[pseudo_name(count, True)] for count in MANY_BANDS) for by_bands in found]
+
+    @property
+    def seeds(self) -> list[int]:
+        return [record["seed"] for record in self.records]
+
     def of_all(self, key: str) -> list:
         """What each record says; nothing where one is from before it was measured, for seeds must not mix."""
         found = [record[key] for record in self.records if key in record]
@@ -310,6 +332,18 @@ def spread(accuracies: list[float]) -> str:
         return "–"
     values = [100 * value for value in accuracies]
     return f"{statistics.mean(values):.1f}" + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def difference(accuracies: list[float], others: list[float]) -> str:
+    """``0.3 (-3.0 to 3.6)``: the first minus the second in points, mean over the seeds they share in order, with its
+    95 % interval (Student's t); ``–`` for fewer than two seeds."""
+    if len(accuracies) != len(others) or len(accuracies) < 2:
+        return "–"
+    values = [100 * (value - other) for value, other in zip(accuracies, others, strict=True)]
+    mean, error = statistics.mean(values), statistics.stdev(values) / math.sqrt(len(values))
+    reach = error * student.ppf(0.975, len(values) - 1)
+    shown = (f"{round(value, 1) + 0.0:.1f}" for value in (mean, mean - reach, mean + reach))  # 0.0, never -0.0
+    return "{} ({} to {})".format(*shown)
 
 
 def evenness(entropy: float | None) -> str:

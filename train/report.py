@@ -24,6 +24,7 @@ from train.tables import (
     bands_table,
     calibration_table,
     cost_table,
+    difference_table,
     expert_table,
     memory_table,
     metrics_table,
@@ -45,7 +46,7 @@ SECTIONS = {  # of the app's Results page: tables by id, figures by file name
     ),
     "any_channels": ("adaptive", "adaptive-rgb-more", "adaptive-rgb", "bands", "expert", "seen", "adaptive-sampled"),
     "task2": ("task2",),
-    "ablations": ("ablations", "ablation-convolutions", "ablation-kernels", "ablation-temperature", "ablation-blocks"),
+    "ablations": ("ablations", *[f"ablation-{ablation}" for ablation in ABLATIONS], "ablation-differences"),
     "cost": ("costs", "memory", "speed-all"),
 }
 DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md")
@@ -65,6 +66,7 @@ def make_tables(results: list[dict]) -> list[Table]:
         bands_table(results),
         task2_table(results, study),
         *[ablation_table(results, study, ablation) for ablation in ABLATIONS],
+        difference_table(results),
         speed_table(results, brief=True),
         speed_table(results),
         memory_table(results),

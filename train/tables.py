@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from models import SUBSETS
 from models.costs import cost_of, cost_tables
 from models.model_card import percent
-from train.ablate import ABLATIONS, evenness, spread, variants_of
+from train.ablate import ABLATIONS, MANY_BANDS, Variant, difference, evenness, spread, variants_of
 from train.bootstrap import paired_counts, ratio_interval
 from train.config import TrainConfig
 from train.findings import (
@@ -43,6 +43,13 @@ WHICH = {
     "adaptive-sampled": ", an earlier stage",
 }
 NOT_YET = "not measured yet"
+MANY = f"{MANY_BANDS[0]} to {MANY_BANDS[-1]} pseudo-bands"
+MEASURES: dict[str, Callable[[Variant], list[float]]] = {  # of an ablation's variant, one figure for each seed
+    "validation accuracy": lambda variant: variant.accuracies,
+    "two channels": lambda variant: variant.accuracies_with(2),
+    "one channel": lambda variant: variant.accuracies_with(1),
+    MANY: lambda variant: variant.accuracies_with_many,
+}
 MORE_MIB_PER_PARAMETER = 3 * 4 / 2**20  # a weight, its gradient and its momentum in fp32
 
 Table = dict
@@ -420,9 +427,7 @@ def ablation_table(results: list[dict], study: dict, ablation: str) -> Table:
     columns = {
         ablation: lambda variant: variant.name,
         "seeds": lambda variant: str(len(variant.records)),
-        "validation accuracy": lambda variant: spread(variant.accuracies),
-        "two channels": lambda variant: spread(variant.accuracies_with(2)),
-        "one channel": lambda variant: spread(variant.accuracies_with(1)),
+        **{name: lambda variant, of=of: spread(of(variant)) for name, of in MEASURES.items()},
         "attention entropy": lambda variant: evenness(variant.entropy),
         "even weights": lambda variant: spread(variant.even),
     }
@@ -449,10 +454,13 @@ def ablation_caption(results: list[dict], study: dict, ablation: str, columns: l
         f"epoch in %, mean ± sample standard deviation over seeds ({', '.join(map(str, seeds))})."
     ]
     if "one channel" in columns:
+        shown = "one, two or three random channels" if settings["channels"] == "sample" else settings["channels"]
         sentences.append(
-            f"Trained on {settings['channels']}; two channels and one: mean over the three subsets, missing ones "
-            f"filled ({settings['fill']})."
+            f"Trained on {shown}; two channels and one: mean over the three subsets, missing ones filled "
+            f"({settings['fill']}){', for adaptive_vgg19 left out' if MANY in columns else ''}."
         )
+    if MANY in columns:
+        sentences.append(f"{MANY}: mean over these numbers, other bands for every picture, wavelengths known.")
     if "attention entropy" in columns:
         sentences.append(
             "Attention entropy: of the kernel weights over ln K, mean over validation pictures, layers and seeds; "
@@ -463,6 +471,31 @@ def ablation_caption(results: list[dict], study: dict, ablation: str, columns: l
     if "study" in columns:
         sentences.append(f"The study's column is its validation accuracy on other data: {study['data']}.")
     return " ".join(sentences)
+
+
+def difference_table(results: list[dict]) -> Table:
+    """Every variant of an ablation against its first, with intervals over seeds."""
+    measures = {name: of for name, of in MEASURES.items() if name != MANY}  # which no first variant has
+    rows = []
+    for ablation in ABLATIONS:
+        variants = variants_of(of_kind(results, "ablation"), ablation)
+        for variant in variants[1:]:
+            if variant.seeds == variants[0].seeds and len(variant.seeds) > 1:
+                figures = [difference(of(variant), of(variants[0])) for of in measures.values()]
+                rows.append([ablation, variant.name, variants[0].name, *figures])
+    caption = (
+        "From the tables of ablations: accuracy of the variant minus that of the other, in points, seed beside seed; "
+        "mean and in brackets the 95 % interval over seeds (Student's t), not corrected for the number of comparisons. "
+        "An interval that holds 0 shows no difference, nor that there is none."
+    )
+    columns = ["ablation", "variant", "against", *measures]
+    return {
+        "id": "ablation-differences",
+        "title": "Ablations: differences",
+        "caption": caption if rows else NOT_YET,
+        "columns": columns,
+        "rows": rows,
+    }
 
 
 def epochs_line(record: dict) -> str:

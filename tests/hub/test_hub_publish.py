@@ -15,9 +15,11 @@ from tiny_checkpoints import make_checkpoint
 
 from models import MODELS, load_checkpoint, load_model
 from models.checkpoint import BUNDLED, CONFIG, GOLDEN, STORAGES, WEIGHTS, golden_logits, read_config, read_tensors
-from models.model_card import model_card
+from models.model_card import RECIPE, matters, model_card
 from train import RESULTS
+from train.bundle import PLACES
 from train.cards import main as write_cards
+from train.config import TrainConfig
 from train.findings import find_evaluations
 from train.publish import main as publish
 from train.publish import stage
@@ -269,6 +271,25 @@ def test_the_card_reads_the_record_of_a_bundled_checkpoint(checkpoint):
     assert "50.0 % (51.0 % before the weights were rounded)" in card
     shown = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", card, re.MULTILINE))
     assert shown == {key: str(value) for key, value in settings.items()} | {"channels": "RGB"}
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "shown"),
+    [
+        ("adaptive_vgg19", {"channels": "sample"}, True),
+        ("adaptive_vgg19", {"channels": "RGB"}, False),
+        ("adaptive_vgg19", {"channels": "sample", "bands": "B,NIR"}, False),  # real bands, no mixtures
+        ("vgg19", {"channels": "sample"}, False),
+    ],
+)
+def test_the_card_names_a_setting_where_it_matters(model, settings, shown):
+    assert matters("pseudo_share", settings | {"pseudo_share": 0.25}, model) == shown
+
+
+def test_the_card_leaves_out_no_setting_that_decides_the_result():
+    elsewhere = {"model", "num_kernels", "blocks", "fill", "crop_pct", "images_per_class"}  # in its other parts
+    no_matter = PLACES | {"channels_last", "skip_unreadable"}
+    assert {field.name for field in dataclasses.fields(TrainConfig)} == {*RECIPE} | elsewhere | no_matter
 
 
 def test_a_broken_evaluation_file_is_named(checkpoint, tmp_path):

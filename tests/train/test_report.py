@@ -6,6 +6,7 @@ import pytest
 from matplotlib.image import imread
 
 from train import RESULTS, figures
+from train.ablate import ABLATIONS
 from train.figures import ablations_figure, cost_figure, curves_figure, subset_figure
 from train.findings import RGB_PAIR, SAMPLED_PAIR, p_text, read_results
 from train.report import SECTIONS, fill_markers, make_tables, markdown
@@ -16,6 +17,7 @@ from train.tables import (
     bands_table,
     calibration_table,
     cost_table,
+    difference_table,
     expert_table,
     memory_table,
     milliseconds,
@@ -361,6 +363,10 @@ def test_plain_and_dynamic_convolution_stand_side_by_side_with_fewer_channels():
         ["vgg19", "2", "40.0 ± 0.0", "20.0 ± 0.0", "20.0 ± 0.0", "–", "–"],
         ["dynamic_vgg19", "2", "55.0 ± 7.1", "20.0 ± 0.0", "20.0 ± 0.0", "0.905", "30.0 ± 0.0"],
     ]
+    assert difference_table(records)["rows"] == [
+        ["convolutions", "dynamic_vgg19", "vgg19", "15.0 (-48.5 to 78.5)", "0.0 (0.0 to 0.0)", "0.0 (0.0 to 0.0)"]
+    ]  # t of one degree of freedom at 0.975 is 12.706, the standard error 5 points
+    assert difference_table(records[:3])["rows"] == []  # different seeds
     for words in (
         "vgg19 and dynamic_vgg19 of 0.25 times the width, plain convolution, dynamic with its temperature annealed",
         "2 epochs at 32 px, from scratch",
@@ -368,6 +374,29 @@ def test_plain_and_dynamic_convolution_stand_side_by_side_with_fewer_channels():
         "1/K for every kernel in place of the attention",
     ):
         assert words in table["caption"]
+
+
+def test_the_adaptive_network_stands_beside_those_that_fill_with_more_bands_than_they_take():
+    subsets = dict.fromkeys(["RGB", "RG", "RB", "GB", "R", "G", "B"], 0.3)
+    bands = {f"{count} pseudo-band{'s' if count > 1 else ''}": count / 10 for count in range(1, 7)}
+    settings = {"image_size": "32", "init_from": None, "width": 0.25, "channels": "sample", "fill": "aligned"}
+    records = [
+        ablation(
+            model, 0, 0.4, name="channels", model=model, settings=settings, val_accuracy_by_channels=subsets, **more
+        )
+        for model, more in {"vgg19": {}, "adaptive_vgg19": {"val_accuracy_by_pseudo_bands": bands}}.items()
+    ]
+    for record in records:
+        del record["attention_entropy"]
+    table = ablation_table(records, STUDY, "channels")
+    assert table["columns"][-1] == "4 to 6 pseudo-bands"
+    assert table["rows"] == [
+        ["vgg19", "1", "40.0", "30.0", "30.0", "–"],
+        ["adaptive_vgg19", "1", "40.0", "30.0", "30.0", "50.0"],
+    ]
+    assert "Trained on one, two or three random channels" in table["caption"]
+    assert "filled (aligned), for adaptive_vgg19 left out" in table["caption"]
+    assert difference_table(records)["rows"] == []  # one seed has no interval
 
 
 def test_seeds_measured_in_part_are_not_mixed(ablations):
@@ -390,7 +419,7 @@ def test_ablations_are_read_beside_the_other_results(tmp_path, ablations):
 
 def test_without_ablations_their_tables_are_empty_and_figures_left_out(tmp_path):
     tables = {table["id"]: table for table in make_tables([STUDY])}
-    for name in ("convolutions", "kernels", "temperature", "blocks"):
+    for name in ABLATIONS:
         assert tables[f"ablation-{name}"]["rows"] == []
         assert tables[f"ablation-{name}"]["caption"] == "not measured yet"
     assert ablations_figure([STUDY], tmp_path / "a.png") is None
