@@ -1,4 +1,4 @@
-"""The example pictures and the link that leads back to a view of one of them."""
+"""The example pictures and the link that leads back to a page or to a view of one of them."""
 
 import math
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ EXAMPLES = {name: FOLDER / f"{name}.jpg" for name in ("lion", "ladybug", "orange
 BANDS_EXAMPLE, BANDS_TYPED = FOLDER / "lion_bands.npy", "R, G, B, 0.6125, 0.525"
 DEFAULT = "lion"
 MAX_TEMPERATURE = 34.0
+PAGES = ("channels", "sweep", "bands", "compact", "results", "code")  # ``?tab=`` in a link: ``page`` is Gradio's own
 
 
 def gallery(language: str) -> str:

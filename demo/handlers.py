@@ -221,6 +221,12 @@ def chosen(channels: list[str]) -> str:
     return inference.canonical(channels)
 
 
+def turn_to_page(request: gr.Request):
+    """A visitor arrives → the page that the link names; the first one without a name that there is."""
+    page = request.query_params.get("tab")
+    return gr.Tabs(selected=page) if page in gallery.PAGES else gr.skip()
+
+
 def choose_example(event: gr.EventData):
     """An example was chosen → the picture and its name."""
     return str(gallery.EXAMPLES[event.name]), event.name

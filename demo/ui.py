@@ -8,8 +8,8 @@ import gradio as gr
 
 from demo import results, snippets
 from demo.endpoints import add_endpoints
-from demo.gallery import MAX_TEMPERATURE
-from demo.handlers import CENTRE, Handlers, choose_bands, choose_example, displayed, share, tell_of_link
+from demo.gallery import MAX_TEMPERATURE, PAGES
+from demo.handlers import CENTRE, Handlers, choose_bands, choose_example, displayed, share, tell_of_link, turn_to_page
 from demo.heatmap import ADAPTIVE
 from demo.loading import BUNDLED, Source, load_models
 from demo.pictures import MAX_MEGABYTES
@@ -30,6 +30,7 @@ QUIET = {"api_visibility": "private"}  # events of the page; the endpoints for c
 # Everything that runs a model waits in one queue, so answers never compete for the device.
 QUEUED = {"concurrency_id": "models", "concurrency_limit": 1, "show_progress": "minimal", **QUIET}
 EMPTY = "() => ['', '']"
+ARRIVED = "() => { window.arrived = true; }"
 # What a page was asked about (a file by its path), and no answer if by now it says something else.
 ASKED = "JSON.stringify(inputs.map(value => value?.path ?? value))"
 
@@ -40,6 +41,16 @@ def note(page: str) -> str:
 
 def drop_outdated(page: str) -> str:
     return f"(...inputs) => {{ if (window.asked.{page} !== {ASKED}) return ['', '']; }}"
+
+
+def keep(page: str) -> str:
+    """The address names the page, once it has opened where the address said."""
+    return f"""() => {{
+      if (!window.arrived) return;
+      const link = new URL(window.location.href);
+      link.searchParams.set('tab', '{page}');
+      window.history.replaceState(null, '', link);
+    }}"""
 
 
 i18n = gr.I18n(**translations())
@@ -75,19 +86,23 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
         gr.HTML("<h1>DynConv Lab</h1>", elem_classes="title")
         gr.HTML(i18n("subtitle"), elem_classes="subtitle")
         weights_notice = gr.HTML()
-        with gr.Tabs(overflow_behavior="wrap"):
-            with gr.Tab(i18n("page_channels"), id="channels"):
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
+            pages = {page: gr.Tab(i18n(f"page_{page}"), id=page) for page in PAGES}
+            with pages["channels"]:
                 ask, told = channels_page()
-            with gr.Tab(i18n("page_sweep"), id="sweep"):
+            with pages["sweep"]:
                 swept = sweep_page()
-            with gr.Tab(i18n("page_bands"), id="bands"):
+            with pages["bands"]:
                 banded = bands_page(bands)
-            with gr.Tab(i18n("page_compact"), id="compact"):
+            with pages["compact"]:
                 compared = compact_page()
-            with gr.Tab(i18n("page_results"), id="results"):
+            with pages["results"]:
                 results.page(i18n)
-            with gr.Tab(i18n("page_code"), id="code"):
+            with pages["code"]:
                 code = snippets.page(i18n)
+        demo.load(turn_to_page, None, tabs, queue=False, **QUIET).then(None, js=ARRIVED, **QUIET)
+        for page, tab in pages.items():  # so that a reloaded page and a link open where the visitor was
+            tab.select(None, None, None, js=keep(page), **QUIET)
         events = Handlers(source)
         connect(demo, events, ask, told, swept, compared, weights_notice)
         connect_bands(events, banded)

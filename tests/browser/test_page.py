@@ -241,6 +241,25 @@ def test_a_held_arrow_key_ends_where_the_picker_is(visit):
     expect(page.locator(".canvas img")).to_have_attribute("alt", re.compile("81 % across"))  # 8/16 + 5/16
 
 
+def test_a_reloaded_page_and_a_link_open_where_the_visitor_was(visit):
+    page = visit("?tab=results&example=ladybug", ready=False)
+    page.wait_for_selector("[role=tab][data-tab-id=results][aria-selected=true]")
+    turn_to(page, "Use it from code")
+    page.wait_for_url("**tab=code**")
+    assert "example=ladybug" in page.url
+    page.reload()
+    page.wait_for_selector("[role=tab][data-tab-id=code][aria-selected=true]")
+    expect(page.get_by_text("load_model").first).to_be_visible()
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("query", ["", "?tab=nowhere"])
+def test_without_a_page_in_the_link_the_first_opens(visit, query):
+    page = visit(query)
+    expect(page.get_by_role("tab", name="Channels")).to_have_attribute("aria-selected", "true")
+    assert page.url.endswith(query or "/")
+
+
 def test_a_link_opens_the_same_view(visit):
     page = visit("?example=tower&channels=GB&fill=appended&temperature=8")
     expect(page.get_by_label("Red", exact=True)).not_to_be_checked()
