@@ -6,7 +6,7 @@
 ``models`` is imported on use, so that torch.hub can name a missing dependency first.
 """
 
-dependencies = ["torch", "torchvision", "huggingface_hub", "safetensors", "PIL"]
+dependencies = ["torch", "torchvision", "huggingface_hub", "httpx2", "safetensors", "PIL"]
 
 
 def vgg19(pretrained: bool = False, *, device=None, **arguments):

@@ -155,8 +155,8 @@ class Handlers:
         check_count(picture, bands)
         answer = run(ask_bands, self.source, picture.values, bands.wavelengths_um)
         network = self.loaded.networks[ADAPTIVE]
-        pictures, trained_on = explain.band_pictures(network, picture.values), network.config.bands
-        shown = multiband_view.page(answer, picture, bands, pictures, spoken, trained_on)
+        pictures = explain.band_pictures(network, picture.values)
+        shown = multiband_view.page(answer, picture, bands, pictures, spoken, network.config)
         return multiband_view.notice(picture, spoken), shown
 
     @friendly(outputs=12, notices=2)

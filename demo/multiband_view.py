@@ -10,8 +10,9 @@ from demo.html import card, picture, tag
 from demo.inference import Answer
 from demo.multiband import Bands
 from demo.text import joined, say
-from models import BANDS_UM, CHANNELS
+from models import BANDS_UM, CHANNELS, ModelConfig
 from models.band_files import BandPicture
+from models.model_card import met_mixtures
 
 
 def notice(opened: BandPicture, language: str) -> str:
@@ -30,15 +31,12 @@ def page(
     bands: Bands,
     pictures: list[Image.Image],
     language: str,
-    trained_on: tuple[str, ...] = (),
+    config: ModelConfig,
 ) -> str:
-    """The answer beside the false-colour picture, every band, and the attention.
-
-    ``trained_on`` are the bands of a network that was trained on a sensor's.
-    """
+    """The answer beside the false-colour picture, every band, and the attention; ``config`` is the network's."""
     strange = set(bands.wavelengths_um) - {BANDS_UM[name] for name in CHANNELS}  # NaN, an unknown one, is, too
-    mixtures = tag("p", escape(say(language, "bands_training")), class_="hint alone") if strange else ""
-    note = view.trained_on(trained_on, language) or mixtures
+    care = say(language, "bands_training" if met_mixtures(config) else "bands_untrained")
+    note = view.trained_on(config.bands, language) or (tag("p", escape(care), class_="hint alone") if strange else "")
     said = card(
         say(language, "adaptive_vgg19"), view.bars(answer), view.unsure(answer, language), note,
         class_="answer adaptive_vgg19",

@@ -53,7 +53,7 @@ def open_picture(path: str | Path | None) -> Image.Image:
 
 def shrink(picture: Image.Image) -> Image.Image:
     """Any PIL picture → upright RGB with sides of 1 to ``WORKING_SIZE``."""
-    picture = ImageOps.exif_transpose(to_8_bit(picture))
+    picture = to_8_bit(ImageOps.exif_transpose(picture))
     if max(picture.size) > WORKING_SIZE:
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")  # palettes do not average
         picture.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)

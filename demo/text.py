@@ -113,7 +113,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "layer": ("Layer", "層"),
     "kernel": ("kernel {number}", "卷積核 {number}"),
     "no_change": ("All three channels are there, so nothing differs.", "三個通道都在，所以沒有差異。"),
-    "small_change": ("No weight moves by a hundredth.", "沒有任何權重變動達到百分之一。"),
+    "small_change": ("No weight changes by as much as 0.01.", "沒有任何權重變動達到百分之一。"),
     "biggest_change": (
         "Largest change: {value} in {row}, kernel {number}.",
         "最大變化：{row}的卷積核 {number}，{value}。",
@@ -188,16 +188,21 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "scaled_8bit": ("Its 8-bit values were divided by 255.", "8 位元的值已除以 255。"),
     "scaled_not": (
-        "Its values lie within 0 and 1, but for one in a thousand at most, and were used as they are.",
-        "值都在 0 與 1 之間（至多千分之一例外），直接使用。",
+        "Its values lie within 0 and 1, but for at most one in a thousand at each end, which were cut; nothing was "
+        "rescaled.",
+        "值都在 0 與 1 之間（兩端至多各千分之一例外，已截斷），未再縮放。",
     ),
     "scaled_percentile": (
         "Its values ({dtype}) were divided by {divisor}, their 99.9th percentile over all bands, and cut to 0 and 1.",
         "值（{dtype}）已除以所有波段的第 99.9 百分位數 {divisor}，並截到 0 與 1 之間。",
     ),
     "bands_training": (
-        "Take it with care: bands beyond R, G and B were only trained for as mixtures of R, G and B.",
+        "Treat this with caution: in training, bands beyond R, G and B were only mixtures of R, G and B.",
         "請謹慎看待：R、G、B 以外的波段在訓練時只是 R、G、B 的混合。",
+    ),
+    "bands_untrained": (
+        "Treat this with caution: in training, this network met no bands beyond R, G and B.",
+        "請謹慎看待：這個網路在訓練時沒有見過 R、G、B 以外的波段。",
     ),
     "bands_trained_on": (
         "This network was trained on pictures of these bands: {names}.",
@@ -238,21 +243,23 @@ TEXT: dict[str, tuple[str, str]] = {
     "no_attention": ("This compact model has no attention block.", "這個 compact 模型沒有注意力區塊。"),
     "parameters": ("parameters", "參數"),
     "macs": ("multiply-accumulates", "乘加運算"),
-    "latency": ("one picture, this device: fastest run, measured once", "本機單張耗時：只量測一回，取最快者"),
+    "latency": ("one picture on this device: fastest run, measured once", "本機單張耗時：只量測一回，取最快者"),
     # results and code
     "no_results": (
         "No measured results are here yet: results/summary.json is missing.",
         "這裡還沒有量測結果：缺少 results/summary.json。",
     ),
     "results_lead": (
-        "What was measured, with the size of every sample and its uncertainty. Settings were chosen on other pictures "
-        "than those of the test. Tables and captions are in English.",
-        "以下是實測結果，附樣本數與不確定性；各項設定以測試圖片以外的圖片選定。表格與圖說為英文。",
+        "What was measured, with the size of every sample and its uncertainty. Settings were chosen on "
+        "validation pictures, but earlier test results did influence what was tried next. Tables and captions are in "
+        "English.",
+        "以下是實測結果，附樣本數與不確定性；各項設定以驗證圖片選定，但先前的測試結果影響了後來的嘗試。"
+        "表格與圖說為英文。",
     ),
     "results_accuracy": ("How accurate are the networks?", "各網路有多準？"),
     "results_accuracy_lead": (
-        "The five bundled networks on all three channels, each with its own interval. Which of two is better, the "
-        "paired tests of the next tables say. Then: of answers given with 70 %, are 70 % right?",
+        "The five bundled networks on all three channels, each with its own interval. To compare two "
+        "of them, see the paired tests in the tables below. Then: of the answers given with 70 %, are 70 % right?",
         "內附的五個網路在三個通道齊全時的準確率，各附自己的區間。兩個網路何者較好，要看後面表格的配對檢定。"
         "接著：信心為 70 % 的答案，是否真有 70 % 正確？",
     ),
@@ -317,7 +324,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "無法將此檔案讀成圖片：請改用 JPEG、PNG 或 WebP。",
     ),
     "file_too_large": (
-        "This file has {came} MB; at most {limit} MB are taken: please save the picture as a JPEG or make it smaller.",
+        "This file is {came} MB; at most {limit} MB are possible: please save it as a JPEG or make it smaller.",
         "這個檔案有 {came} MB，最多 {limit} MB：請將圖片存成 JPEG 或縮小。",
     ),
     "picture_too_large": (
@@ -338,7 +345,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "檔案的副檔名是 {came}，應為 .tif、.tiff 或 .npy：請將影像匯出成其中一種。",
     ),
     "bands_too_large": (
-        "This file has {came} MB; at most {limit} MB are taken: please crop it or store 8 bits per value.",
+        "This file is {came} MB; at most {limit} MB are possible: please crop it or store 8 bits per value.",
         "這個檔案有 {came} MB，最多 {limit} MB：請裁切，或每個值改存 8 位元。",
     ),
     "bands_too_many_values": (
@@ -392,7 +399,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "檔案有 {found} 個波段，但輸入了 {typed} 個：請為每個波段輸入一個名稱或波長，例如 {example}",
     ),
     "bands_unknown": (
-        "No band is known by the name {came}; known are {known} (? for one nobody knows). For any other please type "
+        "There is no band called {came}; known names are {known} (? for an unknown one). For any other please type "
         "its wavelength in µm, such as 0.842.",
         "沒有名為 {came} 的波段；認得的是 {known}（? 表示不知道）。其他波段請輸入以 µm 為單位的波長，例如 0.842。",
     ),

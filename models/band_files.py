@@ -26,29 +26,27 @@ COMPRESSIONS = (COMPRESSION.NONE, COMPRESSION.DEFLATE, COMPRESSION.ADOBE_DEFLATE
 
 PROBLEMS = {
     "missing": "There is no file {came}.",
-    "suffix": "The file's ending is {came}; expected is .tif, .tiff or .npy: please export the picture as one of "
-    "these.",
+    "suffix": "The file's ending is {came}, not .tif, .tiff or .npy: please export the picture as one of these.",
     "too_many_values": "This picture has {came} million values (width × height × bands), at most {limit} million are "
     "taken: please crop or reduce it.",
     "numpy_unreadable": "This file is not a readable NumPy array: it is damaged, or a pickle, which is refused because "
     "it could run code. Please save the array with numpy.save.",
     "tiff_unreadable": "This file cannot be read as a TIFF: it is damaged or of a rare kind. Please save it again as "
     "an uncompressed TIFF, or as .npy.",
-    "compression": "This TIFF is compressed with {came}; read are uncompressed, Deflate and PackBits: please save it "
-    "again with one of these.",
-    "palette": "The values of this TIFF are numbers of a palette's colours and no brightness: please export the "
-    "picture as RGB or grey.",
-    "type": "The values are of type {came}; expected are real numbers: please save array.astype('float32').",
-    "shape": "The array is {came}; expected are 2 axes (one band) or 3 (height × width × bands): please save one "
+    "compression": "This TIFF is compressed with {came}; only uncompressed, Deflate and PackBits files can be "
+    "read: please save it again as one of these.",
+    "palette": "The values of this TIFF are palette indices, not brightness: please export the picture as RGB or grey.",
+    "type": "The values are of type {came}, but must be real numbers: please save array.astype('float32').",
+    "shape": "The array is {came}; it must have 2 axes (one band) or 3 (height × width × bands): please save one "
     "picture.",
-    "too_many": "The picture is {came}, which is more than {limit} bands; expected is height × width × bands: please "
+    "too_many": "The picture is {came}, which is more than {limit} bands; the order is height × width × bands: please "
     "keep {limit} bands or fewer.",
     "too_small": "The picture is {came}; it needs at least {limit} × {limit} pixels and one band: please choose a "
     "larger one.",
-    "not_finite": "The picture holds NaN or infinite values ({count:,}); expected are numbers only: please replace "
+    "not_finite": "The picture holds NaN or infinite values ({count:,}), but must hold numbers only: please replace "
     "them, for example with numpy.nan_to_num.",
-    "dark": "Next to no value is above 0 (the largest is {came}), so there is nothing to see; expected is 0 for dark "
-    "and more for bright: please check the file.",
+    "dark": "Hardly any value is above 0 (the largest is {came}), so there is nothing to see; 0 must be dark and "
+    "larger values brighter: please check the file.",
     "constant": "Every band has one constant value, so there is nothing to see: please check the file.",
 }
 

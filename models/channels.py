@@ -14,26 +14,30 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from models.bands import split_names
+
 CHANNELS = "RGB"
 SUBSETS = ("RGB", "RG", "RB", "GB", "R", "G", "B")
 FILLS = ("aligned", "appended")
 
 
 def parse_channels(channels: str | Iterable[str]) -> str:
-    """Return the names as a string, e.g. ``"GR"`` or ``("G", "R")`` → ``"GR"``, order kept.
+    """Return the names as a string, e.g. ``"GR"``, ``"g + r"`` or ``("G", "R")`` → ``"GR"``, order kept.
 
-    Raises ``ValueError`` for an empty, unknown or repeated channel.
+    A text is split as by ``bands.split_names``. Raises ``ValueError`` for an empty, unknown or repeated channel.
     """
-    names = "".join(channels).upper()
+    words = split_names(channels) if isinstance(channels, str) else list(channels)
+    names = [name.upper() for word in words for name in (word if len(words) == 1 else [word])]
     if not names:
         raise ValueError(f"channels is empty; name at least one of {', '.join(CHANNELS)}")
     if unknown := sorted(set(names) - set(CHANNELS)):
         raise ValueError(
-            f"unknown channel {', '.join(map(repr, unknown))} in {names!r}; known are {', '.join(CHANNELS)}, e.g. 'RG'"
+            f"unknown channel {', '.join(map(repr, unknown))} in {', '.join(words).upper()!r}; known are "
+            f"{', '.join(CHANNELS)}, e.g. 'RG'"
         )
     if len(set(names)) < len(names):
-        raise ValueError(f"channel repeated in {names!r}; name each channel once")
-    return names
+        raise ValueError(f"channel repeated in {''.join(names)!r}; name each channel once")
+    return "".join(names)
 
 
 def channel_indices(channels: str | Iterable[str]) -> list[int]:

@@ -38,9 +38,11 @@ def to_dynamic(
     weights, and zero in sum over the K. With even attention, which a high ``temperature`` gives (``set_temperature``
     anneals it), the network therefore answers as before. Each kernel gets a K-th of the plain one's gradient; a higher
     learning rate on them makes up for that. Weights that do not require gradients still do not; routers are new and
-    do. Raises ``ValueError`` for a layer that is not there or no such convolution, and where there is none.
+    do. ``seed`` is that of the noise; the routers draw from PyTorch's own generator.
+
+    Raises ``ValueError`` for a layer that is not there or no such convolution, and where there is none.
     """
-    found = {name: module for name, module in network.named_modules() if is_plain(module)}
+    found = {name: module for name, module in network.named_modules(remove_duplicate=False) if is_plain(module)}
     chosen = list(found) if layers is None else list(layers)
     if unknown := [name for name in chosen if name not in found]:
         raise ValueError(
@@ -51,12 +53,15 @@ def to_dynamic(
         raise ValueError(f"{type(network).__name__} has no nn.Conv2d that pads with zeros; there is nothing to replace")
     generator = torch.Generator().manual_seed(seed)
     options = {"num_kernels": num_kernels, "reduction": reduction, "temperature": temperature}
-    made = {id(found[name]): from_plain(found[name], noise, generator, **options) for name in dict.fromkeys(chosen)}
+    made = {}
+    for conv in map(found.get, chosen):
+        if conv not in made:
+            made[conv] = from_plain(conv, noise, generator, **options)
     for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if id(child) in made:
-                setattr(parent, name, made[id(child)])
-    return made.get(id(network), network)
+        for name, child in parent._modules.items():  # which names a module as often as it is used
+            if child in made:
+                setattr(parent, name, made[child])
+    return made.get(network, network)
 
 
 def is_plain(module: nn.Module) -> bool:
@@ -109,6 +114,8 @@ class AnyChannels(nn.Module):
         tuning_um = tuning_for(map(wavelength_of, parse_bands(bands))) if bands else TUNING_UM
         self.attention = ChannelAttention(len(tuning_um), tuning_um=tuning_um)
         self.network = network if len(tuning_um) == len(CHANNELS) else widen_input(network, len(tuning_um))
+        if (weight := next(network.parameters(), None)) is not None:
+            self.attention.to(weight.device)
 
     def forward(
         self,
@@ -134,7 +141,13 @@ class AnyChannels(nn.Module):
 
 def widen_input(network: nn.Module, num_inputs: int) -> nn.Module:
     """Let the first convolution take ``num_inputs`` channels, the further ones with weights of zero."""
-    first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d | DynamicConv2d))
+    first = next(convolutions, None)
+    if isinstance(first, DynamicConv2d):
+        raise ValueError(
+            f"the first convolution of {type(network).__name__} is dynamic already and takes no more channels; use "
+            "AnyChannels first, then to_dynamic"
+        )
     if not is_plain_rgb(first):
         found = "none" if first is None else f"{type(first).__name__} of {first.in_channels} channels"
         raise ValueError(

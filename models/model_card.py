@@ -276,12 +276,10 @@ def bands(config: ModelConfig) -> str:
         shown = settings_of(config).get("channels", "sample")
         alone = "" if shown in ("sample", config.all_channels) else f", of which it was shown {shown} alone"
         return f" It was trained on pictures of these bands: {', '.join(config.bands)}{alone}."
-    if MODELS[config.model].any_channels:
-        return (
-            " More than three channels, and wavelengths other than those of R, G and B, were trained for on mixtures "
-            "of R, G and B alone."
-        )
-    return ""
+    if not MODELS[config.model].any_channels or not config.training:
+        return ""
+    further = " More than three channels, and wavelengths other than those of R, G and B, were "
+    return further + ("trained for on mixtures of R, G and B alone." if met_mixtures(config) else "not trained for.")
 
 
 def metadata(config: ModelConfig, repo_id: str, evaluations: Sequence[dict]) -> str:
@@ -433,6 +431,12 @@ def settings_of(config: ModelConfig) -> dict:
     return config.training | config.training.get("settings", {})
 
 
+def met_mixtures(config: ModelConfig) -> bool:
+    """Whether a network for any channels learned from mixtures of R, G and B as bands of other wavelengths."""
+    settings = settings_of(config)
+    return not config.bands and settings.get("channels") == "sample" and settings.get("pseudo_share", 1 / 3) > 0
+
+
 def matters(key: str, settings: dict, model: str) -> bool:
     """Whether a setting was recorded, was on, and concerns this network."""
     if key.startswith("temperature") and model != "dynamic_vgg19":
@@ -449,7 +453,9 @@ def matters(key: str, settings: dict, model: str) -> bool:
         return False
     if key == "epochs" and ":" in str(settings.get("image_size")):
         return False  # the schedule of sizes replaces it
-    return key in settings and (key == "seed" or settings[key] not in (None, False, 0, "none"))
+    value = settings.get(key)
+    off = value is None or value is False or value == "none" or (key in ("ema", "clip_norm") and value == 0)
+    return not off
 
 
 def cost(config: ModelConfig) -> str:

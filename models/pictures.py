@@ -11,7 +11,7 @@ DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
 
 def to_rgb(picture: Image.Image) -> Image.Image:
     """Any PIL picture as upright 8-bit RGB: turned as its camera says, transparency on white."""
-    picture = ImageOps.exif_transpose(to_8_bit(picture))
+    picture = to_8_bit(ImageOps.exif_transpose(picture))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)

@@ -20,7 +20,7 @@ on networks a quarter as wide; ``--width 1 --image-size 64 --epochs 40`` would c
 the temperature falls in the first half of the run, and the annealed runs of ``temperature`` are those of K = 4, taken
 from there.
 ``blocks`` trains three epochs from scratch. An epoch of the whole dynamic network takes 10 to 20 minutes on two cores,
-one of the quarter two to four on one, and ``--images-per-class`` shortens it; ``--bf16`` halves it on processors that
+one of the quarter two to five on one, and ``--images-per-class`` shortens it; ``--bf16`` halves it on processors that
 have bfloat16. ``blocks`` takes an hour on one core with it. On 2,000 pictures a 95 % interval is about 2 points either
 way: smaller differences between variants mean little. A run needs up to 2 GB of disk, freed when it is measured.
 """
@@ -144,7 +144,7 @@ def plan(ablation: str, *, seeds: Iterable[int], runs_dir: Path, **options) -> l
     if options.get("init_from") and "init_from" not in made.shared:
         raise ValueError(f"{ablation} compares different networks, which share no start; no --init-from")
     shared = {"image_size": "32"} | made.shared | options
-    if options.get("width") and shared.get("init_from") == BUNDLED / "vgg19":
+    if options.get("width", 1) != 1 and shared.get("init_from") == BUNDLED / "vgg19":
         raise ValueError(
             f"{ablation} starts from the bundled vgg19, whose width is 1, got width {options['width']:g}; add "
             "--from-scratch, or --init-from a plain vgg19 of that width"
@@ -377,11 +377,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs/ablation"), help="run folders (%(default)s)")
     parser.add_argument("--results", type=Path, default=FOLDER, help="folder of the records (results/ablations)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run of each variant per seed")
-    parser.add_argument("--epochs", type=int, help="8 for convolutions, 3 for blocks, 1 for the others by default")
+    parser.add_argument("--epochs", type=int, help="8 for convolutions and channels, 3 for blocks, 1 for the others")
     parser.add_argument("--image-size", help="pixels, or a schedule such as 32:4,48:1 (32)")
     parser.add_argument("--batch-size", type=int, help="64 for blocks, 128 for the others by default")
     parser.add_argument("--lr", type=float, help="0.02 for kernels and temperature, 0.1 for the others by default")
-    parser.add_argument("--width", type=float, help="of the VGG19s: 0.25 for convolutions, 1 for the others by default")
+    parser.add_argument(
+        "--width", type=float, help="of the VGG19s: 0.25 for convolutions and channels, 1 for the others"
+    )
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--init-from", type=Path, help="plain vgg19 for dynamic networks (checkpoints/vgg19)")
     start.add_argument("--from-scratch", action="store_true", help="dynamic networks start from none")

@@ -16,6 +16,7 @@ from pathlib import Path
 from models import CheckpointError, load_checkpoint, save_checkpoint
 from models.checkpoint import STORAGES, pack, unpack, without_folders
 from models.memory import keep_large_blocks
+from models.model_card import data_name
 from train import RESULTS
 from train.calibrate import validation_metrics
 from train.config import TrainConfig
@@ -25,7 +26,9 @@ from train.evaluate import measure, predict_subsets
 PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # where and how fast, not what
 
 
-def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: bool = False) -> dict:
+def bundle(
+    run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: bool = False, skip_unreadable: bool = False
+) -> dict:
     """Write ``target`` and return the training record. Raises ``CheckpointError`` or ``DataError``."""
     model = load_checkpoint(run_dir)
     about, rows = read_run(run_dir)
@@ -35,12 +38,12 @@ def bundle(run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: 
         for key, value in without_folders(about["config"]).items()
         if key not in PLACES and value is not None and (value != defaults[key] or key == "seed")
     }
-    val = load_split(data_root, "val", bands=model.config.bands)
+    val = load_split(data_root, "val", bands=model.config.bands, skip_unreadable=skip_unreadable)
     channels = model.config.all_channels
     logits, labels = predict_subsets(model, val, [channels], bf16=bf16)
     full = measure(channels, logits[channels], labels).accuracy
     training = {
-        "data": Path(about["config"]["data_root"]).name,
+        "data": data_name(model.config),
         "images": about["train_images"],
         "epochs": len(rows),
         "channels": about["config"]["channels"],
@@ -87,11 +90,15 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, required=True, help="folder with the validation pictures")
     parser.add_argument("--storage", choices=STORAGES, default="int8")
     parser.add_argument("--bf16", action="store_true", help="measure under bfloat16 autocast")
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out pictures that cannot be read")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the training record")
     options = parser.parse_args()
     keep_large_blocks()
     try:
-        record = bundle(options.run_dir, options.to, options.data_root, options.storage, bf16=options.bf16)
+        record = bundle(
+            options.run_dir, options.to, options.data_root, options.storage,
+            bf16=options.bf16, skip_unreadable=options.skip_unreadable,
+        )  # fmt: skip
     except (CheckpointError, DataError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     options.results.mkdir(parents=True, exist_ok=True)

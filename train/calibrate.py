@@ -23,10 +23,17 @@ from train.data import DataError, Split, load_split
 from train.evaluate import measure, number_of, parse_subsets, predict_subsets, set_size
 
 
-def calibrate(folder: Path, data_root: Path, crop_pct: float | None = None, *, bf16: bool = False) -> ModelConfig:
+def calibrate(
+    folder: Path,
+    data_root: Path,
+    crop_pct: float | None = None,
+    *,
+    bf16: bool = False,
+    skip_unreadable: bool = False,
+) -> ModelConfig:
     """Renew the metrics in the config of ``folder`` and return it. Raises ``CheckpointError`` or ``DataError``."""
     model = set_size(load_checkpoint(folder), crop_pct=crop_pct)
-    val = load_split(data_root, "val", bands=model.config.bands)
+    val = load_split(data_root, "val", bands=model.config.bands, skip_unreadable=skip_unreadable)
     kept = {key: value for key, value in model.config.metrics.items() if key == "epoch"}
     config = replace(model.config, metrics=validation_metrics(model, val, bf16=bf16) | kept)
     write_config(config, folder)
@@ -52,10 +59,14 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, required=True, help="folder with the validation pictures")
     parser.add_argument("--crop-pct", type=float, help="share of each side that is seen; by default the checkpoint's")
     parser.add_argument("--bf16", action="store_true", help="measure under bfloat16 autocast")
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out pictures that cannot be read")
     options = parser.parse_args()
     keep_large_blocks()
     try:
-        config = calibrate(options.checkpoint, options.data_root, options.crop_pct, bf16=options.bf16)
+        config = calibrate(
+            options.checkpoint, options.data_root, options.crop_pct,
+            bf16=options.bf16, skip_unreadable=options.skip_unreadable,
+        )  # fmt: skip
     except (CheckpointError, DataError, ValueError) as error:
         sys.exit(f"error: {error}")
     for name, value in config.metrics.items():

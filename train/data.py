@@ -116,7 +116,7 @@ def from_list(root: Path, name: str) -> Split:
         items.append((root / path, int(label)))
     class_file = root / "classes.txt"
     if class_file.is_file():
-        rows = [line.strip().partition(" ") for line in class_file.read_text("utf-8").splitlines() if line.strip()]
+        rows = [line.strip().partition(" ") for line in class_file.read_text("utf-8-sig").splitlines() if line.strip()]
         synsets, names = tuple(row[0] for row in rows), tuple(row[2] or row[0] for row in rows)
     else:
         folders = {label: path.parent.name for path, label in items}

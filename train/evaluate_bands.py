@@ -114,6 +114,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data-root", type=Path, required=True, help="folder with the pictures")
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, several times faster on recent CPUs")
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out pictures that cannot be read")
     parser.add_argument("--json", type=result_file, help="write the results to this file")
     options = parser.parse_args()
     names = [Path(source).name for source in options.others]
@@ -133,7 +134,7 @@ def main() -> None:
                 f"{options.checkpoint} is {adaptive.name}, which takes three channels; give adaptive_vgg19"
             )
         others = {Path(source).name: load_model(source) for source in options.others}
-        split = load_split(options.data_root, options.split)
+        split = load_split(options.data_root, options.split, skip_unreadable=options.skip_unreadable)
         about = {"checkpoint": Path(options.checkpoint).name, "split": options.split, "bf16": options.bf16}
         result = evaluate_bands(adaptive, others, split, about | {"data": options.data_root.resolve().name})
     except (DataError, CheckpointError, ValueError) as error:

@@ -1,9 +1,10 @@
 """Finding measurements in ``results/*.json`` and writing their numbers as text."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
-from models import CHANNELS, MODELS
+from models import CHANNELS, MODELS, SUBSETS
 from models.checkpoint import BUNDLED
 from models.classifier import ModelConfig
 from models.model_card import data_name, percent, settings_of
@@ -81,15 +82,20 @@ def evaluations_in(result: dict) -> list[dict]:
     return [result] if kind == "evaluation" else []
 
 
-def comparison(results: list[dict], pair: tuple[str, str], fill: str = "aligned") -> dict | None:
-    """The comparison of two checkpoints on the test split with this fill, if it was made."""
-    for result in results:
-        if result["kind"] != "comparison" or result["first"]["split"] != "test":
-            continue
-        names = (checkpoint_of(result["first"]), checkpoint_of(result["second"]))
-        if names == pair and result["first"]["fill"] == fill:
+def comparison(
+    results: list[dict], pair: tuple[str, str], fill: str = "aligned", *, channels: Iterable[str] = SUBSETS
+) -> dict | None:
+    """The comparison of two checkpoints on the test split with this fill, if it was made on these ``channels``."""
+    for result in of_kind(results, "comparison"):
+        first, names = result["first"], (checkpoint_of(result["first"]), checkpoint_of(result["second"]))
+        if names == pair and first["split"] == "test" and first["fill"] == fill and measured_on(result, channels):
             return result
     return None
+
+
+def measured_on(compared: dict, channels: Iterable[str]) -> bool:
+    """Whether a comparison has a row for each of these channels: one may be made on some, to look at them alone."""
+    return {*channels} <= {row["channels"] for row in compared["first"]["rows"]}
 
 
 def is_bundled(source: str | Path) -> bool:
@@ -103,11 +109,13 @@ def checkpoint_of(evaluation: dict) -> str:
 
 
 def comparisons_with_itself(results: list[dict]) -> dict[str, list[dict]]:
-    """By bundled network, in the order of ``MODELS``: its comparisons with itself on test pictures seen otherwise."""
+    """By bundled network, in the order of ``MODELS``: its comparisons with itself on test pictures seen otherwise, of
+    those with RGB and every single channel."""
     found = {}
     for result in of_kind(results, "comparison"):
         name = checkpoint_of(result["first"])
-        if name == checkpoint_of(result["second"]) and result["first"]["split"] == "test":
+        whole = result["first"]["split"] == "test" and measured_on(result, (CHANNELS, *CHANNELS))
+        if whole and name == checkpoint_of(result["second"]):
             found.setdefault(name, []).append(result)
     return {name: found[name] for name in MODELS if name in found}
 

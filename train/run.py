@@ -263,7 +263,8 @@ def describe(model: ImageClassifier, config: TrainConfig, split: Split, size: in
         synsets=split.synsets,
         input_size=size,
         crop_pct=config.crop_pct,
-        training=config.to_dict() | {"images": len(split), "skipped": split.skipped},
+        training=config.to_dict()
+        | {"data": config.data_root.resolve().name, "images": len(split), "skipped": split.skipped},
     )
 
 

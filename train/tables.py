@@ -6,7 +6,7 @@ Nothing is measured here. The study's own figures stand beside ours and are mark
 import statistics
 from collections.abc import Callable, Iterable
 
-from models import SUBSETS
+from models import CHANNELS, SUBSETS
 from models.costs import cost_of, cost_tables
 from models.model_card import percent
 from train.ablate import ABLATIONS, MANY_BANDS, Variant, difference, evenness, spread, variants_of
@@ -76,22 +76,24 @@ def accuracy_table(results: list[dict]) -> Table:
         caption = (
             f"Bundled 8-bit weights; {data_line(*evaluations)}; accuracy in % with 95 % Wilson interval; "
             "one seed each; chance is 2 %. Crop: the share of each side of a picture that is seen. Multiply-"
-            "accumulates per picture at that input size. Taught: the answer of a trained network to the same crop in "
-            "RGB is part of the target."
+            "accumulates per picture at that input size. Taught: part of the target is a trained network's answer "
+            "to the same crop in RGB."
         )
     columns = ["model", "input", "accuracy", "parameters", "multiply-accumulates", "training"]
     return {"id": "accuracy", "title": "Test accuracy", "caption": caption, "columns": columns, "rows": rows}
 
 
 def training_line(training: dict, trainings: dict[str, dict]) -> str:
-    """``10 epochs``, or ``7 + 2 epochs, from vgg19-base`` for weights that started from others, and how."""
+    """``10 epochs``, or ``9 epochs in 2 stages, the last 2 from vgg19-base`` for weights that started from others, and
+    how."""
     start = training["settings"].get("init_from")
     counts = [training["epochs"]]
     source = start
     while source in trainings:
         counts.insert(0, trainings[source]["epochs"])
         source = trainings[source]["settings"].get("init_from")
-    line = " + ".join(map(str, counts)) + " epochs" + (f", from {start}" if start else "")
+    stages = f" in {len(counts)} stages, the last {counts[-1]}" if len(counts) > 1 else ","
+    line = f"{sum(counts)} epochs" + (f"{stages} from {start}" if start else "")
     teacher = training["settings"].get("teacher")
     return line + (", random channels" if training["channels"] == "sample" else "") + (", taught" if teacher else "")
 
@@ -107,7 +109,8 @@ def temperature_line(training: dict) -> str:
 
 def subset_table(results: list[dict], study: dict, pair: tuple[str, str], fill: str) -> Table:
     """Task 1: both VGG19 on every channel subset, the paired test, and the study's figures beside its protocol."""
-    compared = comparison(results, pair, fill)
+    both = ("RB", "GB")  # where the fills differ
+    compared = comparison(results, pair, fill, channels=both if fill == "appended" else SUBSETS)
     theirs = {name: study["task1"][name] for name in SAMPLED_PAIR} if pair == RGB_PAIR else {}
     rows, caption = [], NOT_YET
     if compared:
@@ -215,7 +218,8 @@ def trained(names: Iterable[str], trainings: dict[str, dict]) -> str:
 
 def expert_table(results: list[dict], channel: str = "B") -> Table:
     """What one channel can give: a network whose last epoch saw it alone, beside one trained on any channels."""
-    expert, full = (comparison(results, (name, ADAPTIVE)) for name in (EXPERT, RGB_PLAIN))
+    expert = comparison(results, (EXPERT, ADAPTIVE), channels=channel)
+    full = comparison(results, (RGB_PLAIN, ADAPTIVE), channels=[CHANNELS])
     trainings = trainings_by_checkpoint(results)
     rows, caption = [], NOT_YET
     if expert and full:
@@ -271,9 +275,10 @@ def calibration_table(results: list[dict]) -> Table:
         caption = (
             f"{data_line(*measured)}; in %, two and one channel: mean over the three subsets. Confidence: mean "
             "probability of the answers, the softmax of logits over the temperature, which was fitted on validation "
-            "pictures for each number of channels. Error: expected calibration error, 15 bins; plain: without it."
+            "pictures for each number of channels. Error: expected calibration error, 15 bins; in the last column "
+            "without the temperature."
         )
-    columns = ["model", "input", "temperature", "accuracy", "confidence", "error", "error, plain"]
+    columns = ["model", "input", "temperature", "accuracy", "confidence", "error", "error, no temperature"]
     title = "What a confidence is worth"
     return {"id": "calibration", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
@@ -322,8 +327,8 @@ def speed_table(results: list[dict], *, brief: bool = False) -> Table:
         caption = (
             f"Milliseconds, median (quartiles), n = {rounds}, all three in turn in one run; "
             f"{machines}. Grouped: one kernel per sample "
-            "and one convolution with the batch as groups, as it is usually written, with the same allocator setting; "
-            f"with the default one a training step (64 px, fp32) takes {slowest} times as long as ours. "
+            "and one convolution with the batch as groups, as it is usually written, with the memory allocator set as "
+            f"for ours; with its defaults a training step (64 px, fp32) takes {slowest} times as long as ours. "
             f"Reading the fp32 kernels of dynamic_vgg19 once takes {reading}."
         )
         if not all(speed["tiled"] for speed in found):
@@ -378,13 +383,13 @@ def memory_table(results: list[dict]) -> Table:
                 [name, *[f"{peaks[b]:,.0f}" for b in ("32", "64")], f"{parameters * MORE_MIB_PER_PARAMETER:,.0f}"]
             )
         caption = "MiB that three training steps at 64 px, fp32, add to a fresh process (SGD with momentum)."
-    columns = ["network", "batch 32", "batch 64", "of it weights, gradients, momentum"]
+    columns = ["network", "batch 32", "batch 64", "of which weights, gradients, momentum"]
     return {"id": "memory", "title": "Peak memory of training", "caption": caption, "columns": columns, "rows": rows}
 
 
 def task2_table(results: list[dict], study: dict) -> Table:
     """Task 2: the compact network beside ResNet34."""
-    compared = comparison(results, TASK2_PAIR)
+    compared = comparison(results, TASK2_PAIR, channels=[CHANNELS])
     rows, caption = [], NOT_YET
     if compared:
         for side in ("first", "second"):

@@ -19,4 +19,4 @@ with torch.inference_mode():
 
 print(model.config.class_names[by_name.argmax()], torch.allclose(by_name, by_wavelength))
 print(model.config.class_names[of_a_file.argmax()])
-print(attention.shape)  # (1, 2, K): what each kernel takes from each channel, sums to 1
+print(attention.shape)  # (1, 2, K): the share each kernel takes from each channel; sums to 1 over the channels

@@ -8,5 +8,5 @@ logits, attention = network(torch.randn(4, 2, 64, 64), "R+NIR", return_attention
 print(attention.shape)  # (4, 2, K): what each of the K kernels takes from each channel
 
 dynamic = to_dynamic(resnet18(num_classes=10), num_kernels=4)  # each convolution: attention over four kernels
-set_temperature(dynamic, 30)  # in your training loop falling to 1 over the first epochs
+set_temperature(dynamic, 30)  # lower it to 1 over the first epochs of your training loop
 print(logits.shape, dynamic(torch.randn(4, 3, 64, 64)).shape)

@@ -92,7 +92,7 @@ def test_bad_bands_are_a_clear_message(client, bands, words):
 
 
 def test_a_file_of_another_kind_is_a_clear_message_without_a_path(client):
-    with pytest.raises(Exception, match=r"ending is \.jpg; expected is \.tif") as caught:
+    with pytest.raises(Exception, match=r"ending is \.jpg, not \.tif") as caught:
         client.predict(LION, api_name="/predict_bands")
     assert "gradio" not in str(caught.value)
 

@@ -8,6 +8,7 @@ from demo import explain, multiband_view
 from demo.inference import ask_bands
 from demo.multiband import BandPicture, Bands, read_names
 from demo.text import LANGUAGES, say
+from models import ModelConfig
 
 
 @pytest.fixture(scope="module")
@@ -15,11 +16,14 @@ def values() -> np.ndarray:
     return np.random.default_rng(0).random((4, 30, 40), dtype=np.float32)
 
 
-def page(networks, values: np.ndarray, bands: Bands, language: str) -> str:
+MIXED = ModelConfig("adaptive_vgg19", {}, training={"channels": "sample"})
+
+
+def page(networks, values: np.ndarray, bands: Bands, language: str, config: ModelConfig = MIXED) -> str:
     network = networks["adaptive_vgg19"]
     answer = ask_bands(network, values, bands.wavelengths_um)
     opened = BandPicture(values, "scaled_not", 1.0, "float32")
-    return multiband_view.page(answer, opened, bands, explain.band_pictures(network, values), language)
+    return multiband_view.page(answer, opened, bands, explain.band_pictures(network, values), language, config)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -34,13 +38,13 @@ def test_the_page_has_answers_a_preview_every_band_and_its_attention(networks, v
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_says_what_the_network_was_trained_on(networks, values, language):
-    names = read_names("B, G, R, NIR")
-    answer = ask_bands(networks["adaptive_vgg19"], values, names.wavelengths_um)
-    opened = BandPicture(values, "scaled_not", 1.0, "float32")
-    pictures = explain.band_pictures(networks["adaptive_vgg19"], values)
-    assert say(language, "bands_training") in page(networks, values, names, language)
-    html = multiband_view.page(answer, opened, names, pictures, language, ("B", "NIR"))
-    assert "B, NIR" in html and say(language, "bands_training") not in html
+    names, mixed = read_names("B, G, R, NIR"), say(language, "bands_training")
+    assert mixed in page(networks, values, names, language)
+    for training in ({}, {"channels": "RGB"}, {"channels": "sample", "pseudo_share": 0.0}):
+        html = page(networks, values, names, language, replace(MIXED, training=training))
+        assert say(language, "bands_untrained") in html and mixed not in html
+    html = page(networks, values, names, language, MIXED.for_bands(("B", "NIR")))
+    assert "B, NIR" in html and mixed not in html
 
 
 def test_bands_it_was_trained_on_need_no_care(networks, values):
@@ -62,7 +66,7 @@ def test_a_band_of_one_value_is_explained(networks, values, language):
     ("opened", "words"),
     [
         ({"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8"}, "8-bit values were divided by 255"),
-        ({"scaling": "scaled_not", "divisor": 1, "dtype": "float32"}, "used as they are"),
+        ({"scaling": "scaled_not", "divisor": 1, "dtype": "float32"}, "nothing was rescaled"),
         ({"scaling": "scaled_percentile", "divisor": 10234.5, "dtype": "uint16"}, "(uint16) were divided by 10,234.5"),
         (
             {"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8", "channels_first": True},

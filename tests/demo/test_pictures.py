@@ -51,6 +51,7 @@ def test_a_phone_photo_is_turned_upright(save):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
     assert open_picture(save("phone.jpg", Image.new("RGB", (40, 20)), exif=exif)).size == (20, 40)
+    assert open_picture(save("deep.png", Image.new("I;16", (40, 20)), exif=exif)).size == (20, 40)
 
 
 def test_a_16_bit_grey_picture_keeps_its_shades(save):

@@ -273,6 +273,27 @@ def test_the_card_reads_the_record_of_a_bundled_checkpoint(checkpoint):
     assert shown == {key: str(value) for key, value in settings.items()} | {"channels": "RGB"}
 
 
+def test_a_setting_of_zero_is_a_setting_where_zero_is_not_the_default():
+    zeros = {"weight_decay": 0.0, "label_smoothing": 0.0, "pseudo_share": 0.0, "ema": 0.0, "clip_norm": 0.0, "seed": 0}
+    zeros |= {"channels": "sample", "bf16": False, "mix": "none"}
+    shown = {key for key in zeros if matters(key, zeros, "adaptive_vgg19")}
+    assert shown == {"weight_decay", "label_smoothing", "pseudo_share", "seed", "channels"}
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"channels": "sample"}, "trained for on mixtures of R, G and B alone."),
+        ({"channels": "sample", "settings": {"pseudo_share": 0.0}}, "not trained for."),
+        ({"channels": "RGB"}, "not trained for."),
+    ],
+)
+def test_the_card_says_whether_other_wavelengths_were_trained_for(training, words):
+    config = read_config(BUNDLED / "adaptive_vgg19" / CONFIG)
+    card = model_card(dataclasses.replace(config, training=training))
+    assert f"More than three channels, and wavelengths other than those of R, G and B, were {words}" in card
+
+
 @pytest.mark.parametrize(
     ("model", "settings", "shown"),
     [

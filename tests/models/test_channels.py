@@ -53,7 +53,8 @@ def test_selecting_keeps_the_named_order():
 
 
 def test_names_may_be_lower_case_or_a_list():
-    assert parse_channels("gb") == parse_channels(["G", "B"]) == "GB"
+    assert parse_channels("gb") == parse_channels(["G", "B"]) == parse_channels("G + b") == "GB"
+    assert parse_channels("R,G,B") == parse_channels(["RGB"]) == "RGB"
     assert channel_indices(("B", "G")) == [2, 1]
 
 
@@ -72,7 +73,7 @@ def test_filling_and_normalising_commute(channels, fill):
         ("", "channels is empty; name at least one of R, G, B"),
         ([], "channels is empty"),
         ("RX", "unknown channel 'X' in 'RX'; known are R, G, B"),
-        ("R G", "unknown channel ' '"),
+        ("R, NIR", "unknown channel 'NIR' in 'R, NIR'; known are R, G, B"),
         ("RGR", "channel repeated in 'RGR'"),
         ("rR", "channel repeated in 'RR'"),
     ],

@@ -96,6 +96,8 @@ def test_a_convolution_used_twice_stays_one():
     shared = nn.Conv2d(3, 3, 3, padding=1)
     dynamic = to_dynamic(nn.ModuleDict({"a": shared, "b": nn.Sequential(shared)}))
     assert isinstance(dynamic["a"], DynamicConv2d) and dynamic["a"] is dynamic["b"][0]
+    again = to_dynamic(nn.Sequential(shared, nn.ReLU(), shared), layers=["2"])
+    assert isinstance(again[0], DynamicConv2d) and again[0] is again[2]
 
 
 def test_precision_mode_and_frozen_weights_are_kept():
@@ -207,6 +209,13 @@ def test_options_go_to_the_network(images):
 def test_only_a_network_of_rgb_takes_further_bands(network, found):
     with pytest.raises(ValueError, match=f"must be an nn.Conv2d of three channels to take more, found {found}"):
         AnyChannels(network, bands="R,G,B,NIR")
+
+
+def test_a_network_is_opened_before_it_becomes_dynamic():
+    with pytest.raises(ValueError, match="is dynamic already and takes no more channels; use AnyChannels first"):
+        AnyChannels(to_dynamic(small(), layers=["0"]), bands="R,G,B,NIR")
+    network = to_dynamic(AnyChannels(small(), bands="R,G,B,NIR"))
+    assert network(torch.rand(2, 2, 16, 16), "R+NIR").isfinite().all()
 
 
 def test_bands_that_are_none_are_refused(images):

@@ -309,6 +309,7 @@ def test_a_width_needs_a_start_of_that_width(runs, start):
     with pytest.raises(ValueError, match=r"kernels starts from the bundled vgg19, whose width is 1, got width 0\.5"):
         runs("kernels", width=0.5)
     assert {run.config.width for run in runs("kernels", width=0.5, init_from=None)} == {0.5}
+    assert {run.config.width for run in runs("kernels", width=1.0)} == {1.0}
 
 
 def test_pictures_too_small_for_the_network_are_refused(runs, start):

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,6 +31,8 @@ def of_number(metrics, number):
 
 def test_a_run_becomes_an_8_bit_checkpoint_that_records_how_it_was_made(colours, tmp_path, monkeypatch):
     run, target = tmp_path / "run", tmp_path / "compact"
+    monkeypatch.chdir(colours)
+    colours, place = Path(), colours  # the data's name is that of its folder, not of the way there
     train(TrainConfig("compact", colours, run, image_size="16", epochs=2, batch_size=8, workers=0, lr=0.05))
     command = ["bundle", "--run-dir", str(run), "--to", str(target), "--data-root", str(colours)]
     monkeypatch.setattr(sys, "argv", [*command, "--results", str(tmp_path / "results")])
@@ -44,7 +47,7 @@ def test_a_run_becomes_an_8_bit_checkpoint_that_records_how_it_was_made(colours,
 
     stored, source, val = load_checkpoint(target), load_checkpoint(run), load_split(colours, "val")
     assert verify_golden(stored, target) == 0
-    assert stored.config.storage == "int8" and stored.config.training["data"] == colours.name
+    assert stored.config.storage == "int8" and stored.config.training["data"] == place.name
     (logits, labels), metrics = predict_subsets(stored, val, [*SUBSETS]), stored.config.metrics
     assert metrics["val_accuracy"] == measure("RGB", logits["RGB"], labels).accuracy
     exact = predict_subsets(source, val, ["RGB"])[0]["RGB"]

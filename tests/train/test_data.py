@@ -66,7 +66,7 @@ def test_classes_are_named_by_their_folders(lists):
 
 
 def test_classes_txt_names_the_classes(lists):
-    (lists / "classes.txt").write_bytes(b"n01 red fox\r\nn02 lynx\r\nn03\r\n\r\n")
+    (lists / "classes.txt").write_bytes(b"\xef\xbb\xbfn01 red fox\r\nn02 lynx\r\nn03\r\n\r\n")  # as Notepad saves
     split = load_split(lists, "train")
     assert split.synsets == ("n01", "n02", "n03") and split.class_names == ("red fox", "lynx", "n03")
 

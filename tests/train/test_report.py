@@ -128,6 +128,16 @@ def test_the_adaptive_table_shows_every_measured_rival_and_the_worst_channel(res
     assert "The worst single channel (R) keeps 90.9 % of RGB's accuracy" in table["caption"]
 
 
+def test_a_comparison_on_some_channels_does_not_stand_in_for_the_one_on_all(results):
+    tables = {table["id"]: table for table in make_tables([STUDY, *results])}
+    some = json.loads(json.dumps([results[1], results[1] | {"second": results[1]["first"]}, results[2]]))
+    for compared in some:
+        for rows in (compared["first"]["rows"], compared["second"]["rows"], compared["paired"]):
+            del rows[1:]
+    again = {table["id"]: table for table in make_tables([STUDY, *some, *results])}
+    assert {name for name in tables if again[name] != tables[name]} == set()
+
+
 def test_the_accuracy_table_takes_no_evaluation_beside_a_stage_that_is_not_bundled(results):
     beside_a_stage = json.loads(json.dumps(results[2]))
     beside_a_stage["first"]["checkpoint"] = "runs/dynamic_vgg19-rgb"
@@ -286,7 +296,9 @@ def test_epochs_add_up_over_the_runs_a_checkpoint_came_from():
         return {"epochs": epochs, "settings": {"init_from": start}, "channels": channels}
 
     trainings = {"base": record(7), "large": record(5, "base")}
-    assert training_line(record(2, "large", "sample"), trainings) == "7 + 5 + 2 epochs, from large, random channels"
+    assert training_line(record(2, "large", "sample"), trainings) == (
+        "14 epochs in 3 stages, the last 2 from large, random channels"
+    )
     assert training_line(record(10), trainings) == "10 epochs"
 
 
