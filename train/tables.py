@@ -451,6 +451,7 @@ def ablation_caption(results: list[dict], study: dict, ablation: str, columns: l
     about, settings = records[0], records[0]["settings"]
     seeds = sorted({record["seed"] for record in records})
     networks = " and ".join(dict.fromkeys(variant.model for variant in variants_of(records, ablation)))
+    networks = networks.replace(" and ", ", ", networks.count(" and ") - 1)
     width = settings.get("width", 1)
     sentences = [
         f"{networks}{f' of {width:g} times the width' if width != 1 else ''}, {ABLATIONS[ablation].title}; "

@@ -100,7 +100,7 @@ def test_a_file_of_bands_is_answered(events, networks):
     assert "5 bands of 128 × 128 pixels. Its 8-bit values were divided by 255." in notice
     assert page.count("<li>") == 5
     assert len(re.findall(r'scope="row"', page)) == 5
-    assert "only trained for as mixtures of R, G and B" in page
+    assert "only mixtures of R, G and B" in page
 
 
 @pytest.mark.parametrize(
