@@ -109,7 +109,8 @@ def ablations_figure(results: list[dict], path: Path) -> dict | None:
     panels = start_panels([len(variants) for variants in measured.values()])
     for axes, (name, variants) in zip(panels, measured.items(), strict=True):
         plot_variants(axes, variants)
-        axes.set(xlabel=f"{name}\n{', '.join(dict.fromkeys(variant.model for variant in variants))}")
+        models = dict.fromkeys(variant.model for variant in variants)
+        axes.set(xlabel="\n".join([name, *models]))
         axes.tick_params(axis="x", labelsize=9)
     panels[0].set(ylabel="validation accuracy, %")
     alt = "Dot plots of validation accuracy by variant, one panel each for " + ", ".join(measured)
