@@ -450,8 +450,8 @@ def ablation_caption(results: list[dict], study: dict, ablation: str, columns: l
     records = [record for record in of_kind(results, "ablation") if record["ablation"] == ablation]
     about, settings = records[0], records[0]["settings"]
     seeds = sorted({record["seed"] for record in records})
-    networks = " and ".join(dict.fromkeys(variant.model for variant in variants_of(records, ablation)))
-    networks = networks.replace(" and ", ", ", networks.count(" and ") - 1)
+    *others, last = dict.fromkeys(variant.model for variant in variants_of(records, ablation))
+    networks = f"{', '.join(others)} and {last}" if others else last
     width = settings.get("width", 1)
     sentences = [
         f"{networks}{f' of {width:g} times the width' if width != 1 else ''}, {ABLATIONS[ablation].title}; "
