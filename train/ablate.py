@@ -1,15 +1,17 @@
-"""The study's comparisons, repeated over seeds: which convolutions, how many kernels, which temperature, which blocks.
+"""Comparisons repeated over seeds: the study's of convolutions, kernels, temperature and blocks, and two of channels.
 
     python -m train.ablate convolutions --data-root data/mini-imagenet-50   # plain, dynamic, dynamic fixed at 34
     python -m train.ablate channels --data-root data/mini-imagenet-50       # those that fill, and the adaptive one
     python -m train.ablate kernels --data-root data/mini-imagenet-50        # K = 3, 4, 5, 6
     python -m train.ablate temperature --data-root data/mini-imagenet-50    # fixed 34, annealed 30 to 1
     python -m train.ablate blocks --data-root data/mini-imagenet-50         # none, rrdb, attention, both
+    python -m train.ablate landsat --data-root data/landsat                 # a sensor's four bands (train/landsat.py)
 
 Every variant and seed is one ``train.run`` under equal conditions, measured on validation after its
 last epoch, never on test, and written to ``results/ablations/<ablation>-<variant>-seed<k>.json``.
 A run whose file is there is not repeated; one that was interrupted goes on from its last epoch.
-For the VGG19s it also holds the accuracy on every subset of the channels, for the adaptive one on 1 to 6 pseudo-bands.
+For the VGG19s it also holds the accuracy on every subset of the channels (of a sensor's: all, all but one, and each
+alone), for the adaptive one on 1 to 6 pseudo-bands.
 For dynamic networks it says how even the routers' mix is on the validation pictures, the entropy of the attention
 weights over ln K (1 for uniform and 0 for a single kernel), and what accuracy is left when every kernel gets the same
 weight.
@@ -19,10 +21,11 @@ on networks a quarter as wide; ``--width 1 --image-size 64 --epochs 40`` would c
 ``temperature`` train one epoch, each kernel starting as a plain VGG19's (``--init-from``, the bundled one by default);
 the temperature falls in the first half of the run, and the annealed runs of ``temperature`` are those of K = 4, taken
 from there.
-``blocks`` trains three epochs from scratch. An epoch of the whole dynamic network takes 10 to 20 minutes on two cores,
-one of the quarter two to five on one, and ``--images-per-class`` shortens it; ``--bf16`` halves it on processors that
-have bfloat16. ``blocks`` takes an hour on one core with it. On 2,000 pictures a 95 % interval is about 2 points either
-way: smaller differences between variants mean little. A run needs up to 2 GB of disk, freed when it is measured.
+``blocks`` trains three epochs from scratch, ``landsat`` sixteen, its pictures being few and small.
+An epoch of the whole dynamic network takes 10 to 20 minutes on two cores, one of the quarter two to five on one, and
+``--images-per-class`` shortens it; ``--bf16`` halves it on processors that have bfloat16. ``blocks`` takes an hour on
+one core with it. On 2,000 pictures a 95 % interval is about 2 points either way: smaller differences between variants
+mean little. A run needs up to 2 GB of disk, freed when it is measured.
 """
 
 import argparse
@@ -40,6 +43,7 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from models import CHANNELS, SUBSETS, CheckpointError, ImageClassifier
+from models.bands import parse_bands
 from models.checkpoint import BUNDLED, GOLDEN, WEIGHTS, write_safely
 from models.compact import BLOCKS
 from models.pictures import normalize
@@ -49,8 +53,9 @@ from train.bundle import PLACES, minutes_of, read_run
 from train.config import TrainConfig
 from train.data import Pictures, Split, load_split, make_loader
 from train.engine import NonFiniteLossError
-from train.evaluate import predict_views
+from train.evaluate import channels_of, parse_subsets, predict_views
 from train.evaluate_bands import pseudo_name, pseudo_view
+from train.landsat import BANDS as LANDSAT
 from train.pseudo_bands import MOST_BANDS
 from train.run import STATE, defaults_of, train
 from train.views import View, named_view
@@ -68,6 +73,17 @@ class Ablation:
     variants: dict[str, dict]
     shared: dict
 
+    @property
+    def bands(self) -> str | None:
+        """Those of the sensor whose pictures it needs; None for RGB."""
+        return self.shared.get("bands")
+
+
+def choices_of(bands: str) -> dict[str, str]:
+    """All bands of a sensor, all but each, and each alone, as ``--channels``: ``no NIR`` of B, R, NIR is ``BR``."""
+    names = parse_bands(bands)
+    return {subset: channels_of(subset, names) for subset in parse_subsets("all", names)}
+
 
 FIXED = {"temperature_start": 34.0, "temperature_end": 34.0}  # the study's
 ANNEALED = {"temperature_start": 30.0, "temperature_end": 1.0}  # the authors'
@@ -75,6 +91,7 @@ ANNEALED = {"temperature_start": 30.0, "temperature_end": 1.0}  # the authors'
 # as the recipes vgg19-base, dynamic_vgg19-32 and compact, but for what is said here
 THIN = {"width": 0.25, "epochs": 8, "batch_size": 128, "lr": 0.1}
 WARM = {"model": "dynamic_vgg19", "epochs": 1, "batch_size": 128, "lr": 0.02, "init_from": BUNDLED / "vgg19"}
+SENSOR = {"model": "adaptive_vgg19", "bands": LANDSAT, "width": 0.25, "epochs": 16, "batch_size": 64, "lr": 0.05}
 COLD = {"model": "compact", "epochs": 3, "batch_size": 64, "lr": 0.1, "crop_scale": 0.6, "weight_decay": 1e-4}
 
 ABLATIONS = {
@@ -104,6 +121,11 @@ ABLATIONS = {
         "softmax temperature, fixed at 34 (the study) or annealed 30 → 1", {"fixed": FIXED, "annealed": ANNEALED}, WARM
     ),
     "blocks": Ablation("blocks between the convolutions", {name: {"blocks": name} for name in BLOCKS}, COLD),
+    "landsat": Ablation(
+        "a sensor's four bands: one network for random ones, or one for each choice",
+        {channels: {"channels": channels} for channels in ("sample", *choices_of(LANDSAT).values())},
+        SENSOR | {"crop_scale": 1.0},  # the middle pixel decides
+    ),
 }
 
 
@@ -224,7 +246,8 @@ def train_and_record(run: Run) -> dict:
     print(f"{run.name}:", flush=True)
     model = train(run.config)
     about, rows = read_run(run.config.run_dir)
-    val = load_split(run.config.data_root, "val", skip_unreadable=run.config.skip_unreadable)
+    options = {"bands": run.config.band_names, "skip_unreadable": run.config.skip_unreadable}
+    val = load_split(run.config.data_root, "val", **options)
     record = {
         "kind": "ablation",
         "ablation": run.ablation,
@@ -241,9 +264,11 @@ def train_and_record(run: Run) -> dict:
         **{key: about[key] for key in ("device", "threads", "versions", "git_commit")},
     }
     if isinstance(model, VGG19):
-        views = {subset: named_view(subset) for subset in SUBSETS}
+        bands = run.config.bands
+        subsets = choices_of(bands).values() if bands else SUBSETS
+        views = {subset: named_view(subset, run.config.band_names) for subset in subsets}
         record["val_accuracy_by_channels"] = accuracies(model, val, views, run.config.bf16)
-    if isinstance(model, AdaptiveVGG19):
+    if isinstance(model, AdaptiveVGG19) and not run.config.bands:
         views = {pseudo_name(count, True): pseudo_view(count, known=True) for count in range(1, MOST_BANDS + 1)}
         record["val_accuracy_by_pseudo_bands"] = accuracies(model, val, views, run.config.bf16)
     if isinstance(model, DynamicVGG19):
@@ -310,6 +335,10 @@ class Variant:
         found = self.of_all("val_accuracy_by_channels")
         return [statistics.mean(by_channels[subset] for subset in subsets) for by_channels in found]
 
+    def accuracies_on(self, channels: str) -> list[float]:
+        """On these channels, one for each seed."""
+        return [by_channels[channels] for by_channels in self.of_all("val_accuracy_by_channels")]
+
     @property
     def accuracies_with_many(self) -> list[float]:
         """Mean over ``MANY_BANDS`` numbers of pseudo-bands, one for each seed; empty for other networks."""
@@ -319,6 +348,10 @@ class Variant:
     @property
     def seeds(self) -> list[int]:
         return [record["seed"] for record in self.records]
+
+    def beside(self, other: "Variant") -> "Variant":
+        """Only the seeds that ``other`` has, too."""
+        return Variant(self.name, [record for record in self.records if record["seed"] in other.seeds])
 
     def of_all(self, key: str) -> list:
         """What each record says; nothing where one is from before it was measured, for seeds must not mix."""
@@ -335,9 +368,9 @@ def spread(accuracies: list[float]) -> str:
 
 
 def difference(accuracies: list[float], others: list[float]) -> str:
-    """``0.3 (-3.0 to 3.6)``: the first minus the second in points, mean over the seeds they share in order, with its
-    95 % interval (Student's t); ``–`` for fewer than two seeds."""
-    if len(accuracies) != len(others) or len(accuracies) < 2:
+    """``0.3 (-3.0 to 3.6)``: the first minus the second in points, mean over the seeds, which both have in the same
+    order, with its 95 % interval (Student's t); ``–`` for fewer than two seeds."""
+    if not len(accuracies) == len(others) > 1:
         return "–"
     values = [100 * (value - other) for value, other in zip(accuracies, others, strict=True)]
     mean, error = statistics.mean(values), statistics.stdev(values) / math.sqrt(len(values))

@@ -103,7 +103,11 @@ def epochs_until(source: str | None, known: dict[str, dict]) -> int:
 def ablations_figure(results: list[dict], path: Path) -> dict | None:
     """Validation accuracy of every ablation run, one panel per ablation, with the mean of each variant."""
     records = of_kind(results, "ablation")
-    measured = {name: variants for name in ABLATIONS if (variants := variants_of(records, name))}
+    measured = {
+        name: variants
+        for name, made in ABLATIONS.items()
+        if not made.bands and (variants := variants_of(records, name))
+    }
     if not measured:
         return None
     panels = start_panels([len(variants) for variants in measured.values()])

@@ -15,16 +15,15 @@ from pathlib import Path
 from models.model_card import table
 from train import RESULTS, ROOT, figures
 from train.ablate import ABLATIONS
+from train.ablation_tables import ablation_table, difference_table
 from train.findings import RGB_PAIR, RIVALS, SAMPLED_PAIR, of_kind, read_results
 from train.tables import (
     Table,
-    ablation_table,
     accuracy_table,
     adaptive_table,
     bands_table,
     calibration_table,
     cost_table,
-    difference_table,
     expert_table,
     memory_table,
     metrics_table,

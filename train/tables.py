@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from models import CHANNELS, SUBSETS
 from models.costs import cost_of, cost_tables
 from models.model_card import percent
-from train.ablate import ABLATIONS, MANY_BANDS, Variant, difference, evenness, spread, variants_of
 from train.bootstrap import paired_counts, ratio_interval
 from train.config import TrainConfig
 from train.findings import (
@@ -34,7 +33,6 @@ from train.findings import (
     worst_single,
 )
 
-STUDY_ABLATIONS = {"kernels": "ablation_num_kernels", "blocks": "ablation_blocks"}  # keys in results/study.json
 SPEED_NETWORKS = ("vgg19", "dynamic_vgg19", "grouped")  # of benchmarks/dynamic_conv.py
 WHICH = {
     "adaptive": "",
@@ -43,13 +41,6 @@ WHICH = {
     "adaptive-sampled": ", an earlier stage",
 }
 NOT_YET = "not measured yet"
-MANY = f"{MANY_BANDS[0]} to {MANY_BANDS[-1]} pseudo-bands"
-MEASURES: dict[str, Callable[[Variant], list[float]]] = {  # of an ablation's variant, one figure for each seed
-    "validation accuracy": lambda variant: variant.accuracies,
-    "two channels": lambda variant: variant.accuracies_with(2),
-    "one channel": lambda variant: variant.accuracies_with(1),
-    MANY: lambda variant: variant.accuracies_with_many,
-}
 MORE_MIB_PER_PARAMETER = 3 * 4 / 2**20  # a weight, its gradient and its momentum in fp32
 
 Table = dict
@@ -423,96 +414,6 @@ def ratio_line(compared: dict) -> str:
 
 def study_ratio(study: dict) -> float:
     return study["task2"]["compact"]["RGB"][0] / study["task2"]["resnet34"]["RGB"][0]
-
-
-def ablation_table(results: list[dict], study: dict, ablation: str) -> Table:
-    """Validation accuracy of each variant over seeds, with fewer channels, the evenness of its routers and what it is
-    worth, and the study's figure."""
-    variants = variants_of(of_kind(results, "ablation"), ablation)
-    columns = {
-        ablation: lambda variant: variant.name,
-        "seeds": lambda variant: str(len(variant.records)),
-        **{name: lambda variant, of=of: spread(of(variant)) for name, of in MEASURES.items()},
-        "attention entropy": lambda variant: evenness(variant.entropy),
-        "even weights": lambda variant: spread(variant.even),
-    }
-    columns = {name: of for name, of in columns.items() if any(of(variant) != "–" for variant in variants)}
-    if theirs := study.get(STUDY_ABLATIONS.get(ablation), {}):
-        columns["study"] = lambda variant: percent(theirs[variant.name]) if variant.name in theirs else "–"
-    rows = [[value(variant) for value in columns.values()] for variant in variants]
-    title = f"Ablation: {ABLATIONS[ablation].title}"
-    caption = ablation_caption(results, study, ablation, list(columns)) if rows else NOT_YET
-    return {"id": f"ablation-{ablation}", "title": title, "caption": caption, "columns": list(columns), "rows": rows}
-
-
-def ablation_caption(results: list[dict], study: dict, ablation: str, columns: list[str]) -> str:
-    """Under which conditions the runs of an ablation, equal in all but variant and seed, were made."""
-    records = [record for record in of_kind(results, "ablation") if record["ablation"] == ablation]
-    about, settings = records[0], records[0]["settings"]
-    seeds = sorted({record["seed"] for record in records})
-    *others, last = dict.fromkeys(variant.model for variant in variants_of(records, ablation))
-    networks = f"{', '.join(others)} and {last}" if others else last
-    width = settings.get("width", 1)
-    sentences = [
-        f"{networks}{f' of {width:g} times the width' if width != 1 else ''}, {ABLATIONS[ablation].title}; "
-        f"{about['data']}, val, n = {about['val_images']:,}; "
-        f"{about['images']:,} training pictures, {epochs_line(about)}, {start_line(settings)}; accuracy after the last "
-        f"epoch in %, mean ± sample standard deviation over seeds ({', '.join(map(str, seeds))})."
-    ]
-    if "one channel" in columns:
-        shown = "one, two or three random channels" if settings["channels"] == "sample" else settings["channels"]
-        sentences.append(
-            f"Trained on {shown}; two channels and one: mean over the three subsets, missing ones filled "
-            f"({settings['fill']}){', for adaptive_vgg19 left out' if MANY in columns else ''}."
-        )
-    if MANY in columns:
-        sentences.append(f"{MANY}: mean over these numbers, other bands for every picture, wavelengths known.")
-    if "attention entropy" in columns:
-        sentences.append(
-            "Attention entropy: of the kernel weights over ln K, mean over validation pictures, layers and seeds; "
-            "1 is an even mix, 0 a single kernel."
-        )
-    if "even weights" in columns:
-        sentences.append("Even weights: the same networks on RGB with 1/K for every kernel in place of the attention.")
-    if "study" in columns:
-        sentences.append(f"The study's column is its validation accuracy on other data: {study['data']}.")
-    return " ".join(sentences)
-
-
-def difference_table(results: list[dict]) -> Table:
-    """Every variant of an ablation against its first, with intervals over seeds."""
-    measures = {name: of for name, of in MEASURES.items() if name != MANY}  # which no first variant has
-    rows = []
-    for ablation in ABLATIONS:
-        variants = variants_of(of_kind(results, "ablation"), ablation)
-        for variant in variants[1:]:
-            if variant.seeds == variants[0].seeds and len(variant.seeds) > 1:
-                figures = [difference(of(variant), of(variants[0])) for of in measures.values()]
-                rows.append([ablation, variant.name, variants[0].name, *figures])
-    caption = (
-        "From the tables of ablations: accuracy of the variant minus that of the other, in points, seed beside seed; "
-        "mean and in brackets the 95 % interval over seeds (Student's t), not corrected for the number of comparisons. "
-        "An interval that holds 0 shows no difference, nor that there is none."
-    )
-    columns = ["ablation", "variant", "against", *measures]
-    return {
-        "id": "ablation-differences",
-        "title": "Ablations: differences",
-        "caption": caption if rows else NOT_YET,
-        "columns": columns,
-        "rows": rows,
-    }
-
-
-def epochs_line(record: dict) -> str:
-    """``5 epochs at 32 px``, or with a schedule of sizes ``5 epochs (32:4,48:1 px)``."""
-    epochs, size = record["epochs"], record["settings"]["image_size"]
-    count = f"{epochs} epoch" + ("s" if epochs > 1 else "")
-    return f"{count} ({size} px)" if ":" in size else f"{count} at {size} px"
-
-
-def start_line(settings: dict) -> str:
-    return f"each started from {settings['init_from']}" if settings["init_from"] else "from scratch"
 
 
 def cost_table() -> Table:

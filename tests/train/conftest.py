@@ -1,4 +1,4 @@
-"""Fixtures of the training tests: a quick run on the generated pictures, and a fresh Accelerate."""
+"""Fixtures of the training tests: a quick run on the generated pictures, a fresh Accelerate, records of ablations."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+from tests.train.records import ablation
 from train.config import TrainConfig
 
 
@@ -35,3 +36,10 @@ def config(colours: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
         blocks="none",
     )
     return lambda **options: replace(quick, **options)
+
+
+@pytest.fixture
+def ablations() -> list[dict]:
+    """Two ablations: two variants with three seeds each, and two with one."""
+    kernels = [ablation(kernels, seed, 0.4 + seed / 100) for kernels in ("4", "3") for seed in (0, 1, 2)]
+    return [*kernels, ablation("both", 0, 0.3, name="blocks"), ablation("none", 0, 0.25, name="blocks")]

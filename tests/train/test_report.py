@@ -5,19 +5,18 @@ import json
 import pytest
 from matplotlib.image import imread
 
+from tests.train.records import STUDY
 from train import RESULTS, figures
 from train.ablate import ABLATIONS
 from train.figures import ablations_figure, cost_figure, curves_figure, subset_figure
 from train.findings import RGB_PAIR, SAMPLED_PAIR, p_text, read_results
 from train.report import SECTIONS, fill_markers, make_tables, markdown
 from train.tables import (
-    ablation_table,
     accuracy_table,
     adaptive_table,
     bands_table,
     calibration_table,
     cost_table,
-    difference_table,
     expert_table,
     memory_table,
     milliseconds,
@@ -29,13 +28,6 @@ from train.tables import (
 )
 
 ROW = {"precision": 0.4, "recall": 0.5, "f1": 0.45}
-STUDY = {
-    "kind": "study",
-    "data": "other data",
-    "task1": {name: {"RGB": [0.3] * 4} for name in ("vgg19", "dynamic_vgg19")},
-    "task2": {name: {"RGB": [value] * 4} for name, value in (("compact", 0.4311), ("resnet34", 0.4778))},
-    "ablation_num_kernels": {"3": 0.5632, "4": 0.5644},
-}
 
 
 def row(channels: str, accuracy: float) -> dict:
@@ -79,31 +71,6 @@ def results():
         *pairs,
         {"kind": "comparison", **task2, "paired": [{"channels": "RGB", "only_first": 100, "only_second": 200}]},
     ]
-
-
-def ablation(variant: str, seed: int, accuracy: float, *, name: str = "kernels", **more) -> dict:
-    dynamic = name != "blocks"
-    record = {
-        "kind": "ablation",
-        "ablation": name,
-        "variant": variant,
-        "model": "dynamic_vgg19" if dynamic else "compact",
-        "seed": seed,
-        "settings": {"image_size": "32", "init_from": "vgg19" if dynamic else None},
-        "epochs": 2,
-        "data": "pictures",
-        "images": 23998,
-        "val_accuracy": accuracy,
-        "val_images": 2000,
-    }
-    entropy = {"attention_entropy": {"layers": [0.9] * 16, "mean": 0.9 + seed / 100}} if dynamic else {}
-    return record | entropy | more
-
-
-@pytest.fixture
-def ablations():
-    kernels = [ablation(kernels, seed, 0.4 + seed / 100) for kernels in ("4", "3") for seed in (0, 1, 2)]
-    return [*kernels, ablation("both", 0, 0.3, name="blocks"), ablation("none", 0, 0.25, name="blocks")]
 
 
 def test_subset_rows_show_interval_p_and_the_study(results):
@@ -332,94 +299,6 @@ def test_costs_are_the_studys():
     figures = {row[0]: row[1:] for row in cost_table()["rows"]}
     assert figures["dynamic_vgg19"] == ["81,885,642", "25,672,863,320"]
     assert figures["compact (as the study counted)"] == ["447,490", "7,319,591,296"]
-
-
-def test_an_ablation_shows_mean_deviation_entropy_and_the_study(ablations):
-    table = ablation_table(ablations, STUDY, "kernels")
-    assert table["id"] == "ablation-kernels"
-    assert table["columns"] == ["kernels", "seeds", "validation accuracy", "attention entropy", "study"]
-    assert table["rows"] == [["3", "3", "41.0 ± 1.0", "0.910", "56.3"], ["4", "3", "41.0 ± 1.0", "0.910", "56.4"]]
-
-
-def test_an_ablation_states_its_conditions(ablations):
-    caption = ablation_table(ablations, STUDY, "kernels")["caption"]
-    for words in (
-        "pictures, val, n = 2,000; 23,998 training pictures, 2 epochs at 32 px, each started from vgg19",
-        "sample standard deviation over seeds (0, 1, 2)",
-        "its validation accuracy on other data: other data",
-    ):
-        assert words in caption
-
-
-def test_networks_without_routers_have_no_entropy_and_one_seed_no_deviation(ablations):
-    table = ablation_table(ablations, STUDY, "blocks")
-    assert table["columns"] == ["blocks", "seeds", "validation accuracy"]
-    assert table["rows"] == [["none", "1", "25.0"], ["both", "1", "30.0"]]  # in the order of the study
-    assert "from scratch" in table["caption"]
-
-
-def test_plain_and_dynamic_convolution_stand_side_by_side_with_fewer_channels():
-    subsets = {"RGB": 0.4, "RG": 0.3, "RB": 0.2, "GB": 0.1, "R": 0.1, "G": 0.2, "B": 0.3}
-    settings = {"image_size": "32", "init_from": None, "width": 0.25, "channels": "RGB", "fill": "aligned"}
-    records = []
-    for seed in (0, 1):
-        shared = {"name": "convolutions", "settings": settings, "val_accuracy_by_channels": subsets}
-        plain = ablation("vgg19", seed, 0.4, model="vgg19", **shared)
-        del plain["attention_entropy"]
-        records += [plain, ablation("dynamic_vgg19", seed, 0.5 + seed / 10, val_accuracy_even=0.3, **shared)]
-    table = ablation_table(records, STUDY, "convolutions")
-    assert table["columns"][2:] == [
-        "validation accuracy", "two channels", "one channel", "attention entropy", "even weights"
-    ]  # fmt: skip
-    assert table["rows"] == [
-        ["vgg19", "2", "40.0 ± 0.0", "20.0 ± 0.0", "20.0 ± 0.0", "–", "–"],
-        ["dynamic_vgg19", "2", "55.0 ± 7.1", "20.0 ± 0.0", "20.0 ± 0.0", "0.905", "30.0 ± 0.0"],
-    ]
-    assert difference_table(records)["rows"] == [
-        ["convolutions", "dynamic_vgg19", "vgg19", "15.0 (-48.5 to 78.5)", "0.0 (0.0 to 0.0)", "0.0 (0.0 to 0.0)"]
-    ]  # t of one degree of freedom at 0.975 is 12.706, the standard error 5 points
-    assert difference_table(records[:3])["rows"] == []  # different seeds
-    for words in (
-        "vgg19 and dynamic_vgg19 of 0.25 times the width, plain convolution, dynamic with its temperature annealed",
-        "2 epochs at 32 px, from scratch",
-        "Trained on RGB; two channels and one: mean over the three subsets, missing ones filled (aligned).",
-        "1/K for every kernel in place of the attention",
-    ):
-        assert words in table["caption"]
-
-
-def test_the_adaptive_network_stands_beside_those_that_fill_with_more_bands_than_they_take():
-    subsets = dict.fromkeys(["RGB", "RG", "RB", "GB", "R", "G", "B"], 0.3)
-    bands = {f"{count} pseudo-band{'s' if count > 1 else ''}": count / 10 for count in range(1, 7)}
-    settings = {"image_size": "32", "init_from": None, "width": 0.25, "channels": "sample", "fill": "aligned"}
-    records = [
-        ablation(
-            model, 0, 0.4, name="channels", model=model, settings=settings, val_accuracy_by_channels=subsets, **more
-        )
-        for model, more in {"vgg19": {}, "adaptive_vgg19": {"val_accuracy_by_pseudo_bands": bands}}.items()
-    ]
-    for record in records:
-        del record["attention_entropy"]
-    table = ablation_table(records, STUDY, "channels")
-    assert table["columns"][-1] == "4 to 6 pseudo-bands"
-    assert table["rows"] == [
-        ["vgg19", "1", "40.0", "30.0", "30.0", "–"],
-        ["adaptive_vgg19", "1", "40.0", "30.0", "30.0", "50.0"],
-    ]
-    assert "Trained on one, two or three random channels" in table["caption"]
-    assert "filled (aligned), for adaptive_vgg19 left out" in table["caption"]
-    assert difference_table(records)["rows"] == []  # one seed has no interval
-
-
-def test_seeds_measured_in_part_are_not_mixed(ablations):
-    older, younger = ablations[0], ablations[1] | {"val_accuracy_even": 0.3}
-    assert "even weights" in ablation_table([younger], STUDY, "kernels")["columns"]
-    assert "even weights" not in ablation_table([older, younger], STUDY, "kernels")["columns"]
-
-
-def test_a_schedule_of_sizes_is_stated_as_it_is(ablations):
-    scheduled = [record | {"settings": record["settings"] | {"image_size": "32:1,48:1"}} for record in ablations]
-    assert "2 epochs (32:1,48:1 px)" in ablation_table(scheduled, STUDY, "kernels")["caption"]
 
 
 def test_ablations_are_read_beside_the_other_results(tmp_path, ablations):

@@ -1,0 +1,149 @@
+"""Tables of the ablations: means over seeds, differences with their intervals, a sensor's bands.
+
+Nothing is measured here.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from models.model_card import percent
+from train.ablate import ABLATIONS, MANY_BANDS, Variant, choices_of, difference, evenness, spread, variants_of
+from train.findings import of_kind
+from train.tables import NOT_YET, Table
+
+STUDY_ABLATIONS = {"kernels": "ablation_num_kernels", "blocks": "ablation_blocks"}  # keys in results/study.json
+MANY = f"{MANY_BANDS[0]} to {MANY_BANDS[-1]} pseudo-bands"
+MEASURES: dict[str, Callable[[Variant], list[float]]] = {  # of an ablation's variant, one figure for each seed
+    "validation accuracy": lambda variant: variant.accuracies,
+    "two channels": lambda variant: variant.accuracies_with(2),
+    "one channel": lambda variant: variant.accuracies_with(1),
+    MANY: lambda variant: variant.accuracies_with_many,
+}
+
+
+def ablation_table(results: list[dict], study: dict, ablation: str) -> Table:
+    """Validation accuracy of each variant over seeds, with fewer channels, the evenness of its routers and what it is
+    worth, and the study's figure."""
+    if ABLATIONS[ablation].bands:
+        return sensor_table(results, ablation)
+    variants = variants_of(of_kind(results, "ablation"), ablation)
+    columns = {
+        ablation: lambda variant: variant.name,
+        "seeds": lambda variant: str(len(variant.records)),
+        **{name: lambda variant, of=of: spread(of(variant)) for name, of in MEASURES.items()},
+        "attention entropy": lambda variant: evenness(variant.entropy),
+        "even weights": lambda variant: spread(variant.even),
+    }
+    columns = {name: of for name, of in columns.items() if any(of(variant) != "–" for variant in variants)}
+    if theirs := study.get(STUDY_ABLATIONS.get(ablation), {}):
+        columns["study"] = lambda variant: percent(theirs[variant.name]) if variant.name in theirs else "–"
+    rows = [[value(variant) for value in columns.values()] for variant in variants]
+    title = f"Ablation: {ABLATIONS[ablation].title}"
+    caption = ablation_caption(results, study, ablation, list(columns)) if rows else NOT_YET
+    return {"id": f"ablation-{ablation}", "title": title, "caption": caption, "columns": list(columns), "rows": rows}
+
+
+def ablation_caption(results: list[dict], study: dict, ablation: str, columns: list[str]) -> str:
+    """Under which conditions the runs of an ablation, equal in all but variant and seed, were made."""
+    records = [record for record in of_kind(results, "ablation") if record["ablation"] == ablation]
+    about, settings = records[0], records[0]["settings"]
+    seeds = sorted({record["seed"] for record in records})
+    *others, last = dict.fromkeys(variant.model for variant in variants_of(records, ablation))
+    networks = f"{', '.join(others)} and {last}" if others else last
+    width = settings.get("width", 1)
+    sentences = [
+        f"{networks}{f' of {width:g} times the width' if width != 1 else ''}, {ABLATIONS[ablation].title}; "
+        f"{about['data']}, val, n = {about['val_images']:,}; "
+        f"{about['images']:,} training pictures, {epochs_line(about)}, {start_line(settings)}; accuracy after the last "
+        f"epoch in %, mean ± sample standard deviation over seeds ({', '.join(map(str, seeds))})."
+    ]
+    if "one channel" in columns:
+        shown = "one, two or three random channels" if settings["channels"] == "sample" else settings["channels"]
+        sentences.append(
+            f"Trained on {shown}; two channels and one: mean over the three subsets, missing ones filled "
+            f"({settings['fill']}){', for adaptive_vgg19 left out' if MANY in columns else ''}."
+        )
+    if MANY in columns:
+        sentences.append(f"{MANY}: mean over these numbers, other bands for every picture, wavelengths known.")
+    if "attention entropy" in columns:
+        sentences.append(
+            "Attention entropy: of the kernel weights over ln K, mean over validation pictures, layers and seeds; "
+            "1 is an even mix, 0 a single kernel."
+        )
+    if "even weights" in columns:
+        sentences.append("Even weights: the same networks on RGB with 1/K for every kernel in place of the attention.")
+    if "study" in columns:
+        sentences.append(f"The study's column is its validation accuracy on other data: {study['data']}.")
+    return " ".join(sentences)
+
+
+def sensor_table(results: list[dict], ablation: str) -> Table:
+    """A network for random bands of a sensor, on some of them, beside one for all and one for these alone."""
+    made = ABLATIONS[ablation]
+    choices = choices_of(made.bands)
+    found = {variant.name: variant for variant in variants_of(of_kind(results, "ablation"), ablation)}
+    own = [found.get(channels, Variant(channels, [])) for channels in choices.values()]
+    random, every = found.get("sample", Variant("sample", [])), own[0]
+    rows, caption = [], NOT_YET
+    if random.records:
+        for (name, channels), alone in zip(choices.items(), own, strict=True):
+            on = partial(Variant.accuracies_on, channels=channels)
+            rows.append(
+                [name, *[spread(on(variant)) for variant in (random, every, alone)], compared(random, alone, on)]
+            )
+        about, settings = random.records[0], random.records[0]["settings"]
+        seeds = {seed for variant in found.values() for seed in variant.seeds}
+        caption = (
+            f"{about['model']} of {settings['width']:g} times the width; {about['data']}, val, "
+            f"n = {about['val_images']:,}; {about['images']:,} training pictures, {epochs_line(about)}, "
+            f"{start_line(settings)}; accuracy after the last epoch in %, mean ± sample standard deviation over seeds "
+            f"({', '.join(map(str, sorted(seeds)))}). Bands by their middles in µm. Random bands and all bands: what "
+            "one network was trained on; own network: one for each row, trained on these bands and no others. In the "
+            "last column points, in brackets the 95 % interval over seeds (Student's t), not corrected for the number "
+            "of rows."
+        )
+    columns = ["input", "random bands", "all bands", "own network", "random minus own"]
+    title = f"Ablation: {made.title}"
+    return {"id": f"ablation-{ablation}", "title": title, "caption": caption, "columns": columns, "rows": rows}
+
+
+def difference_table(results: list[dict]) -> Table:
+    """Every variant of an ablation against its first, with intervals over seeds."""
+    measures = {name: of for name, of in MEASURES.items() if name != MANY}  # which no first variant has
+    rows = []
+    for ablation, made in ABLATIONS.items():
+        variants = [] if made.bands else variants_of(of_kind(results, "ablation"), ablation)
+        for variant in variants[1:]:
+            both = variant.beside(variants[0]).seeds
+            if len(both) > 1:
+                figures = [compared(variant, variants[0], of) for of in measures.values()]
+                rows.append([ablation, variant.name, variants[0].name, str(len(both)), *figures])
+    caption = (
+        "From the tables of ablations: accuracy of the variant minus that of the other, in points, seed beside seed; "
+        "mean and in brackets the 95 % interval over the seeds that both have (Student's t), not corrected for the "
+        "number of comparisons. An interval that holds 0 shows no difference, nor that there is none."
+    )
+    columns = ["ablation", "variant", "against", "seeds", *measures]
+    return {
+        "id": "ablation-differences",
+        "title": "Ablations: differences",
+        "caption": caption if rows else NOT_YET,
+        "columns": columns,
+        "rows": rows,
+    }
+
+
+def compared(variant: Variant, other: Variant, of: Callable[[Variant], list[float]]) -> str:
+    """The first minus the second, over the seeds that both have."""
+    return difference(of(variant.beside(other)), of(other.beside(variant)))
+
+
+def epochs_line(record: dict) -> str:
+    """``5 epochs at 32 px``, or with a schedule of sizes ``5 epochs (32:4,48:1 px)``."""
+    epochs, size = record["epochs"], record["settings"]["image_size"]
+    count = f"{epochs} epoch" + ("s" if epochs > 1 else "")
+    return f"{count} ({size} px)" if ":" in size else f"{count} at {size} px"
+
+
+def start_line(settings: dict) -> str:
+    return f"each started from {settings['init_from']}" if settings["init_from"] else "from scratch"

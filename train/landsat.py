@@ -1,0 +1,82 @@
+"""Pictures of a real sensor's four bands, two of them near infrared: Statlog's Landsat scene as class folders.
+
+    python -m train.landsat --source DIR --data-root data/landsat   # sat.trn and sat.tst are in DIR
+    python -m train.ablate landsat --data-root data/landsat
+
+The two files are those of "Statlog (Landsat Satellite)" (Srinivasan, UCI Machine Learning Repository, 1993,
+doi:10.24432/C55887, CC BY 4.0): 6,435 places of 3 x 3 pixels from one scene of Landsat's multispectral scanner, a line
+each, with the class of the middle pixel at the end. Every fourth line of ``sat.trn`` is for validation, ``sat.tst`` for
+test. Places of one scene may overlap, so that accuracies are not those on another scene.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from train.data import DataError
+
+BANDS = "0.55,0.65,0.75,0.95"  # µm, the middles of 0.5-0.6, 0.6-0.7, 0.7-0.8 and 0.8-1.1
+CLASSES = {
+    1: "red soil",
+    2: "cotton crop",
+    3: "grey soil",
+    4: "damp grey soil",
+    5: "vegetation stubble",
+    7: "very damp grey soil",  # 6, a mixture, has no places
+}
+SIDE, COUNT = 3, 4  # pixels of a place, bands
+ENLARGED = 3  # pixels a side for each: pictures of bands have at least 8 x 8
+
+
+def read_places(path: Path) -> tuple[np.ndarray, list[str]]:
+    """Values (N, 9, 9, 4) in 0..255 and the name of each place's class. Raises ``DataError``."""
+    try:
+        rows = [[int(word) for word in line.split()] for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not as UCI's Statlog (Landsat Satellite) has it: {error}") from error
+    if not rows:
+        raise DataError(f"{path} holds no places; take sat.trn and sat.tst as they are")
+    length = SIDE * SIDE * COUNT + 1
+    for number, row in enumerate(rows, 1):
+        if len(row) != length or not 0 <= min(row) <= max(row) <= 255 or row[-1] not in CLASSES:
+            raise DataError(
+                f"{path} line {number}: expected {length - 1} values in 0..255 and a class "
+                f"({', '.join(map(str, CLASSES))}), got {len(row)} numbers in {min(row)}..{max(row)} with "
+                f"{row[-1]} at the end; take sat.trn and sat.tst as they are"
+            )
+    pictures = np.array(rows, np.uint8)[:, :-1].reshape(-1, SIDE, SIDE, COUNT)
+    return pictures.repeat(ENLARGED, axis=1).repeat(ENLARGED, axis=2), [CLASSES[row[-1]] for row in rows]
+
+
+def convert(source: Path, data_root: Path) -> dict[str, int]:
+    """Write ``data_root``/<split>/<class>/<line>.npy and say how many each split has. Raises ``DataError``."""
+    counts = {"train": 0, "val": 0, "test": 0}
+    places = {name: read_places(source / name) for name in ("sat.trn", "sat.tst")}
+    for name, (pictures, classes) in places.items():
+        for line, (picture, label) in enumerate(zip(pictures, classes, strict=True), 1):
+            split = "test" if name == "sat.tst" else "train" if line % 4 else "val"
+            folder = data_root / split / label
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(folder / f"{line:04}.npy", picture)
+            counts[split] += 1
+    return counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m train.landsat", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--source", type=Path, required=True, help="folder that holds sat.trn and sat.tst")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder to write the class folders to")
+    options = parser.parse_args()
+    try:
+        counts = convert(options.source, options.data_root)
+    except (DataError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(", ".join(f"{split} {count:,}" for split, count in counts.items()), f"pictures, --bands {BANDS}")
+
+
+if __name__ == "__main__":
+    main()
