@@ -16,6 +16,7 @@ SNIPPETS = {
     "any_channels": "any_channels.py",
     "own_network": "own_network.py",
     "torch_hub": "torch_hub.py",
+    "export": "export.py",
     "client": "client.py",
     "train": "train.sh",
     "gpu": "gpu.sh",

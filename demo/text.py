@@ -310,6 +310,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "讓你自己的網路改用動態卷積，或接受任意通道",
     ),
     "snippet_torch_hub": ("With torch.hub", "使用 torch.hub"),
+    "snippet_export": (
+        "Write an ONNX file that takes any channels, for programs without PyTorch",
+        "匯出接受任意通道的 ONNX 檔，供沒有 PyTorch 的程式使用",
+    ),
     "snippet_client": ("Ask this running app", "詢問這個執行中的應用"),
     "snippet_train": ("Train on your own folder", "用你自己的資料夾訓練"),
     "snippet_gpu": ("Launch on a GPU", "在 GPU 上啟動"),

@@ -138,7 +138,7 @@ class ChannelAttention(nn.Module):
             spread = x.var(dim=2, correction=0).clamp_min(TINY).sqrt()  # (B, C), with finite derivatives at 0
             strongest = spread.where(here, 0).amax(dim=1, keepdim=True)
             varies = here & (x.amax(dim=2) > x.amin(dim=2)) & (spread > LEAST_SPREAD * strongest)
-            here = torch.where(varies.any(dim=1, keepdim=True), varies, here)[..., None]  # (B, C, 1)
+            here = (varies | here & ~varies.any(dim=1, keepdim=True))[..., None]  # (B, C, 1); all where none varies
             statistics = torch.stack([x.mean(dim=2), spread], dim=2)  # (B, C, 2)
             curves = self.tuning_curves(wavelengths_um).expand(B, C, -1)  # (B, C, K)
             own = torch.cat([statistics, curves.exp()], dim=2).where(here, 0)  # (B, C, 2 + K)

@@ -1,3 +1,4 @@
+import os
 import re
 import runpy
 import shlex
@@ -12,9 +13,12 @@ from demo import snippets
 from demo.snippets import LOCAL_URL, SNIPPETS, read
 
 
-def run(code: str, root) -> str:
-    """A Python snippet in a fresh process at the repository's root, as a reader would run it."""
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
+def run(code: str, root, folder=None) -> str:
+    """A Python snippet in a fresh process at the repository's root, or with it as a library in ``folder``."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder or root, env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -40,6 +44,13 @@ def test_the_torch_hub_snippet_loads_the_compact_network(root):
     if not (root / "hubconf.py").is_file():
         pytest.skip("hubconf.py is not there yet")
     assert "447,491 parameters" in run(read("torch_hub"), root)
+
+
+def test_the_export_snippet_asks_the_file_about_two_bands_and_about_five(root, tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    assert run(read("export"), root, tmp_path).count("(1, 50)\n") == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["adaptive_vgg19.onnx"]
 
 
 def test_the_client_snippet_asks_the_running_app(served, root):
@@ -86,4 +97,3 @@ def test_the_snippets_are_in_the_visitors_language():
 
 def test_snippets_are_shown_escaped():
     assert "&lt;class&gt;" in snippets.as_html(read("train"))
-    assert set(SNIPPETS) == {"load_model", "any_channels", "own_network", "torch_hub", "client", "train", "gpu"}
