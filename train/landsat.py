@@ -1,6 +1,7 @@
 """Pictures of a real sensor's four bands, two of them near infrared: Statlog's Landsat scene as class folders.
 
     python -m train.landsat --source DIR --data-root data/landsat   # sat.trn and sat.tst are in DIR
+    python -m train.landsat --source DIR --data-root data/no-0.75 --without 0.75   # for tests on a band never met
     python -m train.ablate landsat --data-root data/landsat
 
 The two files are those of "Statlog (Landsat Satellite)" (Srinivasan, UCI Machine Learning Repository, 1993,
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.bands import parse_bands, places_of
 from train.data import DataError
 
 BANDS = "0.55,0.65,0.75,0.95"  # µm, the middles of 0.5-0.6, 0.6-0.7, 0.7-0.8 and 0.8-1.1
@@ -50,8 +52,21 @@ def read_places(path: Path) -> tuple[np.ndarray, list[str]]:
     return pictures.repeat(ENLARGED, axis=1).repeat(ENLARGED, axis=2), [CLASSES[row[-1]] for row in rows]
 
 
-def convert(source: Path, data_root: Path) -> dict[str, int]:
-    """Write ``data_root``/<split>/<class>/<line>.npy and say how many each split has. Raises ``DataError``."""
+def kept_bands(without: str | None = None) -> tuple[str, ...]:
+    """All four bands but those ``without``, which are named as ``--bands`` names them. Raises ``ValueError``."""
+    names = parse_bands(BANDS)
+    absent = places_of(without, names) if without else []
+    if len(absent) == len(names):
+        raise ValueError(f"without {without} none of {BANDS} is left")
+    return tuple(name for place, name in enumerate(names) if place not in absent)
+
+
+def convert(source: Path, data_root: Path, bands: tuple[str, ...] = kept_bands()) -> dict[str, int]:
+    """Write ``data_root``/<split>/<class>/<line>.npy with these ``bands`` and say how many each split has.
+
+    Raises ``DataError``, before anything is written.
+    """
+    kept = places_of(bands, parse_bands(BANDS))
     counts = {"train": 0, "val": 0, "test": 0}
     places = {name: read_places(source / name) for name in ("sat.trn", "sat.tst")}
     for name, (pictures, classes) in places.items():
@@ -59,7 +74,7 @@ def convert(source: Path, data_root: Path) -> dict[str, int]:
             split = "test" if name == "sat.tst" else "train" if line % 4 else "val"
             folder = data_root / split / label
             folder.mkdir(parents=True, exist_ok=True)
-            np.save(folder / f"{line:04}.npy", picture)
+            np.save(folder / f"{line:04}.npy", picture[..., kept])
             counts[split] += 1
     return counts
 
@@ -70,12 +85,14 @@ def main() -> None:
     )
     parser.add_argument("--source", type=Path, required=True, help="folder that holds sat.trn and sat.tst")
     parser.add_argument("--data-root", type=Path, required=True, help="folder to write the class folders to")
+    parser.add_argument("--without", help=f"bands to leave out, of {BANDS}")
     options = parser.parse_args()
     try:
-        counts = convert(options.source, options.data_root)
-    except (DataError, OSError) as error:
+        bands = kept_bands(options.without)
+        counts = convert(options.source, options.data_root, bands)
+    except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    print(", ".join(f"{split} {count:,}" for split, count in counts.items()), f"pictures, --bands {BANDS}")
+    print(", ".join(f"{split} {count:,}" for split, count in counts.items()), f"pictures, --bands {','.join(bands)}")
 
 
 if __name__ == "__main__":

@@ -61,3 +61,15 @@ def test_the_command_says_what_it_wrote_and_which_bands_they_are(source, monkeyp
     (source / "sat.trn").unlink()
     with pytest.raises(SystemExit, match=r"error: .*sat\.trn"):
         main()
+
+
+def test_a_band_can_be_left_out(source, monkeypatch, capsys):
+    command = ["landsat", "--source", str(source), "--data-root", str(source / "less"), "--without"]
+    monkeypatch.setattr(sys, "argv", [*command, "0.75"])
+    main()
+    assert capsys.readouterr().out.endswith("--bands 0.55,0.65,0.95\n")
+    assert np.load(source / "less" / "test" / "red soil" / "0001.npy")[0, 0].tolist() == [0, 1, 3]
+    for without, words in {"NIR": "there is no channel NIR among 0.55, 0.65", BANDS: "none of 0.55.* is left"}.items():
+        monkeypatch.setattr(sys, "argv", [*command, without])
+        with pytest.raises(SystemExit, match=words):
+            main()
