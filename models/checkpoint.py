@@ -42,8 +42,19 @@ def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str 
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    config = published(model, storage=storage)
+    write_safely(folder / WEIGHTS, lambda path: save_file(pack(model.state_dict(), storage), path))
+    write_config(config, folder)
+    images = golden_input(config.input_size)
+    logits = golden_logits(load_checkpoint(folder), images)
+    write_safely(folder / GOLDEN, lambda path: save_file({"input": images, "logits": logits}, path))
+    return config
+
+
+def published(model: ImageClassifier, *, storage: str) -> ModelConfig:
+    """The config of ``model`` as it stands beside weights of this ``storage``: complete, without private folders."""
     base = model.config or ModelConfig(model=model.name, arguments=model.arguments)
-    config = replace(
+    return replace(
         base,
         model=model.name,
         arguments=model.arguments,
@@ -52,12 +63,6 @@ def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str 
         storage=storage,
         format_version=FORMAT_VERSION,
     )
-    write_safely(folder / WEIGHTS, lambda path: save_file(pack(model.state_dict(), storage), path))
-    write_config(config, folder)
-    images = golden_input(config.input_size)
-    logits = golden_logits(load_checkpoint(folder), images)
-    write_safely(folder / GOLDEN, lambda path: save_file({"input": images, "logits": logits}, path))
-    return config
 
 
 def write_config(config: ModelConfig, folder: Path) -> None:

@@ -395,6 +395,8 @@ def variants_of(records: list[dict], ablation: str) -> list[Variant]:
 
 def print_variants(records: list[dict], ablation: str) -> None:
     print(f"\n{ABLATIONS[ablation].title}; {records[0]['data']}, val, n = {records[0]['val_images']}")
+    if ABLATIONS[ablation].bands:
+        print("each measured on the bands it was trained on, sample on all of them")
     print(f"  {ablation:<20}{'seeds':>6}   {'accuracy, %':<14}{'attention entropy':>18}")
     for variant in variants_of(records, ablation):
         shown = spread(variant.accuracies)
@@ -410,12 +412,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs/ablation"), help="run folders (%(default)s)")
     parser.add_argument("--results", type=Path, default=FOLDER, help="folder of the records (results/ablations)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one run of each variant per seed")
-    parser.add_argument("--epochs", type=int, help="8 for convolutions and channels, 3 for blocks, 1 for the others")
-    parser.add_argument("--image-size", help="pixels, or a schedule such as 32:4,48:1 (32)")
-    parser.add_argument("--batch-size", type=int, help="64 for blocks, 128 for the others by default")
-    parser.add_argument("--lr", type=float, help="0.02 for kernels and temperature, 0.1 for the others by default")
     parser.add_argument(
-        "--width", type=float, help="of the VGG19s: 0.25 for convolutions and channels, 1 for the others"
+        "--epochs", type=int, help="by default 8 for convolutions and channels, 16 for landsat, 3 for blocks, else 1"
+    )
+    parser.add_argument("--image-size", help="pixels, or a schedule such as 32:4,48:1 (32)")
+    parser.add_argument("--batch-size", type=int, help="by default 64 for blocks and landsat, else 128")
+    parser.add_argument(
+        "--lr", type=float, help="by default 0.02 for kernels and temperature, 0.05 for landsat, else 0.1"
+    )
+    parser.add_argument(
+        "--width", type=float, help="of the VGG19s: by default 0.25 for convolutions, channels and landsat, else 1"
     )
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--init-from", type=Path, help="plain vgg19 for dynamic networks (checkpoints/vgg19)")

@@ -3,7 +3,7 @@
 Nothing is measured here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from models.model_card import percent
@@ -45,18 +45,9 @@ def ablation_table(results: list[dict], study: dict, ablation: str) -> Table:
 
 def ablation_caption(results: list[dict], study: dict, ablation: str, columns: list[str]) -> str:
     """Under which conditions the runs of an ablation, equal in all but variant and seed, were made."""
-    records = [record for record in of_kind(results, "ablation") if record["ablation"] == ablation]
-    about, settings = records[0], records[0]["settings"]
-    seeds = sorted({record["seed"] for record in records})
-    *others, last = dict.fromkeys(variant.model for variant in variants_of(records, ablation))
-    networks = f"{', '.join(others)} and {last}" if others else last
-    width = settings.get("width", 1)
-    sentences = [
-        f"{networks}{f' of {width:g} times the width' if width != 1 else ''}, {ABLATIONS[ablation].title}; "
-        f"{about['data']}, val, n = {about['val_images']:,}; "
-        f"{about['images']:,} training pictures, {epochs_line(about)}, {start_line(settings)}; accuracy after the last "
-        f"epoch in %, mean ± sample standard deviation over seeds ({', '.join(map(str, seeds))})."
-    ]
+    records = all_records(variants_of(of_kind(results, "ablation"), ablation))
+    settings = records[0]["settings"]
+    sentences = [conditions(records, f", {ABLATIONS[ablation].title}")]
     if "one channel" in columns:
         shown = "one, two or three random channels" if settings["channels"] == "sample" else settings["channels"]
         sentences.append(
@@ -91,16 +82,11 @@ def sensor_table(results: list[dict], ablation: str) -> Table:
             rows.append(
                 [name, *[spread(on(variant)) for variant in (random, every, alone)], compared(random, alone, on)]
             )
-        about, settings = random.records[0], random.records[0]["settings"]
-        seeds = {seed for variant in found.values() for seed in variant.seeds}
         caption = (
-            f"{about['model']} of {settings['width']:g} times the width; {about['data']}, val, "
-            f"n = {about['val_images']:,}; {about['images']:,} training pictures, {epochs_line(about)}, "
-            f"{start_line(settings)}; accuracy after the last epoch in %, mean ± sample standard deviation over seeds "
-            f"({', '.join(map(str, sorted(seeds)))}). Bands by their middles in µm. Random bands and all bands: what "
+            f"{conditions(all_records(found.values()))} Bands by their middles in µm. Random bands and all bands: what "
             "one network was trained on; own network: one for each row, trained on these bands and no others. In the "
-            "last column points, in brackets the 95 % interval over seeds (Student's t), not corrected for the number "
-            "of rows."
+            "last column points, in brackets the 95 % interval over the seeds that both have (Student's t), not "
+            "corrected for the number of rows."
         )
     columns = ["input", "random bands", "all bands", "own network", "random minus own"]
     title = f"Ablation: {made.title}"
@@ -136,6 +122,24 @@ def difference_table(results: list[dict]) -> Table:
 def compared(variant: Variant, other: Variant, of: Callable[[Variant], list[float]]) -> str:
     """The first minus the second, over the seeds that both have."""
     return difference(of(variant.beside(other)), of(other.beside(variant)))
+
+
+def all_records(variants: Iterable[Variant]) -> list[dict]:
+    return [record for variant in variants for record in variant.records]
+
+
+def conditions(records: list[dict], what: str = "") -> str:
+    """What was trained on what and how, in one sentence; ``what`` follows the networks."""
+    about, settings = records[0], records[0]["settings"]
+    *others, last = dict.fromkeys(record["model"] for record in records)
+    networks, width = f"{', '.join(others)} and {last}" if others else last, settings.get("width", 1)
+    seeds = ", ".join(map(str, sorted({record["seed"] for record in records})))
+    return (
+        f"{networks}{f' of {width:g} times the width' if width != 1 else ''}{what}; {about['data']}, val, "
+        f"n = {about['val_images']:,}; {about['images']:,} training pictures, {epochs_line(about)}, "
+        f"{start_line(settings)}; accuracy after the last epoch in %, mean ± sample standard deviation over seeds "
+        f"({seeds})."
+    )
 
 
 def epochs_line(record: dict) -> str:

@@ -101,7 +101,7 @@ def epochs_until(source: str | None, known: dict[str, dict]) -> int:
 
 
 def ablations_figure(results: list[dict], path: Path) -> dict | None:
-    """Validation accuracy of every ablation run, one panel per ablation, with the mean of each variant."""
+    """Validation accuracy of the ablations' runs on RGB pictures, one panel each, with the mean of each variant."""
     records = of_kind(results, "ablation")
     measured = {
         name: variants

@@ -25,28 +25,34 @@ CLASSES = {
     2: "cotton crop",
     3: "grey soil",
     4: "damp grey soil",
-    5: "vegetation stubble",
+    5: "vegetation stubble",  # soil with it
     7: "very damp grey soil",  # 6, a mixture, has no places
 }
+AS_IT_IS = "take sat.trn and sat.tst as they are"
 SIDE, COUNT = 3, 4  # pixels of a place, bands
 ENLARGED = 3  # pixels a side for each: pictures of bands have at least 8 x 8
 
 
 def read_places(path: Path) -> tuple[np.ndarray, list[str]]:
     """Values (N, 9, 9, 4) in 0..255 and the name of each place's class. Raises ``DataError``."""
+    if not path.is_file():
+        raise DataError(
+            f"no file {path}; download Statlog (Landsat Satellite), doi:10.24432/C55887, and unpack it there"
+        )
     try:
-        rows = [[int(word) for word in line.split()] for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = [[int(word) for word in line.split()] for line in lines if line.strip()]
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is not as UCI's Statlog (Landsat Satellite) has it: {error}") from error
     if not rows:
-        raise DataError(f"{path} holds no places; take sat.trn and sat.tst as they are")
+        raise DataError(f"{path} holds no places; {AS_IT_IS}")
     length = SIDE * SIDE * COUNT + 1
     for number, row in enumerate(rows, 1):
         if len(row) != length or not 0 <= min(row) <= max(row) <= 255 or row[-1] not in CLASSES:
             raise DataError(
-                f"{path} line {number}: expected {length - 1} values in 0..255 and a class "
+                f"{path}, place {number}: expected {length - 1} values in 0..255 and a class "
                 f"({', '.join(map(str, CLASSES))}), got {len(row)} numbers in {min(row)}..{max(row)} with "
-                f"{row[-1]} at the end; take sat.trn and sat.tst as they are"
+                f"{row[-1]} at the end; {AS_IT_IS}"
             )
     pictures = np.array(rows, np.uint8)[:, :-1].reshape(-1, SIDE, SIDE, COUNT)
     return pictures.repeat(ENLARGED, axis=1).repeat(ENLARGED, axis=2), [CLASSES[row[-1]] for row in rows]

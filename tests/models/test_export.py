@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from models import DynamicConv2d, ImageClassifier, ModelConfig, build_model
+from models import MODELS, DynamicConv2d, ImageClassifier, ModelConfig, build_model, save_checkpoint
 from models import export as module
-from models.export import export_onnx, largest_difference
+from models.export import NEEDED, TOLERANCE, ExportedNetwork, export_onnx
 
 BATCHES = (1, 2, 5)
-CLOSE = 1e-4  # of the largest logit
+SMALL = {"vgg19": {"width": 0.25}, "adaptive_vgg19": {"width": 0.25}, "dynamic_vgg19": {"width": 0.25}}
 
 
 def images(batch: int, channels: int = 3) -> torch.Tensor:
@@ -27,13 +27,13 @@ def test_the_exported_program_takes_any_batch_size():
         torch.testing.assert_close(program.module()(images(batch)), layer(images(batch)))
 
 
-def described(name: str, **arguments) -> ImageClassifier:
-    """A network with random weights and a config; nothing of it is neutral, neither mean nor running statistics."""
+def described(name: str, **config) -> ImageClassifier:
+    """A small network with random weights and a config; nothing of it is neutral, neither mean nor statistics."""
     torch.manual_seed(0)
-    model = build_model(name, num_classes=5, **arguments)
-    model.config = ModelConfig(
-        name, model.arguments, class_names=tuple("abcde"), input_size=32, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)
-    )
+    model = build_model(name, num_classes=5, **SMALL.get(name, {}))
+    usual = {"class_names": tuple("abcde"), "input_size": 32, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.4)}
+    training = {"data_root": "/home/me/pictures", "epochs": 1}
+    model.config = ModelConfig(name, model.arguments, training=training, storage="int8", **usual | config)
     for layer in model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.running_mean.normal_(), layer.running_var.uniform_(0.5, 2)
@@ -44,18 +44,17 @@ def described(name: str, **arguments) -> ImageClassifier:
 
 @pytest.fixture(scope="module")
 def needed():
-    for package in ("onnxruntime", "onnxscript"):
+    for package in NEEDED:
         pytest.importorskip(package)
 
 
 @pytest.fixture(scope="module")
 def any_channels(needed, tmp_path_factory):
     """An adaptive network, and a session with its file."""
-    model, path = described("adaptive_vgg19", width=0.25), tmp_path_factory.mktemp("onnx") / "any.onnx"
+    model, path = described("adaptive_vgg19", crop_pct=0.875), tmp_path_factory.mktemp("onnx") / "any.onnx"
     model.train()
-    network = export_onnx(model, path)
-    assert model.training  # it was left as it was
-    assert largest_difference(path, network) < CLOSE
+    assert export_onnx(model, path) < TOLERANCE
+    assert model.training and model.config.storage == "int8"  # it was left as it was
     return model.eval(), session_of(path)
 
 
@@ -73,7 +72,7 @@ def answers(session, values: torch.Tensor, wavelengths_um=None) -> torch.Tensor:
 
 
 def close(logits: torch.Tensor, expected: torch.Tensor) -> bool:
-    return (logits - expected).abs().max() < CLOSE * expected.abs().max()
+    return (logits - expected).abs().max() < TOLERANCE * expected.abs().max()
 
 
 @torch.no_grad()
@@ -88,45 +87,79 @@ def test_the_onnx_file_of_a_network_for_any_channels_takes_any_number(any_channe
 
 @torch.no_grad()
 def test_the_onnx_file_counts_a_dead_channel_as_absent_too(any_channels):
-    _, session = any_channels
+    model, session = any_channels
     values = images(2, 3).sigmoid()
     values[0, 1] = 0.2
     two = answers(session, values[:1, [0, 2]], [0.665, 0.49])
     assert close(answers(session, values, [0.665, 0.56, 0.49])[:1], two)
     still = torch.full((1, 2, 32, 32), 0.3)  # where none varies all are kept
-    assert answers(session, still, [0.665, 0.49]).isfinite().all()
+    expected = model((still - 0.5) / 0.3, wavelengths_um=[0.665, 0.49])
+    assert close(answers(session, still, [0.665, 0.49]), expected)
+    assert not close(model((still - 0.5) / 0.3, wavelengths_um=[0.842, 2.19]), expected)  # they are looked at
 
 
-def test_the_onnx_files_metadata_is_the_checkpoints_config(any_channels):
+def test_the_onnx_file_refuses_wavelengths_that_cannot_be(any_channels):
+    _, session = any_channels
+    values = images(2, 2).sigmoid()
+    for wavelengths_um in ([665, 842], [0.665, -1], [0.665, 0]):
+        assert answers(session, values, wavelengths_um).isnan().all()
+    for wavelengths_um in ([0.665], [0.665, 0.56, 0.49]):
+        with pytest.raises(Exception, match=r"MatMul|Gemm|dimension|Expand|ReduceSum"):
+            answers(session, values, wavelengths_um)
+
+
+def test_the_onnx_files_metadata_is_the_checkpoints_config_and_says_how_to_use_it(any_channels, tmp_path):
     model, session = any_channels
-    config = json.loads(session.get_modelmeta().custom_metadata_map["config"])
-    assert config == json.loads(json.dumps(model.config.to_dict())) and config["class_names"] == [*"abcde"]
+    about = session.get_modelmeta().custom_metadata_map
+    save_checkpoint(model, tmp_path)
+    assert json.loads(about["config"]) == json.loads((tmp_path / "config.json").read_text())
+    assert "/home/me" not in about["config"] and json.loads(about["config"])["storage"] == "fp32"
+    assert about["channels"] == "" and "to 37 x 37 pixels" in about["usage"] and "middle 32 x 32" in about["usage"]
     assert [value.name for value in (*session.get_inputs(), *session.get_outputs())] == [
         "images", "wavelengths_um", "logits"
     ]  # fmt: skip
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("name", "options"), [("vgg19", {"width": 0.25}), ("dynamic_vgg19", {"num_kernels": 2})])
-def test_the_onnx_file_of_a_network_that_fills_normalises_and_fills_the_named_channels(needed, name, options, tmp_path):
-    model = described(name, **options)
-    export_onnx(model, tmp_path / "rb.onnx", channels="RB")
-    session = session_of(tmp_path / "rb.onnx")
+@pytest.mark.parametrize("name", MODELS)
+def test_the_onnx_file_normalises_and_fills_the_named_channels(needed, name, tmp_path):
+    model = described(name)
+    export_onnx(model, tmp_path / "file.onnx", channels="BR")
+    session = session_of(tmp_path / "file.onnx")
+    assert session.get_modelmeta().custom_metadata_map["channels"] == "BR"
     for batch in BATCHES:
         values = images(batch, 2).sigmoid()
-        mean, std = (torch.tensor(v)[[0, 2], None, None] for v in (model.config.mean, model.config.std))
-        assert close(answers(session, values), model((values - mean) / std, "RB"))
-    assert [path.name for path in tmp_path.iterdir()] == ["rb.onnx"]
+        mean, std = (torch.tensor(v)[[2, 0], None, None] for v in (model.config.mean, model.config.std))
+        assert close(answers(session, values), model((values - mean) / std, "BR"))
+    assert [path.name for path in tmp_path.iterdir()] == ["file.onnx"]
 
 
-def test_what_cannot_be_exported_is_said_before(needed, tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="has no config; load it with load_model"):
-        export_onnx(build_model("compact", num_classes=2), tmp_path / "a.onnx")
-    with pytest.raises(ValueError, match="unknown channel 'NIR'"):
-        export_onnx(described("compact"), tmp_path / "a.onnx", channels="R+NIR")
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="pip install onnx onnxscript"):
-        export_onnx(described("compact"), tmp_path / "a.onnx")
+@pytest.mark.parametrize(
+    ("channels", "mean", "std"),
+    [(("NIR", "G"), (0.2, 0.4), (0.1, 0.4)), (("R", "G"), (0.325,), (0.325,)), ((), (0.325,), (0.325,))],
+)
+def test_a_sensors_values_are_normalised_by_its_bands_or_by_the_averages(channels, mean, std):
+    bands = ("B", "G", "0.74", "NIR")
+    network = ExportedNetwork(
+        described("adaptive_vgg19", bands=bands, mean=(0.3, 0.4, 0.4, 0.2), std=(0.5, 0.4, 0.3, 0.1)), channels
+    )
+    assert network.mean == pytest.approx(mean) and network.std == pytest.approx(std)
+
+
+def test_what_cannot_be_exported_is_said_and_leaves_no_file(needed, tmp_path, monkeypatch):
+    path = tmp_path / "a.onnx"
+    for other in (build_model("compact", num_classes=2), torch.nn.Identity()):
+        with pytest.raises(ValueError, match=r"expected a network of this project with its config.*load_model"):
+            export_onnx(other, path)
+    for channels, words in {"R+NIR": "unknown channel 'NIR'", "": "channels is empty"}.items():
+        with pytest.raises(ValueError, match=words):
+            export_onnx(described("compact"), path, channels=channels)
+    monkeypatch.setattr(module, "largest_difference", lambda path, network: math.nan)
+    with pytest.raises(ValueError, match=r"logits differ by nan of the largest; .*a\.onnx was not written"):
+        export_onnx(described("compact"), path)
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "onnxscript" else name)
+    with pytest.raises(ImportError, match=r"needs onnx onnxscript onnxruntime: pip install onnxscript$"):
+        export_onnx(described("compact"), path)
     assert not [*tmp_path.iterdir()]
 
 

@@ -37,12 +37,12 @@ def test_each_place_is_a_picture_of_four_bands_in_its_class(source):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (None, "sat.tst"),
+        (None, r"no file .*sat\.tst; download"),
         ("1 2 three", "is not as UCI's"),
-        ("1 2 3", "line 1: expected 36 values in 0..255 and a class .*got 3 numbers in 1..3"),
+        ("1 2 3", "place 1: expected 36 values in 0..255 and a class .*got 3 numbers in 1..3"),
         (" ".join(["0"] * 36 + ["6"]), "take sat.trn and sat.tst as they are"),
         (" ".join(["300"] * 36 + ["1"]), "got 37 numbers in 1..300"),
-        ("", "holds no places"),
+        ("\n \n", "holds no places"),
     ],
 )
 def test_other_files_are_refused_before_anything_is_written(source, text, words):
