@@ -22,6 +22,13 @@ depends on C, the order of the channels does not matter, and nothing grows with 
 A channel that hardly varies beside the others carries nothing (a dead sensor and its noise), so it counts as absent.
 This is a rule, not learned. Where none varies all are kept.
 
+What a kernel tuned to a missing channel gets is interpolated, and looks like the channel itself. With ``own_kernels``
+each kernel has a second part, W'_k, which counts as far as some channel is near its wavelength,
+
+    y = Σ_k g_k (W_k + n_k W'_k) * (Σ_c π_ck x_c),        n_k = max_c 1 / (1 + (ln λ_c − μ_k)² / σ_k²)
+
+so that what is there and what stands in for it are seen by different kernels, for K planes more in one convolution.
+
 Sources: attention over kernels, Chen et al., CVPR 2020; conditioning on the wavelength, DOFA (Xiong et al.,
 2024); sampling channels in training, ChannelViT (Bao et al., ICLR 2024). Tuning curves and a softmax over the
 channels instead of the kernels are this project's.
@@ -53,6 +60,7 @@ class Routing(NamedTuple):
     attention: Tensor  # π (B, C, K), summing to one over the present channels, zero for absent ones
     gates: Tensor  # g (B, K) in 0..2
     company: Tensor  # (B, K + 3): mean statistics and tuning of the present channels, one over their number
+    nearness: Tensor  # n (B, K) in 0..1: how near the nearest present channel is to the kernel's wavelength
 
 
 def tuning_for(wavelengths_um: Iterable[float]) -> tuple[float, ...]:
@@ -149,7 +157,7 @@ class ChannelAttention(nn.Module):
             scores, gates = self.router(view).to(x.dtype).chunk(2, dim=2)  # (B, C, K) each
             attention = (curves + scores).masked_fill(~here, -torch.inf).softmax(dim=1).where(here, 0)
             gates = 2 * torch.sigmoid((gates * here).sum(dim=1) / count[:, 0])  # (B, K)
-            return Routing(attention, gates, company[:, 0])
+            return Routing(attention, gates, company[:, 0], nearness=own[..., 2:].amax(dim=1))
 
     def tuning_curves(self, wavelengths_um: Tensor) -> Tensor:
         """Log-response of every kernel to the wavelengths (…, C), in µm or NaN: (…, C, K)."""
@@ -162,8 +170,8 @@ class ChannelAttention(nn.Module):
 class ChannelAdaptiveConv2d(ChannelAttention):
     """(B, C, H, W) and C wavelengths → (B, C_out, H', W') for any C of at least 1, in any order.
 
-    ``num_kernels`` and ``tuning_um`` are those of ``ChannelAttention``. Raises ``ValueError`` for non-positive sizes
-    and as that does.
+    ``num_kernels`` and ``tuning_um`` are those of ``ChannelAttention``; with ``own_kernels`` the weight has 2 K planes,
+    the W_k and then the W'_k. Raises ``ValueError`` for non-positive sizes and as that does.
     """
 
     def __init__(
@@ -176,6 +184,7 @@ class ChannelAdaptiveConv2d(ChannelAttention):
         bias: bool = True,
         num_kernels: int = 4,
         tuning_um: Iterable[float] = TUNING_UM,
+        own_kernels: bool = False,
     ):
         if min(out_channels, kernel_size, stride) < 1:
             raise ValueError(
@@ -186,13 +195,19 @@ class ChannelAdaptiveConv2d(ChannelAttention):
             raise ValueError(f"padding must be at least 0, got {padding}")
         super().__init__(num_kernels, tuning_um=tuning_um)
         self.out_channels, self.stride, self.padding = out_channels, stride, padding
-        self.weight = nn.Parameter(torch.empty(out_channels, num_kernels, kernel_size, kernel_size))
+        self.own_kernels = own_kernels
+        planes = 2 * num_kernels if own_kernels else num_kernels
+        self.weight = nn.Parameter(torch.empty(out_channels, planes, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """He initialisation of the kernels; the attention starts as ``reset_attention`` says."""
-        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        """He initialisation of the W_k, zeros for the W'_k; the attention starts as ``reset_attention`` says."""
+        first = torch.empty_like(self.weight[:, : self.num_kernels])  # by itself, so that both kinds start alike
+        nn.init.kaiming_normal_(first, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.weight)
+        with torch.no_grad():
+            self.weight[:, : self.num_kernels] = first
         if self.bias is not None:
             nn.init.zeros_(self.bias)
         self.reset_attention()
@@ -208,11 +223,15 @@ class ChannelAdaptiveConv2d(ChannelAttention):
         """Convolve ``x`` (B, C, H, W); arguments and errors as in ``ChannelAttention``, whose routing comes with
         ``return_routing``."""
         bands, routing = super().forward(x, wavelengths_um, present)  # (B, K, H, W)
+        if self.own_kernels:
+            bands = torch.cat(
+                [bands, bands * routing.nearness.to(bands.dtype)[..., None, None]], dim=1
+            )  # (B, 2 K, H, W)
         y = F.conv2d(bands, self.weight, self.bias, self.stride, self.padding)  # (B, C_out, H', W')
         return (y, routing) if return_routing else y
 
     def extra_repr(self) -> str:
         return (
             f"{self.out_channels}, kernel_size={tuple(self.weight.shape[2:])}, stride={self.stride}, "
-            f"padding={self.padding}, num_kernels={self.num_kernels}"
+            f"padding={self.padding}, num_kernels={self.num_kernels}, own_kernels={self.own_kernels}"
         )

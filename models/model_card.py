@@ -59,10 +59,10 @@ REFERENCES = {
     "resnet34": ("He et al., Deep Residual Learning for Image Recognition, CVPR 2016",),
 }
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
-    "width", "image_size", "epochs", "batch_size", "bands", "channels", "channel_counts", "pseudo_share", "optimizer",
-    "lr", "head_lr_scale", "schedule", "warmup", "momentum", "weight_decay", "clip_norm", "label_smoothing", "mix",
-    "crop_scale", "ema", "init_from", "init_noise", "teacher", "teacher_share", "temperature_start", "temperature_end",
-    "temperature_epochs", "bf16", "seed",
+    "width", "image_size", "epochs", "batch_size", "bands", "channels", "channel_counts", "pseudo_share",
+    "own_kernels", "optimizer", "lr", "head_lr_scale", "schedule", "warmup", "momentum", "weight_decay", "clip_norm",
+    "label_smoothing", "mix", "crop_scale", "ema", "init_from", "init_noise", "teacher", "teacher_share",
+    "temperature_start", "temperature_end", "temperature_epochs", "bf16", "seed",
 )  # fmt: skip
 
 FILLING = {
@@ -182,7 +182,10 @@ def draw(x, wavelengths_um):  # what each of the K kernels takes from the channe
     scores, gates = F.linear(hidden, part["router.2.weight"], part["router.2.bias"]).chunk(2, dim=2)
     attention = (curves + scores).softmax(1)  # over the channels
     gates = 2 * torch.sigmoid(gates.mean(1, keepdim=True))
-    return torch.einsum("bck,bchw->bkhw", attention * gates, x), company
+    bands = torch.einsum("bck,bchw->bkhw", attention * gates, x)
+    if part["weight"].shape[1] > bands.shape[1]:  # each kernel has a second part for a channel near its wavelength
+        bands = torch.cat([bands, bands * curves.exp().amax(1)[:, :, None, None]], 1)
+    return bands, company
 
 
 {CONV}
@@ -446,6 +449,8 @@ def matters(key: str, settings: dict, model: str) -> bool:
     if key == "init_noise" and not settings.get("init_from"):
         return False
     if key in ("channel_counts", "pseudo_share") and settings.get("channels") != "sample":
+        return False
+    if key == "own_kernels" and not settings.get("own_kernels"):
         return False
     if key == "pseudo_share" and (model != "adaptive_vgg19" or settings.get("bands")):
         return False

@@ -170,15 +170,15 @@ class AdaptiveVGG19(VGG19):
         width: float = 1.0,
         num_kernels: int = 4,
         tuning_um: Sequence[float] = TUNING_UM,
+        own_kernels: bool = False,
     ):
-        """``width`` is that of ``configuration``; ``num_kernels`` and ``tuning_um`` are those of
+        """``width`` is that of ``configuration``; ``num_kernels``, ``tuning_um`` and ``own_kernels`` are those of
         ``ChannelAdaptiveConv2d``; see ``tuning_for`` for a sensor."""
-        tuning_um = tuple(tuning_um)
-        outputs = configuration(width)[0]
-        first = ChannelAdaptiveConv2d(outputs, 3, padding=1, num_kernels=num_kernels, tuning_um=tuning_um)
+        options = {"num_kernels": num_kernels, "tuning_um": tuple(tuning_um), "own_kernels": own_kernels}
+        first = ChannelAdaptiveConv2d(configuration(width)[0], 3, padding=1, **options)
         norm = partial(ConditionalBatchNorm2d, description_size=first.company_size)
         super().__init__(num_classes=num_classes, fill=None, width=width, norm=norm)
-        self.describe(num_classes=num_classes, width=width, num_kernels=num_kernels, tuning_um=tuning_um)
+        self.describe(num_classes=num_classes, width=width, **options)
         self.features[0] = first
 
     def forward(

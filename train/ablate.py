@@ -105,12 +105,13 @@ ABLATIONS = {
         THIN,
     ),
     "channels": Ablation(
-        "random channels in training: missing ones filled, or none needed, with pseudo-bands and without",
+        "random channels in training: missing ones filled, or none needed (with pseudo-bands, without, own kernels)",
         {
             "vgg19": {"model": "vgg19"},
             "dynamic_vgg19": {"model": "dynamic_vgg19"} | ANNEALED,
             "adaptive_vgg19": {"model": "adaptive_vgg19"},
             "adaptive_vgg19-real": {"model": "adaptive_vgg19", "pseudo_share": 0.0},
+            "adaptive_vgg19-own_kernels": {"model": "adaptive_vgg19", "own_kernels": True},
         },
         THIN | {"channels": "sample"},
     ),
@@ -123,7 +124,11 @@ ABLATIONS = {
     "blocks": Ablation("blocks between the convolutions", {name: {"blocks": name} for name in BLOCKS}, COLD),
     "landsat": Ablation(
         "a sensor's four bands: one network for random ones, or one for each choice",
-        {channels: {"channels": channels} for channels in ("sample", *choices_of(LANDSAT).values())},
+        {
+            "sample": {"channels": "sample"},
+            "sample-own_kernels": {"channels": "sample", "own_kernels": True},
+            **{channels: {"channels": channels} for channels in choices_of(LANDSAT).values()},
+        },
         SENSOR | {"crop_scale": 1.0},  # the middle pixel decides
     ),
 }

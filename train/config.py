@@ -89,6 +89,8 @@ class TrainConfig:
     num_kernels: int = 4
     """Kernels K of each dynamic convolution (dynamic_vgg19), or of the first layer (adaptive_vgg19; with
     bands one for every wavelength of R, G, B and the bands and one more, if that is more)."""
+    own_kernels: bool = False
+    """Give each kernel of adaptive_vgg19's first layer a second part for channels near its wavelength."""
     temperature_start: float = 30.0
     """Softmax temperature of the routers at the first step (dynamic_vgg19)."""
     temperature_end: float = 1.0
@@ -152,6 +154,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
         if self.width != 1 and not issubclass(MODELS[self.model], VGG19):
             raise ValueError(f"{self.model} has one width, got width {self.width}; the VGG19s can be narrower or wider")
+        if self.own_kernels and self.model != "adaptive_vgg19":
+            raise ValueError(f"{self.model} has no own_kernels; adaptive_vgg19 can have them")
         if self.bands and not MODELS[self.model].any_channels:
             takers = ", ".join(name for name, network in MODELS.items() if network.any_channels)
             raise ValueError(f"{self.model} takes R, G and B, not the bands {self.bands}; train {takers} on them")
@@ -228,7 +232,7 @@ class TrainConfig:
         if issubclass(network, VGG19):
             arguments |= {"width": self.width}
         if self.model == "adaptive_vgg19":
-            arguments |= {"num_kernels": self.num_kernels}
+            arguments |= {"num_kernels": self.num_kernels, "own_kernels": self.own_kernels}
         if self.bands:
             tuning_um = tuning_for(wavelength_of(name) for name in self.band_names)
             arguments |= {"num_kernels": max(self.num_kernels, len(tuning_um) + 1), "tuning_um": tuning_um}

@@ -81,7 +81,8 @@ def plain_to_dynamic(
 def plain_to_adaptive(plain: dict[str, Tensor], adaptive: dict[str, Tensor]) -> dict[str, Tensor]:
     """State of an adaptive VGG19 that starts as the plain one with missing channels filled.
 
-    The first three kernels are the plain ones of R, G and B, to which they are tuned; the further ones are zero.
+    The first three kernels are the plain ones of R, G and B, to which they are tuned; the further ones are zero, and so
+    are all second parts (``own_kernels``).
     Scale and shift of a normalisation become the constant part of what the conditional one computes.
     """
     key = "features.0.weight"
@@ -90,14 +91,15 @@ def plain_to_adaptive(plain: dict[str, Tensor], adaptive: dict[str, Tensor]) -> 
         norm = name.removesuffix(".modulation.bias")
         state[name] = torch.cat([plain[f"{norm}.weight"], plain[f"{norm}.bias"]])
     kernels = torch.zeros_like(adaptive[key])
-    known = min(kernels.shape[1], plain[key].shape[1])
+    known = min(len(adaptive["features.0.center"]), plain[key].shape[1])
     kernels[:, :known] = plain[key][:, :known]
     state[key] = kernels
     return state
 
 
 def widened(old: AdaptiveVGG19, new: AdaptiveVGG19) -> dict[str, Tensor]:
-    """State of ``new``, whose first layer may have more kernels, that starts as ``old``: the further ones are zero.
+    """State of ``new``, whose first layer may have more kernels, or second parts of them, that starts as ``old``: the
+    further ones are zero.
 
     Each kernel keeps its tuning, and what router and normalisations read of the further kernels weighs nothing at
     first. Raises ``CheckpointError`` where ``new`` lacks a kernel of ``old``.
@@ -107,8 +109,11 @@ def widened(old: AdaptiveVGG19, new: AdaptiveVGG19) -> dict[str, Tensor]:
     company = [*own, 2 + wide]  # and one over the number of channels
     scores_and_gates = [*places, *(wide + place for place in places)]
     state, wanted = old.state_dict(), new.state_dict()
+    second = [wide + place for place in places] if old.features[0].own_kernels else []
+    if second and not new.features[0].own_kernels:
+        raise CheckpointError("its kernels have second parts, which would be lost; add --own-kernels")
     kept = {  # where in the new tensor the old one goes
-        "features.0.weight": (slice(None), places),
+        "features.0.weight": (slice(None), places + second),
         "features.0.router.0.weight": (slice(None), [*own, *(2 + wide + place for place in company)]),
         "features.0.router.2.weight": (scores_and_gates,),
         "features.0.router.2.bias": (scores_and_gates,),

@@ -17,7 +17,14 @@ def make_layer(num_kernels: int = 4, **options) -> ChannelAdaptiveConv2d:
     torch.manual_seed(0)
     layer = ChannelAdaptiveConv2d(6, 3, padding=1, num_kernels=num_kernels, **options)
     torch.nn.init.normal_(layer.router[-1].weight)
+    torch.nn.init.normal_(layer.weight)
     return layer.double()
+
+
+@pytest.fixture(params=[False, True], ids=["shared", "own_kernels"])
+def layer(request) -> ChannelAdaptiveConv2d:
+    """Both kinds of kernels."""
+    return make_layer(own_kernels=request.param)
 
 
 def pixels(batch: int, channels: int, height: int = 7, width: int = 9) -> torch.Tensor:
@@ -29,15 +36,17 @@ def wavelengths(channels: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 5, 16])
-def test_the_output_is_the_sum_over_channels_of_each_ones_own_mixture(channels):
-    layer = make_layer()
+def test_the_output_is_the_sum_over_channels_of_each_ones_own_mixture(layer, channels):
     x = pixels(2, channels)
     y, routing = layer(x, wavelengths(channels), return_routing=True)
-    attention, gates, _ = routing
+    attention, gates, nearness = routing.attention, routing.gates, routing.nearness
     expected = torch.zeros_like(y)
     for sample in range(2):
         for channel in range(channels):
-            kernel = torch.einsum("k,okhw->ohw", gates[sample] * attention[sample, channel], layer.weight)[:, None]
+            weight = layer.weight[:, :4]
+            if layer.own_kernels:
+                weight = weight + nearness[sample][:, None, None] * layer.weight[:, 4:]
+            kernel = torch.einsum("k,okhw->ohw", gates[sample] * attention[sample, channel], weight)[:, None]
             one = x[sample : sample + 1, channel : channel + 1]
             expected[sample] += F.conv2d(one, kernel, padding=1)[0]
     expected += layer.bias.view(1, -1, 1, 1)
@@ -45,37 +54,55 @@ def test_the_output_is_the_sum_over_channels_of_each_ones_own_mixture(channels):
     torch.testing.assert_close(attention.sum(1), torch.ones(2, 4).double())
 
 
-def test_the_order_of_the_channels_does_not_matter():
-    layer = make_layer()
+def test_the_order_of_the_channels_does_not_matter(layer):
     x, order = pixels(3, 5), torch.tensor([3, 0, 4, 2, 1])
     torch.testing.assert_close(layer(x[:, order], wavelengths(5)[order]), layer(x, wavelengths(5)))
 
 
-def test_a_sample_does_not_depend_on_its_neighbours():
-    layer = make_layer()
+def test_a_sample_does_not_depend_on_its_neighbours(layer):
     x = pixels(4, 3)
     torch.testing.assert_close(layer(x, RGB.double())[2:3], layer(x[2:3], RGB.double()))
 
 
-def test_a_masked_batch_of_mixed_subsets_equals_each_subset_alone():
-    layer = make_layer()
+def test_a_masked_batch_of_mixed_subsets_equals_each_subset_alone(layer):
     x = pixels(4, 3)
     present = torch.tensor([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 1, 1]]).bool()
-    y, (attention, _, _) = layer(x, RGB.double(), present=present, return_routing=True)
+    y, routing = layer(x, RGB.double(), present=present, return_routing=True)
     for sample, here in enumerate(present):
         alone = layer(x[sample : sample + 1, here], RGB.double()[here])
         torch.testing.assert_close(y[sample : sample + 1], alone)
-        assert (attention[sample, ~here] == 0).all()
+        assert (routing.attention[sample, ~here] == 0).all()
 
 
 @pytest.mark.parametrize(("noise", "absent"), [(0.0, True), (0.02, True), (0.1, False)])
-def test_a_dead_channel_counts_as_absent_without_being_told(noise, absent):
-    layer = make_layer()
+def test_a_dead_channel_counts_as_absent_without_being_told(layer, noise, absent):
     x = pixels(2, 3)
     x[:, 1] = -1.0 + noise * x[:, 1]
     left = layer(x[:, [0, 2]], RGB.double()[[0, 2]])
     assert torch.equal(layer.route(x, RGB.double()).attention[:, 1] == 0, torch.full((2, 4), absent))
     assert torch.allclose(layer(x, RGB.double()), left) is absent
+
+
+def test_a_band_that_is_there_is_seen_otherwise_than_one_interpolated_from_the_same_values():
+    """Green alone at its wavelength, or the same values as a band half-way to red, from which green is interpolated."""
+    x, between = pixels(1, 1), [math.sqrt(0.560 * 0.665)]
+    for own_kernels, same in ((False, True), (True, False)):
+        layer = make_layer(own_kernels=own_kernels)
+        torch.nn.init.zeros_(layer.router[-1].weight)  # tuning alone
+        assert torch.allclose(layer(x, [0.560]), layer(x, between)) is same
+    near, far = (layer.route(x, torch.tensor(wavelength)).nearness[0] for wavelength in ([0.560], between))
+    assert near[1] == pytest.approx(1, abs=1e-3) and far[:3].max() < 0.15
+    assert near[3] == pytest.approx(1, abs=1e-3)  # a kernel that responds to all alike is near to all
+
+
+def test_own_kernels_start_as_the_layer_without():
+    torch.manual_seed(0)
+    without = ChannelAdaptiveConv2d(6, 3)
+    torch.manual_seed(0)
+    layer = ChannelAdaptiveConv2d(6, 3, own_kernels=True)
+    assert torch.equal(layer.weight[:, :4], without.weight) and not layer.weight[:, 4:].any()
+    x = torch.randn(2, 3, 5, 5)
+    torch.testing.assert_close(layer(x, RGB), without(x, RGB))
 
 
 def test_a_dim_picture_keeps_its_channels():
@@ -118,8 +145,7 @@ def test_the_broad_kernel_sees_the_mean_at_first():
     torch.testing.assert_close(attention[0, :, 3], torch.full((4,), 0.25), atol=1e-3, rtol=0)
 
 
-def test_an_unknown_wavelength_has_finite_attention_and_gradients():
-    layer = make_layer()
+def test_an_unknown_wavelength_has_finite_attention_and_gradients(layer):
     y = layer(pixels(2, 3), torch.tensor([0.665, math.nan, math.nan]).double())
     y.square().sum().backward()
     assert y.isfinite().all()
