@@ -111,7 +111,7 @@ def widened(old: AdaptiveVGG19, new: AdaptiveVGG19) -> dict[str, Tensor]:
     state, wanted = old.state_dict(), new.state_dict()
     second = [wide + place for place in places] if old.features[0].own_kernels else []
     if second and not new.features[0].own_kernels:
-        raise CheckpointError("its kernels have second parts, which would be lost; add --own-kernels")
+        raise CheckpointError("the checkpoint's kernels have second parts, which would be lost; add --own-kernels")
     kept = {  # where in the new tensor the old one goes
         "features.0.weight": (slice(None), places + second),
         "features.0.router.0.weight": (slice(None), [*own, *(2 + wide + place for place in company)]),

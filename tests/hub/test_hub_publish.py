@@ -307,6 +307,11 @@ def test_the_card_names_a_setting_where_it_matters(model, settings, shown):
     assert matters("pseudo_share", settings | {"pseudo_share": 0.25}, model) == shown
 
 
+def test_the_card_says_where_kernels_have_second_parts():
+    assert matters("own_kernels", {"own_kernels": True}, "adaptive_vgg19")
+    assert not matters("own_kernels", {"own_kernels": False}, "adaptive_vgg19")
+
+
 def test_the_card_leaves_out_no_setting_that_decides_the_result():
     elsewhere = {"model", "num_kernels", "blocks", "fill", "crop_pct", "images_per_class"}  # in its other parts
     no_matter = PLACES | {"channels_last", "skip_unreadable"}
@@ -363,6 +368,7 @@ def test_cards_are_written_into_checkpoint_folders(tmp_path, results, capsys):
     [
         *((name, "fp32", {}) for name in MODELS),
         *((name, "fp32", {"width": 0.1}) for name in MODELS if name.endswith("vgg19")),
+        ("adaptive_vgg19", "int8", {"own_kernels": True}),
         ("compact", "int8", {}),
         ("resnet34", "fp16", {}),
     ],

@@ -2,7 +2,7 @@
 
 import torch
 
-from models import ModelConfig, build_model, save_checkpoint
+from models import ChannelAdaptiveConv2d, ModelConfig, build_model, save_checkpoint
 
 
 def make_checkpoint(name, folder, *, bands=(), arguments=None, **options):
@@ -13,6 +13,9 @@ def make_checkpoint(name, folder, *, bands=(), arguments=None, **options):
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)
             module.running_var.uniform_(0.8, 1.2)
+    for layer in model.modules():
+        if isinstance(layer, ChannelAdaptiveConv2d) and layer.own_kernels:
+            torch.nn.init.normal_(layer.weight, std=0.2)  # half of it is zero at first
     gamma = dict(model.named_parameters()).get("branches.attention.gamma")
     if gamma is not None:
         gamma.data.fill_(0.3)

@@ -172,6 +172,34 @@ def test_the_further_kernels_learn(tmp_path):
     assert wide.features[0].weight[:, 3].eq(0).all() and wide.features[0].weight.grad[:, 3].abs().max() > 0
 
 
+@torch.no_grad()
+def test_second_parts_of_the_kernels_start_at_zero_and_are_kept(tmp_path):
+    shared, own, wide = adaptive_vgg19(), adaptive_vgg19(own_kernels=True), adaptive_vgg19([0.842], own_kernels=True)
+    save_checkpoint(shared, tmp_path / "shared")
+    warm_start(own, str(tmp_path / "shared"), noise=0.1, seed=0)
+    x = torch.randn(2, 2, 32, 32)
+    torch.testing.assert_close(own(x, "R+NIR"), shared(x, "R+NIR"), rtol=1e-4, atol=1e-4)
+    own.features[0].weight[:, 4:].normal_(std=0.1)
+    save_checkpoint(own, tmp_path / "own")
+    warm_start(wide, str(tmp_path / "own"), noise=0.1, seed=0)
+    weight = own.features[0].weight
+    torch.testing.assert_close(wide.features[0].weight[:, [0, 1, 2, 4, 5, 6, 7, 9]], weight)
+    assert not wide.features[0].weight[:, [3, 8]].any()  # of the kernel for 0.842 µm
+    torch.testing.assert_close(wide(x, "R+NIR"), own(x, "R+NIR"), rtol=1e-4, atol=1e-4)
+    with pytest.raises(CheckpointError, match="second parts, which would be lost; add --own-kernels"):
+        warm_start(adaptive_vgg19(), str(tmp_path / "own"), noise=0.1, seed=0)
+
+
+@torch.no_grad()
+def test_a_plain_network_becomes_one_with_own_kernels_that_answers_alike(plain, folder, images):
+    classes = plain.arguments["num_classes"]
+    model = build_model("adaptive_vgg19", num_classes=classes, own_kernels=True).eval()
+    shared = build_model("adaptive_vgg19", num_classes=classes).eval()
+    for network in (model, shared):
+        warm_start(network, str(folder), noise=0.1, seed=0)
+    torch.testing.assert_close(model(images), shared(images), rtol=1e-4, atol=1e-4)
+
+
 def test_an_adaptive_network_without_a_place_for_a_kernel_is_refused(tmp_path):
     save_checkpoint(adaptive_vgg19([0.74]), tmp_path)
     with pytest.raises(CheckpointError, match=r"tuned to 0\.74 µm has no place among 5 tuned otherwise"):
