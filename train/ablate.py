@@ -10,8 +10,7 @@
 Every variant and seed is one ``train.run`` under equal conditions, measured on validation after its
 last epoch, never on test, and written to ``results/ablations/<ablation>-<variant>-seed<k>.json``.
 A run whose file is there is not repeated; one that was interrupted goes on from its last epoch.
-For the VGG19s it also holds the accuracy on every subset of the channels (of a sensor's: all, all but one, and each
-alone), for the adaptive one on 1 to 6 pseudo-bands.
+For the VGG19s it also holds the accuracy on every subset of the channels, for the adaptive one on 1 to 6 pseudo-bands.
 For dynamic networks it says how even the routers' mix is on the validation pictures, the entropy of the attention
 weights over ln K (1 for uniform and 0 for a single kernel), and what accuracy is left when every kernel gets the same
 weight.
@@ -30,6 +29,7 @@ mean little. A run needs up to 2 GB of disk, freed when it is measured.
 
 import argparse
 import hashlib
+import itertools
 import json
 import math
 import statistics
@@ -43,7 +43,7 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from models import CHANNELS, SUBSETS, CheckpointError, ImageClassifier
-from models.bands import parse_bands
+from models.bands import parse_bands, spell
 from models.checkpoint import BUNDLED, GOLDEN, WEIGHTS, write_safely
 from models.compact import BLOCKS
 from models.pictures import normalize
@@ -79,10 +79,16 @@ class Ablation:
         return self.shared.get("bands")
 
 
-def choices_of(bands: str) -> dict[str, str]:
+def experts_of(bands: str) -> dict[str, str]:
     """All bands of a sensor, all but each, and each alone, as ``--channels``: ``no NIR`` of B, R, NIR is ``BR``."""
     names = parse_bands(bands)
     return {subset: channels_of(subset, names) for subset in parse_subsets("all", names)}
+
+
+def subsets_of(bands: str) -> list[str]:
+    """Every subset of a sensor's bands, the largest first, each in one word."""
+    names = parse_bands(bands)
+    return [spell(some) for count in range(len(names), 0, -1) for some in itertools.combinations(names, count)]
 
 
 FIXED = {"temperature_start": 34.0, "temperature_end": 34.0}  # the study's
@@ -123,11 +129,11 @@ ABLATIONS = {
     ),
     "blocks": Ablation("blocks between the convolutions", {name: {"blocks": name} for name in BLOCKS}, COLD),
     "landsat": Ablation(
-        "a sensor's four bands: one network for random ones, or one for each choice",
+        "a sensor's four bands: one network for random ones, without and with own kernels, or experts for some",
         {
             "sample": {"channels": "sample"},
             "sample-own_kernels": {"channels": "sample", "own_kernels": True},
-            **{channels: {"channels": channels} for channels in choices_of(LANDSAT).values()},
+            **{channels: {"channels": channels} for channels in experts_of(LANDSAT).values()},
         },
         SENSOR | {"crop_scale": 1.0},  # the middle pixel decides
     ),
@@ -270,7 +276,7 @@ def train_and_record(run: Run) -> dict:
     }
     if isinstance(model, VGG19):
         bands = run.config.bands
-        subsets = choices_of(bands).values() if bands else SUBSETS
+        subsets = subsets_of(bands) if bands else SUBSETS
         views = {subset: named_view(subset, run.config.band_names) for subset in subsets}
         record["val_accuracy_by_channels"] = accuracies(model, val, views, run.config.bf16)
     if isinstance(model, AdaptiveVGG19) and not run.config.bands:
@@ -337,12 +343,12 @@ class Variant:
     def accuracies_with(self, number: int) -> list[float]:
         """Mean over the subsets of so many channels, one for each seed; empty for other networks than VGG19s."""
         subsets = [subset for subset in SUBSETS if len(subset) == number]
+        return self.accuracies_on(subsets)
+
+    def accuracies_on(self, subsets: list[str]) -> list[float]:
+        """Mean over these subsets, one for each seed."""
         found = self.of_all("val_accuracy_by_channels")
         return [statistics.mean(by_channels[subset] for subset in subsets) for by_channels in found]
-
-    def accuracies_on(self, channels: str) -> list[float]:
-        """On these channels, one for each seed."""
-        return [by_channels[channels] for by_channels in self.of_all("val_accuracy_by_channels")]
 
     @property
     def accuracies_with_many(self) -> list[float]:

@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from models.model_card import percent
-from train.ablate import ABLATIONS, MANY_BANDS, Variant, choices_of, difference, evenness, spread, variants_of
+from train.ablate import (
+    ABLATIONS,
+    MANY_BANDS,
+    Variant,
+    difference,
+    evenness,
+    experts_of,
+    spread,
+    subsets_of,
+    variants_of,
+)
 from train.findings import of_kind
 from train.tables import NOT_YET, Table
 
@@ -69,28 +79,34 @@ def ablation_caption(results: list[dict], study: dict, ablation: str, columns: l
 
 
 def sensor_table(results: list[dict], ablation: str) -> Table:
-    """A network for random bands of a sensor, on some of them, beside one for all and one for these alone."""
+    """Networks for random bands of a sensor on every subset, beside one for all of them and experts for some."""
     made = ABLATIONS[ablation]
-    choices = choices_of(made.bands)
+    names, subsets = {channels: name for name, channels in experts_of(made.bands).items()}, subsets_of(made.bands)
     found = {variant.name: variant for variant in variants_of(of_kind(results, "ablation"), ablation)}
-    own = [found.get(channels, Variant(channels, [])) for channels in choices.values()]
-    random, every = found.get("sample", Variant("sample", [])), own[0]
+    random, own, every = (found.get(name, Variant(name, [])) for name in ("sample", "sample-own_kernels", subsets[0]))
     rows, caption = [], NOT_YET
     if random.records:
-        for (name, channels), alone in zip(choices.items(), own, strict=True):
-            on = partial(Variant.accuracies_on, channels=channels)
-            rows.append(
-                [name, *[spread(on(variant)) for variant in (random, every, alone)], compared(random, alone, on)]
-            )
+        for shown in (*[[subset] for subset in subsets], subsets):
+            on = partial(Variant.accuracies_on, subsets=shown)
+            expert = found.get(shown[0], Variant(shown[0], [])) if len(shown) == 1 else Variant("none", [])
+            cells = [spread(on(variant)) for variant in (random, own, every, expert)]
+            name = names.get(shown[0], shown[0]) if len(shown) == 1 else f"mean of the {len(shown)}"
+            rows.append([name, *cells, compared(own, random, on)])
         caption = (
-            f"{conditions(all_records(found.values()))} Bands by their middles in µm. Random bands and all bands: what "
-            "one network was trained on; own network: one for each row, trained on these bands and no others. In the "
-            "last column points, in brackets the 95 % interval over the seeds that both have (Student's t), not "
-            "corrected for the number of rows."
+            f"{conditions(all_records(found.values()))} Bands by their middles in µm. Random bands, all bands: what "
+            "one network was trained on; expert: one for its row, trained on these bands and no others. In the last column "
+            "points, in brackets the 95 % interval over the seeds that both have (Student's t), not corrected for the "
+            "number of rows. "
         )
-    columns = ["input", "random bands", "all bands", "own network", "random minus own"]
+        caption += each_seeds({"random bands": random, "own kernels": own, "all bands and experts": every})
+    columns = ["input", "random bands", "random bands, own kernels", "all bands", "expert", "own kernels minus shared"]
     title = f"Ablation: {made.title}"
     return {"id": f"ablation-{ablation}", "title": title, "caption": caption, "columns": columns, "rows": rows}
+
+
+def each_seeds(variants: dict[str, Variant]) -> str:
+    """``Seeds: random bands 3, experts 1.``"""
+    return f"Seeds: {', '.join(f'{name} {len(variant.records)}' for name, variant in variants.items())}."
 
 
 def difference_table(results: list[dict]) -> Table:

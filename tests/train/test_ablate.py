@@ -19,7 +19,6 @@ from train.ablate import (
     ablate,
     attention_entropy,
     check_conditions,
-    choices_of,
     main,
     name_of,
     normalized_entropy,
@@ -27,6 +26,7 @@ from train.ablate import (
     parse,
     plan,
     read_records,
+    subsets_of,
     variants_of,
 )
 from train.data import DataError, load_split
@@ -164,18 +164,18 @@ def test_networks_that_fill_are_compared_with_those_that_need_none(runs, folder,
     ablate(runs("channels"), folder)
     variants = variants_of(read_records(folder), "channels")
     assert [variant.name for variant in variants] == [
-        "vgg19", "dynamic_vgg19", "adaptive_vgg19", "adaptive_vgg19-real"
+        "vgg19", "dynamic_vgg19", "adaptive_vgg19", "adaptive_vgg19-real", "adaptive_vgg19-own_kernels"
     ]  # fmt: skip
     for variant in variants:
         (record,) = variant.records
         assert record["settings"]["channels"] == "sample" and len(variant.accuracies_with(1)) == 1
         assert bool(variant.accuracies_with_many) == variant.name.startswith("adaptive")
-    assert [variant.records[0]["settings"]["pseudo_share"] for variant in variants[2:]] == [pytest.approx(1 / 3), 0]
+    assert [variant.records[0]["settings"]["pseudo_share"] for variant in variants[2:4]] == [pytest.approx(1 / 3), 0]
     bands = variants[2].records[0]["val_accuracy_by_pseudo_bands"]
     assert list(bands) == ["1 pseudo-band", *(f"{count} pseudo-bands" for count in range(2, 7))]
 
 
-def test_a_sensors_networks_are_measured_on_all_its_bands_all_but_each_and_each_alone(runs, folder, tiny_vgg, tmp_path):
+def test_a_sensors_networks_are_measured_on_every_subset_of_its_bands(runs, folder, tiny_vgg, tmp_path):
     generator = np.random.default_rng(0)
     for split, name in itertools.product(("train", "val"), ("field", "water")):
         (tmp_path / "places" / split / name).mkdir(parents=True)
@@ -183,15 +183,16 @@ def test_a_sensors_networks_are_measured_on_all_its_bands_all_but_each_and_each_
             values = generator.integers(0, 128, (9, 9, 4), np.uint8)
             np.save(tmp_path / "places" / split / name / f"{number}.npy", values)
     chosen = runs("landsat", data_root=tmp_path / "places", batch_size=4)
-    ablate([chosen[0], chosen[6]], folder)
+    ablate([chosen[0], chosen[1], chosen[7]], folder)
     variants = variants_of(read_records(folder), "landsat")
-    assert [variant.name for variant in variants] == ["sample", "0.55"]
+    assert [variant.name for variant in variants] == ["sample", "sample-own_kernels", "0.55"]
     for variant in variants:
         (record,) = variant.records
-        assert list(record["val_accuracy_by_channels"]) == [*choices_of(LANDSAT).values()]
-        assert len(record["val_accuracy_by_channels"]) == 9 and "val_accuracy_by_pseudo_bands" not in record
-    assert variants[0].accuracies_on("0.55+0.65+0.75+0.95") == pytest.approx(variants[0].accuracies)
-    assert variants[1].accuracies_on("0.55") == pytest.approx(variants[1].accuracies)
+        assert list(record["val_accuracy_by_channels"]) == subsets_of(LANDSAT)
+        assert len(record["val_accuracy_by_channels"]) == 15 and "val_accuracy_by_pseudo_bands" not in record
+    assert variants[1].records[0]["settings"]["own_kernels"] and not variants[0].records[0]["settings"]["own_kernels"]
+    assert variants[0].accuracies_on(["0.55+0.65+0.75+0.95"]) == pytest.approx(variants[0].accuracies)
+    assert variants[2].accuracies_on(["0.55"]) == pytest.approx(variants[2].accuracies)
 
 
 def test_even_weights_are_those_of_a_network_without_attention(tiny_vgg, colours, runs, folder, monkeypatch):
