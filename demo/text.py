@@ -288,8 +288,9 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "results_ablations": ("Ablations: which choices matter?", "消融實驗：哪些選擇有影響？"),
     "results_ablations_lead": (
-        "Short trainings over two to five seeds, on validation. A difference within the spread between seeds shows nothing.",
-        "以二到五個隨機種子做的短訓練，在驗證集上評估。小於種子間差距的差異不具意義。",
+        "Short trainings, most over three seeds, on validation. A difference within the spread between seeds shows "
+        "nothing.",
+        "短訓練，多為三個隨機種子，在驗證集上評估。小於種子間差距的差異不具意義。",
     ),
     "results_cost": ("What does it cost? Arithmetic, memory, time", "代價多大？運算量、記憶體、時間"),
     "results_cost_lead": (

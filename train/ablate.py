@@ -111,13 +111,12 @@ ABLATIONS = {
         THIN,
     ),
     "channels": Ablation(
-        "random channels in training: missing ones filled, or none needed (with pseudo-bands, without, own kernels)",
+        "random channels in training: missing ones filled, or none needed, with pseudo-bands and without",
         {
             "vgg19": {"model": "vgg19"},
             "dynamic_vgg19": {"model": "dynamic_vgg19"} | ANNEALED,
             "adaptive_vgg19": {"model": "adaptive_vgg19"},
             "adaptive_vgg19-real": {"model": "adaptive_vgg19", "pseudo_share": 0.0},
-            "adaptive_vgg19-own_kernels": {"model": "adaptive_vgg19", "own_kernels": True},
         },
         THIN | {"channels": "sample"},
     ),

@@ -94,9 +94,9 @@ def sensor_table(results: list[dict], ablation: str) -> Table:
             rows.append([name, *cells, compared(own, random, on)])
         caption = (
             f"{conditions(all_records(found.values()))} Bands by their middles in µm. Random bands, all bands: what "
-            "one network was trained on; expert: one for its row, trained on these bands and no others. In the last column "
-            "points, in brackets the 95 % interval over the seeds that both have (Student's t), not corrected for the "
-            "number of rows. "
+            "one network was trained on; expert: one for its row, trained on these bands and no others. In the last "
+            "column points, in brackets the 95 % interval over the seeds that both have (Student's t), not corrected "
+            "for the number of rows. "
         )
         caption += each_seeds({"random bands": random, "own kernels": own, "all bands and experts": every})
     columns = ["input", "random bands", "random bands, own kernels", "all bands", "expert", "own kernels minus shared"]
