@@ -7,12 +7,24 @@ import numpy as np
 import pytest
 import torch
 
-from models import MODELS, DynamicConv2d, ImageClassifier, ModelConfig, build_model, save_checkpoint
+from models import (
+    MODELS,
+    ChannelAdaptiveConv2d,
+    DynamicConv2d,
+    ImageClassifier,
+    ModelConfig,
+    build_model,
+    save_checkpoint,
+)
 from models import export as module
 from models.export import NEEDED, TOLERANCE, ExportedNetwork, export_onnx
 
 BATCHES = (1, 2, 5)
-SMALL = {"vgg19": {"width": 0.25}, "adaptive_vgg19": {"width": 0.25}, "dynamic_vgg19": {"width": 0.25}}
+SMALL = {
+    "vgg19": {"width": 0.25},
+    "adaptive_vgg19": {"width": 0.25, "own_kernels": True},
+    "dynamic_vgg19": {"width": 0.25},
+}
 
 
 def images(batch: int, channels: int = 3) -> torch.Tensor:
@@ -37,6 +49,8 @@ def described(name: str, **config) -> ImageClassifier:
     for layer in model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.running_mean.normal_(), layer.running_var.uniform_(0.5, 2)
+        if isinstance(layer, ChannelAdaptiveConv2d):
+            torch.nn.init.normal_(layer.weight, std=0.2)  # the second parts, too
         if isinstance(layer, torch.nn.Linear):
             torch.nn.init.normal_(layer.weight, std=0.05)
     return model.eval()
