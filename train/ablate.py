@@ -128,7 +128,7 @@ ABLATIONS = {
     ),
     "blocks": Ablation("blocks between the convolutions", {name: {"blocks": name} for name in BLOCKS}, COLD),
     "landsat": Ablation(
-        "a sensor's four bands: one network for random ones, without and with own kernels, or experts for some",
+        "random bands of a real sensor, with shared and with own kernels, beside experts",
         {
             "sample": {"channels": "sample"},
             "sample-own_kernels": {"channels": "sample", "own_kernels": True},
