@@ -295,8 +295,12 @@ def verify_golden(model: ImageClassifier, folder: str | Path) -> float:
     return difference
 
 
-def write_safely(path: Path, write) -> None:
-    """``write(temporary path)``, then rename: a crash leaves the old file or the new one, never half."""
+def write_safely(path: Path, write):
+    """What ``write(temporary path)`` gives; then rename: a crash leaves the old file or the new one, never half."""
     temporary = path.with_name(f".{path.name}.tmp")
-    write(temporary)
-    temporary.replace(path)
+    try:
+        result = write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return result

@@ -24,7 +24,7 @@ from torch.export import Dim
 
 from models.bands import LONGEST_UM, SHORTEST_UM, UNKNOWN, parse_bands, places_of, spell, wavelengths_of
 from models.channels import CHANNELS, parse_channels
-from models.checkpoint import published
+from models.checkpoint import published, write_safely
 from models.classifier import ImageClassifier
 from models.pictures import normalize, resized_size
 
@@ -102,17 +102,15 @@ def export_onnx(model: ImageClassifier, path: str | Path, *, channels: str | Non
     network.config = published(network, storage="fp32")
     network = ExportedNetwork(network, names).requires_grad_(False)
     program = to_onnx(network)
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+
+    def save(temporary: Path) -> float:
         program.save(temporary, external_data=False)
         difference = largest_difference(temporary, network)
         if not difference < TOLERANCE:
             raise ValueError(f"ONNX Runtime's logits differ by {difference:.1e} of the largest; {path} was not written")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return difference
+        return difference
+
+    return write_safely(Path(path), save)
 
 
 def to_onnx(network: ExportedNetwork) -> torch.onnx.ONNXProgram:

@@ -81,16 +81,16 @@ def ablation_caption(results: list[dict], study: dict, ablation: str, columns: l
 def sensor_table(results: list[dict], ablation: str) -> Table:
     """Networks for random bands of a sensor on every subset, beside one for all of them and experts for some."""
     made = ABLATIONS[ablation]
-    names, subsets = {channels: name for name, channels in experts_of(made.bands).items()}, subsets_of(made.bands)
+    subsets, names = subsets_of(made.bands), {channels: name for name, channels in experts_of(made.bands).items()}
+    inputs = {names.get(subset, subset): [subset] for subset in subsets} | {f"mean of the {len(subsets)}": subsets}
     found = {variant.name: variant for variant in variants_of(of_kind(results, "ablation"), ablation)}
+    experts = {names[channels]: variant for channels, variant in found.items() if channels in names}
     random, own, every = (found.get(name, Variant(name, [])) for name in ("sample", "sample-own_kernels", subsets[0]))
     rows, caption = [], NOT_YET
     if random.records:
-        for shown in (*[[subset] for subset in subsets], subsets):
+        for name, shown in inputs.items():
             on = partial(Variant.accuracies_on, subsets=shown)
-            expert = found.get(shown[0], Variant(shown[0], [])) if len(shown) == 1 else Variant("none", [])
-            cells = [spread(on(variant)) for variant in (random, own, every, expert)]
-            name = names.get(shown[0], shown[0]) if len(shown) == 1 else f"mean of the {len(shown)}"
+            cells = [spread(on(variant)) for variant in (random, own, every, experts.get(name, Variant(name, [])))]
             rows.append([name, *cells, compared(own, random, on)])
         caption = (
             f"{conditions(all_records(found.values()))} Bands by their middles in µm. Random bands, all bands: what "
