@@ -14,7 +14,7 @@ import os
 import shlex
 import subprocess
 import threading
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,10 +108,11 @@ class TiledConvolution(torch.autograd.Function):
         pixels, kernels = channels_last(x), channels_last(weight)
         size, kernel = tuple(x.shape[2:]), tuple(weight.shape[2:])
         y = weight.new_empty(len(x), *geometry.out_size(size, kernel), len(weight) // attention.shape[1])
+        lists = pairs(geometry, size, kernel, program.positions())  # held: another thread may drop it from the cache
         check(
             program.forward(
                 *map(address, (pixels, attention, kernels, y)), *sizes_of(pixels, attention, kernels, y),
-                *map(address, pairs(geometry, size, kernel, program.positions())), torch.get_num_threads(),
+                *map(address, lists), torch.get_num_threads(),
             )
         )  # fmt: skip
         return y.permute(0, 3, 1, 2).to(x.dtype)
@@ -127,11 +128,12 @@ class TiledConvolution(torch.autograd.Function):
         grad_weight = torch.empty_like(kernels)
         blocks = weight.shape[1] // program.block()  # of channels, each with its share of the attention's gradient
         grad_attention = attention.new_empty(blocks, *attention.shape)
+        lists = pairs(ctx.geometry, size, kernel, None)
         check(
             program.backward(
                 *map(address, (pixels, attention, kernels, grad, grad_x, grad_weight, grad_attention)),
                 *sizes_of(pixels, attention, kernels, grad),
-                *map(address, pairs(ctx.geometry, size, kernel, None)), torch.get_num_threads(),
+                *map(address, lists), torch.get_num_threads(),
             )
         )  # fmt: skip
         grad_x = None if grad_x is None else grad_x.permute(0, 3, 1, 2).to(x.dtype)
@@ -165,13 +167,13 @@ def pairs(geometry: "Geometry", size: tuple[int, int], kernel: tuple[int, int], 
 
     With ``chunk``, for so many output positions after the other, which are counted from the first of their chunk.
     """
-    out = geometry.out_size(size, kernel)
-    positions = torch.arange(out[0] * out[1]).view(out)
+    out, count = geometry.out_size(size, kernel), partial(torch.arange, device="cpu")  # whatever the default device
+    positions = count(out[0] * out[1]).view(out)
     taps = []
     for i in range(kernel[0]):
         for j in range(kernel[1]):
-            row = (torch.arange(out[0]) * geometry.stride[0] + i * geometry.dilation[0] - geometry.padding[0])[:, None]
-            column = torch.arange(out[1]) * geometry.stride[1] + j * geometry.dilation[1] - geometry.padding[1]
+            row = (count(out[0]) * geometry.stride[0] + i * geometry.dilation[0] - geometry.padding[0])[:, None]
+            column = count(out[1]) * geometry.stride[1] + j * geometry.dilation[1] - geometry.padding[1]
             inside = (row >= 0) & (row < size[0]) & (column >= 0) & (column < size[1])
             taps.append((positions[inside], (row * size[1] + column)[inside]))
     starts, inputs, outputs = [0], [], []
@@ -181,4 +183,4 @@ def pairs(geometry: "Geometry", size: tuple[int, int], kernel: tuple[int, int], 
             inputs.append(source[here])
             outputs.append(to[here] - first)
             starts.append(starts[-1] + len(inputs[-1]))
-    return tuple(list_.int() for list_ in (torch.tensor(starts), torch.cat(inputs), torch.cat(outputs)))
+    return tuple(list_.int() for list_ in (torch.tensor(starts, device="cpu"), torch.cat(inputs), torch.cat(outputs)))

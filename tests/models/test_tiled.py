@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+import weakref
 
 import pytest
 import torch
@@ -126,6 +127,30 @@ def test_results_do_not_depend_on_the_number_of_threads(dtype):
         torch.set_num_threads(threads)
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@needs_compiler
+def test_the_lists_live_as_long_as_the_program_reads_them(monkeypatch):
+    """Another thread may have dropped them from the cache, or have been first with its own."""
+    make, lists, alive = tiled.pairs.__wrapped__, [], []
+
+    def uncached(*args):
+        made = make(*args)
+        lists.extend(map(weakref.ref, made))
+        return made
+
+    monkeypatch.setattr(tiled, "pairs", uncached)
+    monkeypatch.setattr(tiled, "check", lambda failed: alive.extend(one() is not None for one in lists[-3:]))
+    with_gradients(lambda x, pi, w: tiled_in(torch.float32, x, pi, w, GEOMETRIES["padded"]), operands(2, 4, (8, 8)))
+    assert alive == [True] * 6  # forward and backward
+
+
+@needs_compiler
+def test_lists_are_made_on_the_cpu_whatever_the_default_device():
+    tiled.pairs.cache_clear()
+    layer, x = DynamicConv2d(CHANNELS, OUT_CHANNELS, 3), torch.randn(1, CHANNELS, 6, 7)
+    with torch.device("meta"), torch.no_grad():
+        assert layer(x).isfinite().all()
 
 
 @needs_compiler
