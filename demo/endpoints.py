@@ -121,8 +121,8 @@ class Endpoints:
         bands: names or wavelengths in micrometres in the file's order, such as "R, G, B, NIR" or "0.665, 0.842, ?",
         ? for an unknown one. Returns the answer, for each band its wavelength and what each of the K kernels
         takes from it (summing to 1 over the bands; zeros for a band that hardly varies), how the values were scaled
-        to 0..1, what the network was trained on, and the bands in false colour. The bundled network was trained on R, G
-        and B; for other bands only on mixtures of these.
+        to 0..1, how many were missing (NaN or no data, taken as 0), what the network was trained on, and the bands in
+        false colour. The bundled network was trained on R, G and B; for other bands only on mixtures of these.
         """
         picture, typed = open_bands(file), read_names(bands)
         check_count(picture, typed)
@@ -132,6 +132,7 @@ class Endpoints:
             "answer": describe(answer),
             "bands": [{"band": n, "wavelength_um": known(um), "attention": row} for n, um, row in rows],
             "scaling": {"rule": picture.scaling, "divisor": picture.divisor, "dtype": picture.dtype},
+            "missing_values": picture.missing,
             "channels_first": picture.channels_first,
             "trained_on": list(self.events.loaded.networks[ADAPTIVE].config.bands or CHANNELS),
         }, explain.false_colour(picture.values, explain.false_colour_bands(typed.wavelengths_um))

@@ -22,6 +22,8 @@ def notice(opened: BandPicture, language: str) -> str:
     if opened.channels_first:
         sentences.append(say(language, "channels_first"))
     sentences.append(say(language, opened.scaling, dtype=opened.dtype, divisor=f"{opened.divisor:,.6g}"))
+    if opened.missing:
+        sentences.append(say(language, "values_missing", count=opened.missing))
     return view.notice(joined(sentences, language))
 
 

@@ -196,6 +196,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "Its values ({dtype}) were divided by {divisor}, their 99.9th percentile over all bands, and cut to 0 and 1.",
         "值（{dtype}）已除以所有波段的第 99.9 百分位數 {divisor}，並截到 0 與 1 之間。",
     ),
+    "values_missing": (
+        "{count:,} {count:is|are} missing (NaN, or what the file calls no data) and became 0.",
+        "有 {count:,} 個值缺失（NaN 或檔案標示的無資料值），在此為 0。",
+    ),
     "bands_training": (
         "Treat this with caution: in training, bands beyond R, G and B were only mixtures of R, G and B.",
         "請謹慎看待：R、G、B 以外的波段在訓練時只是 R、G、B 的混合。",
@@ -371,7 +375,7 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "bands_compression": (
         PROBLEMS["compression"],
-        "這個 TIFF 以 {came} 壓縮；可讀的是未壓縮、Deflate 與 PackBits：請改用其中一種重新儲存。",
+        "這個 TIFF 以 {came} 壓縮；可讀的是未壓縮、LZW、Deflate、ZSTD 與 PackBits：請改用其中一種重新儲存。",
     ),
     "bands_type": (
         PROBLEMS["type"],
@@ -391,8 +395,9 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "bands_not_finite": (
         PROBLEMS["not_finite"],
-        "有 {count:,} 個值是 NaN 或無限大，應全為數字：請先替換，例如用 numpy.nan_to_num。",
+        "有 {count:,} 個值是無限大，應全為數字：沒有量測到的地方請改為 NaN。",
     ),
+    "bands_empty": (PROBLEMS["empty"], "每個值都缺失（NaN 或檔案標示的無資料值），看不到任何內容：請檢查檔案。"),
     "bands_dark": (
         PROBLEMS["dark"],
         "幾乎沒有大於 0 的值（最大為 {came}），看不到任何內容；應以 0 為暗、越大越亮：請檢查檔案。",

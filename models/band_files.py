@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from numpy.lib import format as npy
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile
+
+from models.bands import number
 
 MAX_BANDS = 16  # where nobody says how many there are
 MAX_VALUES = 50_000_000  # H x W x C; more is refused before it is decoded
@@ -22,7 +25,13 @@ MIN_SIDE = 8  # pixels
 PERCENTILE = 99.9  # of all values: what becomes 1 where a file does not say how bright its brightest can be
 
 TIFF, NUMPY = (".tif", ".tiff"), (".npy",)
-COMPRESSIONS = (COMPRESSION.NONE, COMPRESSION.DEFLATE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.PACKBITS)
+COMPRESSIONS = (
+    COMPRESSION.NONE, COMPRESSION.LZW, COMPRESSION.DEFLATE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.PACKBITS,
+    COMPRESSION.ZSTD,
+)  # fmt: skip
+GDAL_NODATA = 42113  # the tag with the value that stands for "nothing was measured here"
+# Read as plain pages: what instruments embed can name other files, which would be opened, or sizes without end.
+PLAIN = {f"is_{kind}": False for kind in tifffile.TIFF.FILE_FLAGS - {"shaped", "imagej", "uniform"}}
 
 PROBLEMS = {
     "missing": "There is no file {came}.",
@@ -33,8 +42,8 @@ PROBLEMS = {
     "it could run code. Please save the array with numpy.save.",
     "tiff_unreadable": "This file cannot be read as a TIFF: it is damaged or of a rare kind. Please save it again as "
     "an uncompressed TIFF, or as .npy.",
-    "compression": "This TIFF is compressed with {came}; only uncompressed, Deflate and PackBits files can be "
-    "read: please save it again as one of these.",
+    "compression": "This TIFF is compressed with {came}; only uncompressed, LZW, Deflate, ZSTD and PackBits "
+    "files can be read: please save it again as one of these.",
     "palette": "The values of this TIFF are palette indices, not brightness: please export the picture as RGB or grey.",
     "type": "The values are of type {came}, but must be real numbers: please save array.astype('float32').",
     "shape": "The array is {came}; it must have 2 axes (one band) or 3 (height × width × bands): please save one "
@@ -43,8 +52,10 @@ PROBLEMS = {
     "keep {limit} bands or fewer.",
     "too_small": "The picture is {came}; it needs at least {limit} × {limit} pixels and one band: please choose a "
     "larger one.",
-    "not_finite": "The picture holds NaN or infinite values ({count:,}), but must hold numbers only: please replace "
-    "them, for example with numpy.nan_to_num.",
+    "not_finite": "The picture holds infinite values ({count:,}), but must hold numbers only: please replace them by "
+    "NaN where nothing was measured.",
+    "empty": "Every value is missing (NaN, or what the file calls no data), so there is nothing to see: please check "
+    "the file.",
     "dark": "Hardly any value is above 0 (the largest is {came}), so there is nothing to see; 0 must be dark and "
     "larger values brighter: please check the file.",
     "constant": "Every band has one constant value, so there is nothing to see: please check the file.",
@@ -64,14 +75,15 @@ class BandPicture:
     """``values`` (C, H, W) in 0..1 and how they came about.
 
     ``scaling`` is ``scaled_8bit``, ``scaled_not`` or ``scaled_percentile``, ``divisor`` what the file's values,
-    of type ``dtype``, were divided by. ``channels_first`` is True for an array that was taken to be (C, H, W) for
-    want of a short last axis.
+    of type ``dtype``, were divided by. ``missing`` values were never measured and are 0.
+    ``channels_first`` is True for an array that was taken to be (C, H, W) for want of a short last axis.
     """
 
     values: np.ndarray
     scaling: str
     divisor: float
     dtype: str
+    missing: int = 0
     channels_first: bool = False
 
 
@@ -81,7 +93,8 @@ def open_bands(path: str | Path, *, bands: int | None = None) -> BandPicture:
     An array is height x width (one band), height x width x bands, or bands x height x width where only its first
     axis is short enough for bands, or of the length ``bands``. 8-bit values are divided by 255; floats that lie within
     0..1, but for one in a thousand at either end, stay; any others are divided by the 99.9th percentile over all bands;
-    all are cut to 0..1. Pickles are never read. Raises ``BandFileError``.
+    all are cut to 0..1. NaN and what a TIFF calls no data become 0 and do not count. Pickles are never read. Raises
+    ``BandFileError``.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -89,11 +102,16 @@ def open_bands(path: str | Path, *, bands: int | None = None) -> BandPicture:
         raise BandFileError("suffix", came=suffix[:12] or "?")
     if not path.is_file():
         raise BandFileError("missing", came=path.name)
-    array, channels_first = (read_tiff(path, bands), False) if suffix in TIFF else read_numpy(path, bands)
-    values, scaling, divisor = scale(array)
+    if suffix in TIFF:
+        array, missing = read_tiff(path, bands)
+        channels_first = False
+    else:
+        array, channels_first = read_numpy(path, bands)
+        missing = missing_of(array)
+    values, scaling, divisor = scale(array, missing)
     if (values.min(axis=(1, 2)) == values.max(axis=(1, 2))).all():
         raise BandFileError("constant")
-    return BandPicture(values, scaling, divisor, str(array.dtype), channels_first)
+    return BandPicture(values, scaling, divisor, str(array.dtype), int(missing.sum()), channels_first)
 
 
 def read_numpy(path: Path, expected: int | None) -> tuple[np.ndarray, bool]:
@@ -114,10 +132,11 @@ def read_numpy(path: Path, expected: int | None) -> tuple[np.ndarray, bool]:
     return bands_first(array, axis), axis == 0
 
 
-def read_tiff(path: Path, expected: int | None) -> np.ndarray:
-    """The first picture of a TIFF as (C, H, W), more being brighter; pages of one size are its bands."""
+def read_tiff(path: Path, expected: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """The first picture of a TIFF as (C, H, W), more being brighter, and where it has none; pages of one size are its
+    bands."""
     try:
-        with TiffFile(path) as file:
+        with TiffFile(path, **PLAIN) as file:
             series = file.series[0]
             if series.keyframe.compression not in COMPRESSIONS:
                 raise BandFileError("compression", came=COMPRESSION(series.keyframe.compression).name)
@@ -130,13 +149,24 @@ def read_tiff(path: Path, expected: int | None) -> np.ndarray:
             if not {"Y", "X"} <= set(series.axes):
                 raise BandFileError("shape", came=times(series.shape))
             array = series.asarray(maxworkers=1)
+            missing = missing_of(array, series.keyframe.tags.valueof(GDAL_NODATA))
             if series.keyframe.photometric == PHOTOMETRIC.MINISWHITE and array.dtype.kind in "bu":
                 array = ~array  # 0 is white, and the largest value black
     except BandFileError:
         raise
     except Exception as error:  # a damaged file can fail anywhere in the reader, with any exception
         raise BandFileError("tiff_unreadable") from error
-    return bands_first(array, axis)
+    return bands_first(array, axis), bands_first(missing, axis)
+
+
+def missing_of(array: np.ndarray, no_data: str | None = None) -> np.ndarray:
+    """Where nothing was measured: NaN, or the value that GDAL wrote down as ``no_data``."""
+    missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool)
+    value = number((no_data or "").strip(" \0"))
+    if value is not None:
+        with np.errstate(over="ignore"):  # one too large for the type is in no pixel
+            missing |= array == (array.dtype.type(value) if array.dtype.kind == "f" else value)
+    return missing
 
 
 def axis_of_bands(shape: tuple[int, ...], usual: int, expected: int | None) -> int:
@@ -177,9 +207,12 @@ def times(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape)) or "1"
 
 
-def scale(array: np.ndarray) -> tuple[np.ndarray, str, float]:
-    """float32 values in 0..1, the name of the rule that was applied, and the divisor."""
+def scale(array: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, str, float]:
+    """float32 values in 0..1, 0 where they are ``missing``, the name of the rule that was applied, and the divisor."""
+    if missing.all():
+        raise BandFileError("empty")
     values = array.astype(np.float32)
+    values[missing] = 0
     if count := values.size - int(np.isfinite(values).sum()):
         raise BandFileError("not_finite", count=count)
     if array.dtype == np.uint8:
@@ -187,7 +220,7 @@ def scale(array: np.ndarray) -> tuple[np.ndarray, str, float]:
     real = array.dtype.kind in "bf"
     if real and values.min() >= 0 and values.max() <= 1:  # most files of floats: no need to sort them
         return values, "scaled_not", 1.0
-    lowest, divisor = np.percentile(values, (100 - PERCENTILE, PERCENTILE)).tolist()
+    lowest, divisor = np.percentile(values[~missing], (100 - PERCENTILE, PERCENTILE)).tolist()
     if real and lowest >= 0 and divisor <= 1:
         return values.clip(0, 1), "scaled_not", 1.0
     if divisor <= 0:

@@ -72,6 +72,7 @@ def test_a_band_of_one_value_is_explained(networks, values, language):
             {"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8", "channels_first": True},
             "bands × height",
         ),
+        ({"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8", "missing": 1234}, "1,234 are missing"),
     ],
 )
 def test_the_notice_says_how_the_file_was_read(values, opened, words):

@@ -2,6 +2,8 @@
 
 import math
 import pickle
+import resource
+import zlib
 
 import numpy as np
 import pytest
@@ -84,7 +86,11 @@ def test_a_tiff_of_several_channels_or_pages_is_read(tiff_file, array, axes, opt
     opened = open_bands(tiff_file(content.transpose(axes), **options))
     assert opened.values.shape == (5, 20, 30)
     assert not opened.channels_first
-    np.testing.assert_allclose(opened.values, scale(content.transpose(2, 0, 1))[0], atol=1e-6)
+    np.testing.assert_allclose(
+        opened.values,
+        scale(content.transpose(2, 0, 1), np.zeros(content.T.shape, bool).transpose(0, 2, 1))[0],
+        atol=1e-6,
+    )
 
 
 def test_a_multi_page_tiff_by_pillow_is_read(tmp_path, array):
@@ -206,11 +212,61 @@ def test_a_cut_off_tiff_is_refused(tiff_file, array):
     assert refused(path).key == "tiff_unreadable"
 
 
+@pytest.mark.parametrize("options", [{}, {"predictor": 2}])
+@pytest.mark.parametrize("compression", ["lzw", "deflate", "zstd", "packbits"])
+def test_lossless_compressions_are_read(tiff_file, array, compression, options):
+    path = tiff_file(array, compression=compression, photometric="minisblack", planarconfig="contig", **options)
+    np.testing.assert_allclose(open_bands(path).values, array.transpose(2, 0, 1) / 255, atol=1e-6)
+
+
+def test_floats_that_gdal_has_compressed_are_read(tiff_file, array):
+    content = (array / 255).astype(np.float32)
+    path = tiff_file(content, compression="deflate", predictor=3, photometric="minisblack", planarconfig="contig")
+    np.testing.assert_allclose(open_bands(path).values, content.transpose(2, 0, 1), atol=1e-6)
+
+
 def test_a_compression_that_is_not_read_is_named(tmp_path, array):
-    path = tmp_path / "lzw.tif"
-    Image.fromarray(array[..., :3].copy()).save(path, compression="tiff_lzw")
+    path = tmp_path / "jpeg.tif"
+    Image.fromarray(array[..., :3].copy()).save(path, compression="jpeg")
     error = refused(path)
-    assert (error.key, error.values["came"]) == ("compression", "LZW")
+    assert (error.key, error.values["came"]) == ("compression", "JPEG")
+
+
+def test_data_that_unpacks_to_more_than_the_header_says_is_not_unpacked(tmp_path):
+    bomb = zlib.compress(bytes(200_000_000), 9)
+    options = {"shape": (64, 64), "dtype": np.uint8, "rowsperstrip": 64, "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "picture.tif", iter([bomb]), compression="adobe_deflate", **options)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kB
+    assert refused(tmp_path / "picture.tif").key == "tiff_unreadable"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+OME = """<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">
+<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="30" SizeY="20" SizeC="2"
+SizeZ="1" SizeT="1"><TiffData FirstC="0" IFD="0" PlaneCount="1"><UUID FileName="picture.tif">urn:uuid:1</UUID>
+</TiffData><TiffData FirstC="1" IFD="0" PlaneCount="1"><UUID FileName="{other}">urn:uuid:2</UUID>
+</TiffData></Pixels></Image></OME>
+"""
+
+
+def test_a_tiff_that_names_another_file_does_not_open_it(tmp_path, tiff_file):
+    other = tmp_path / "elsewhere" / "private.tif"
+    other.parent.mkdir()
+    tifffile.imwrite(other, np.full((20, 30), 77, np.uint8))
+    content = np.random.default_rng(0).integers(0, 70, (20, 30), dtype=np.uint8)
+    path = tiff_file(content, description=OME.format(other=other), metadata=None)
+    with tifffile.TiffFile(path) as file:
+        assert file.is_ome  # what makes it a trap
+    np.testing.assert_allclose(open_bands(path).values, content[None] / 255, atol=1e-6)
+
+
+def test_a_tiff_that_claims_endless_series_is_read_as_its_page(tiff_file, array):
+    endless = "<ModuloAlongT Type='other' Start='0' Step='1' End='4e7'/>"
+    text = OME.replace("</Image>", "</Image><StructuredAnnotations>" + endless + "</StructuredAnnotations>")
+    path = tiff_file(array[..., 0], description=text.format(other="picture.tif"), metadata=None)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert open_bands(path).values.shape == (1, 20, 30)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
 @pytest.mark.parametrize(("dtype", "came"), [(np.complex64, "complex64"), ("U3", "<U3"), ("M8[s]", "datetime64[s]")])
@@ -239,12 +295,54 @@ def test_a_picture_too_small_is_refused(numpy_file, shape):
     assert refused(numpy_file(np.zeros(shape))).key == "too_small"
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_values_that_are_no_numbers_are_counted(numpy_file, value):
+def test_infinite_values_are_counted(numpy_file):
     content = np.zeros((20, 20, 2), np.float32)
-    content[:2, 0, 0] = value
+    content[:2, 0, 0] = math.inf
     error = refused(numpy_file(content))
     assert (error.key, error.values["count"]) == ("not_finite", 2)
+
+
+def test_what_was_never_measured_becomes_0_and_does_not_count(numpy_file):
+    content = np.random.default_rng(0).uniform(0, 3000, (20, 20, 2)).astype(np.float32)
+    whole = open_bands(numpy_file(content))
+    content[:5] = math.nan
+    opened = open_bands(numpy_file(content))
+    assert (whole.missing, opened.missing) == (0, 200)
+    assert (opened.values[:, :5] == 0).all()
+    assert opened.divisor == pytest.approx(np.percentile(content[5:], 99.9))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "no_data", "hole"),
+    [
+        (np.uint16, "65535", 65535), (np.int16, "-9999", -9999), (np.uint8, "255", 255), (np.float32, "nan", math.nan),
+        (np.float32, "-3.4028234663852886e+38", np.finfo(np.float32).min), (np.float64, " -9999 ", -9999),
+    ],
+)  # fmt: skip
+def test_the_value_that_gdal_writes_for_no_data_is_missing(tiff_file, dtype, no_data, hole):
+    content = np.random.default_rng(0).integers(1, 250, (20, 30, 2)).astype(dtype)
+    content[:4, :, 0] = hole
+    path = tiff_file(
+        content, photometric="minisblack", planarconfig="contig", extratags=[(42113, "s", 0, no_data, True)]
+    )
+    opened = open_bands(path)
+    assert opened.missing == 120
+    assert (opened.values[0, :4] == 0).all()
+    assert opened.divisor <= 255
+    np.testing.assert_array_equal(opened.values[0, 4:] > 0, True)
+
+
+@pytest.mark.parametrize("no_data", ["-1", "70000", "1e40", "none", ""])
+def test_a_value_for_no_data_that_no_pixel_has_changes_nothing(tiff_file, array, no_data):
+    options = {"photometric": "minisblack", "planarconfig": "contig"}
+    path = tiff_file(array, extratags=[(42113, "s", 0, no_data, True)], **options)
+    opened = open_bands(path)
+    assert opened.missing == 0
+    np.testing.assert_allclose(opened.values, array.transpose(2, 0, 1) / 255, atol=1e-6)
+
+
+def test_a_picture_without_any_value_is_refused(numpy_file):
+    assert refused(numpy_file(np.full((20, 20), math.nan))).key == "empty"
 
 
 def test_a_picture_without_light_is_refused(numpy_file):
