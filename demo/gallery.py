@@ -16,7 +16,7 @@ FOLDER = Path(__file__).resolve().parent / "examples"
 EXAMPLES = {name: FOLDER / f"{name}.jpg" for name in ("lion", "ladybug", "orange", "spider_web", "cheetah", "tower")}
 BANDS_EXAMPLE, BANDS_TYPED = FOLDER / "lion_bands.npy", "R, G, B, 0.6125, 0.525"
 DEFAULT = "lion"
-MAX_TEMPERATURE = 34.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 34.0
 PAGES = ("channels", "sweep", "bands", "compact", "results", "code")  # ``?tab=`` in a link: ``page`` is Gradio's own
 
 
@@ -29,6 +29,14 @@ def gallery(language: str) -> str:
             alt = say(language, f"example_{name}")
             buttons.append(tag("button", picture(image, alt, "jpeg"), type="button", data_name=name, title=alt))
     return tag("div", *buttons, class_="gallery", role="group", aria_label=say(language, "examples"))
+
+
+def example_of(path: str | Path | None) -> str:
+    """The name of the example that a file is a copy of; none for a visitor's own."""
+    if path is None or not Path(path).is_file():
+        return ""
+    content = Path(path).read_bytes()
+    return next((name for name, example in EXAMPLES.items() if example.read_bytes() == content), "")
 
 
 def view_query(example: str, channels: list[str], fill: str, temperature: float) -> str:
@@ -53,5 +61,5 @@ def view_of(query: Mapping[str, str], temperature: float) -> tuple[str, list[str
         example if example in EXAMPLES else DEFAULT,
         list(channels),
         fill if fill in FILLS else FILLS[0],
-        min(max(asked, 1.0), MAX_TEMPERATURE) if math.isfinite(asked) else temperature,
+        min(max(asked, MIN_TEMPERATURE), MAX_TEMPERATURE) if math.isfinite(asked) else temperature,
     )

@@ -116,7 +116,7 @@ class Handlers:
         prediction, attention, latency = run(answer, self.source, picture, names, point, **known)
         adaptive = view.nothing_filled(prediction, spoken) + view.trained_on(bands, spoken)
         return (
-            view.given(prediction, spoken),
+            view.given(prediction, spoken) + view.announced(prediction, TASK_1, spoken),
             "",
             view.answers(prediction, TASK_1, spoken, {ADAPTIVE: adaptive}),
             self.seen(picture, prediction, spoken),
@@ -146,7 +146,7 @@ class Handlers:
         result = run(sweep, self.source, picture, fill, temperature)
         network = self.loaded.networks[DYNAMIC]
         pictures = {subset: explain.seen(network, picture, subset, fill) for subset in SUBSETS}
-        return "", sweep_view.page(result, pictures, TASK_1, spoken)
+        return sweep_view.notice(result, spoken), sweep_view.page(result, pictures, TASK_1, spoken)
 
     @friendly(outputs=2, keep=False)
     def ask_bands(self, path, typed, request: gr.Request):
@@ -159,7 +159,7 @@ class Handlers:
         shown = multiband_view.page(answer, picture, bands, pictures, spoken, network.config)
         return multiband_view.notice(picture, spoken), shown
 
-    @friendly(outputs=12, notices=2)
+    @friendly(outputs=11, notices=2)
     def open_page(self, request: gr.Request):
         """A visitor arrives → a notice of the weights, none of page 1, and what their link and language ask for."""
         spoken, loaded = language(request), self.loaded
@@ -175,7 +175,6 @@ class Handlers:
             channels,
             fill,
             temperature,
-            example,
             "".join(view.classes(names, spoken, of if len(classes) > 1 else ()) for names, of in classes.items()),
             view.gamma(loaded.networks["compact"].gamma, spoken),
             *[gallery.gallery(spoken)] * 3,
@@ -210,7 +209,7 @@ def told_of(loaded: Loaded, spoken: str) -> str:
     own = ", ".join(f"{name} ({folder})" for name, folder in loaded.own.items())
     missing = ", ".join(loaded.not_on_hub)
     return (view.notice(say(spoken, "own_weights", names=own)) if own else "") + (
-        view.notice(say(spoken, "not_on_hub", names=missing), "warning") if missing else ""
+        view.notice(say(spoken, "not_on_hub", names=missing)) if missing else ""
     )
 
 
@@ -228,8 +227,8 @@ def turn_to_page(request: gr.Request):
 
 
 def choose_example(event: gr.EventData):
-    """An example was chosen → the picture and its name."""
-    return str(gallery.EXAMPLES[event.name]), event.name
+    """An example was chosen → the picture."""
+    return str(gallery.EXAMPLES[event.name])
 
 
 def displayed(path: str):
@@ -245,18 +244,18 @@ def choose_bands() -> tuple[str, str]:
     return str(gallery.BANDS_EXAMPLE), gallery.BANDS_TYPED
 
 
-def share(channels, fill, temperature, example, request: gr.Request) -> str:
+def share(channels, fill, temperature, picture, request: gr.Request) -> str:
     """The share button → the query of the link; without channels there is no view to share."""
     if not channels:
         raise gr.Error(say(language(request), "no_channels"), print_exception=False)
-    return gallery.view_query(example, channels, fill, temperature)
+    return gallery.view_query(gallery.example_of(picture), channels, fill, temperature)
 
 
-def tell_of_link(where: str, example: str, request: gr.Request) -> None:
+def tell_of_link(where: str, picture: str | None, request: gr.Request) -> None:
     """Where the link is, ``copied``, ``shown`` in the address bar, ``both`` or ``neither`` → a word on that, and on
     what it opens."""
     spoken = language(request)
     sentences = [say(spoken, f"link_{where}")]
-    if not example:
+    if not gallery.example_of(picture):
         sentences.append(say(spoken, "link_own_picture"))
     gr.Info(joined(sentences, spoken))

@@ -9,7 +9,7 @@ import numpy as np
 
 from demo.html import card, signed, tag
 from demo.inference import Prediction
-from demo.text import say
+from demo.text import joined, say
 from demo.view import COLOURS
 from models import CHANNELS
 from models.vgg import CONFIGURATION_E
@@ -36,7 +36,17 @@ def kernel_attention(prediction: Prediction, language: str) -> str:
     L, K = now.shape
     lead = say(language, "attention_lead", layers=L, kernels=K, even=f"{1 / K:.2f}", network=say(language, DYNAMIC))
     tables = side_by_side(prediction, now, change, layer_names(), "layer", language)
-    return card(say(language, "attention"), tag("p", escape(lead), class_="hint"), tables, class_="layers")
+    even = say(language, "attention_even", value=f"{evenness(now):.2f}")
+    return card(
+        say(language, "attention"), tag("p", escape(joined([lead, even], language)), class_="hint"), tables,
+        class_="layers",
+    )  # fmt: skip
+
+
+def evenness(attention: np.ndarray) -> float:
+    """Mean over layers of the entropy of (L, K) weights over ln K: 1 for even ones, 0 for a single kernel."""
+    L, K = attention.shape
+    return float(-(attention * np.log(attention.clip(1e-12))).sum() / (L * np.log(K))) if K > 1 else 1.0
 
 
 def channel_attention(prediction: Prediction, language: str) -> str:

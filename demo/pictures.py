@@ -3,6 +3,7 @@
 Every failure is a ``FriendlyError``.
 """
 
+from functools import cache
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -14,6 +15,8 @@ MAX_MEGABYTES = 20  # of a file, also of one with several bands
 MAX_PIXELS = 50_000_000  # a 50-megapixel photograph; more is refused before it is decoded
 WORKING_SIZE = 512  # longer sides are reduced to this, far above any network's input
 
+# Of pictures that people take and draw. Pillow knows 40 more, among them one that starts another program (EPS).
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
 JPEG_MODES = ("RGB", "L")  # the modes in which a JPEG decoder can reduce while it decodes
 
 
@@ -36,7 +39,7 @@ def open_picture(path: str | Path | None) -> Image.Image:
         raise FriendlyError("no_picture")
     check_file(path, "file_too_large")
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=readable()) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise FriendlyError("picture_too_large")
             if picture.mode in JPEG_MODES:
@@ -49,6 +52,13 @@ def open_picture(path: str | Path | None) -> Image.Image:
         raise FriendlyError("picture_too_large") from error
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:  # what Pillow's decoders raise
         raise FriendlyError("picture_unreadable") from error
+
+
+@cache
+def readable() -> tuple[str, ...]:
+    """Those of ``FORMATS`` that this Pillow reads."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def shrink(picture: Image.Image) -> Image.Image:

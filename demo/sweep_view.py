@@ -8,6 +8,7 @@ from html import escape
 
 from PIL import Image
 
+from demo import view
 from demo.html import card, percent, picture, table, tag
 from demo.inference import Sweep
 from demo.text import say
@@ -38,6 +39,12 @@ def page(result: Sweep, pictures: Mapping[str, Image.Image], names: tuple[str, .
         card(say(language, "sweep_figure"), confidence_figure(result, names, language))
         + card(title, table(head, rows, name=title, class_="table sweep"), badge=link)
     )  # fmt: skip
+
+
+def notice(result: Sweep, language: str) -> str:
+    """What was asked: the settings of the first page that the answers depend on."""
+    fill = say(language, f"fill_{result.fill}")
+    return view.notice(say(language, "sweep_asked", fill=fill, temperature=f"{result.temperature:g}"))
 
 
 def dots(channels: str) -> str:

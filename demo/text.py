@@ -49,7 +49,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "fill": ("When two are left, their mean goes", "剩兩個通道時，平均值放在"),
     "fill_aligned": ("into the missing slot", "缺少的位置"),
     "fill_appended": ("last", "最後"),
-    "temperature": ("Dynamic attention: 1 sharp, 34 even", "動態注意力：1 集中、34 平均"),
+    "temperature": ("Dynamic attention: lower τ is sharper (study: 34)", "動態注意力：τ 越低越集中（研究：34）"),
     "copy_link": ("Copy link to this view", "複製此畫面的連結"),
     "link_both": ("Link copied; it is in the address bar, too.", "已複製連結，網址列中也有。"),
     "link_copied": ("Link copied.", "已複製連結。"),
@@ -59,8 +59,12 @@ TEXT: dict[str, tuple[str, str]] = {
         "瀏覽器不允許在此複製：請在獨立的分頁開啟本應用再試一次。",
     ),
     "link_own_picture": (
-        "Your own picture stays with you: the link opens with the lion and your settings.",
+        "Your own picture is not part of the link, which opens with the lion and your settings.",
         "你自己的圖片不會放進連結：連結會以獅子圖片和你的設定開啟。",
+    ),
+    "uploads_kept": (
+        "What you upload is deleted from the server after a day or so.",
+        "你上傳的檔案約一天後會從伺服器刪除。",
     ),
     "known_classes": ("The {count} classes the networks know", "網路認得的 {count} 個類別"),
     # what is left of the picture
@@ -108,6 +112,11 @@ TEXT: dict[str, tuple[str, str]] = {
         "Every row sums to 1; {even} everywhere would be an even mix.",
         "{network} 的 {layers} 個卷積層各以下列權重混合 {kernels} 個卷積核。每列總和為 1；全為 {even} 表示平均混合。",
     ),
+    "attention_even": (
+        "How even the mix is: {value} (mean entropy over that of an even mix). At 1 a layer is a plain convolution "
+        "with the mean kernel.",
+        "混合的平均程度：{value}（平均熵與平均混合時的熵之比）。為 1 時，該層等同以平均核做的一般卷積。",
+    ),
     "attention_now": ("Weights now", "目前權重"),
     "attention_change": ("Difference from RGB", "與 RGB 的差"),
     "layer": ("Layer", "層"),
@@ -135,6 +144,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "按一下，三個網路各以一個批次回答所有通道組合。",
     ),
     "sweep_button": ("Ask about all seven subsets", "詢問全部七種組合"),
+    "sweep_asked": (
+        "Asked with the first page's settings: of two channels the mean goes {fill}; temperature {temperature}.",
+        "以第一頁的設定詢問：兩個通道的平均值放在{fill}；溫度 {temperature}。",
+    ),
     "sweep_table": ("Answers for every subset", "每種組合的答案"),
     "sweep_figure": ("How sure each network stays of its own RGB answer", "各網路對自己 RGB 答案的信心"),
     "subset": ("Input", "輸入"),
@@ -149,6 +162,11 @@ TEXT: dict[str, tuple[str, str]] = {
         "A picture of 1 to 16 bands and at most 20 MB, such as a satellite's, goes to the VGG19 that takes any "
         "channels. The other networks know only red, green and blue.",
         "把 1 到 16 個波段、最多 20 MB 的影像（例如衛星影像）交給能接受任意通道的 VGG19。其他網路只認得紅、綠、藍。",
+    ),
+    "bands_classes": (
+        "It answers with the classes of the first page, animals and things. It does not know fields, water or cities: "
+        "for those, train it on pictures of your sensor.",
+        "它只會以第一頁的類別（動物與物品）回答，不認得農田、水域或城市：若有需要，請用你的感測器影像訓練它。",
     ),
     "bands_file": ("Your .tif, .tiff or .npy", "你的 .tif、.tiff 或 .npy"),
     "bands_names": ("Its bands, in the file's order", "檔案中的波段，依序輸入"),
@@ -271,9 +289,11 @@ TEXT: dict[str, tuple[str, str]] = {
     "results_task1_lead": (
         "Plain and dynamic VGG19 on the seven subsets of R, G and B, missing channels filled. First trained on "
         "RGB alone, as in the study but shorter; then as bundled, trained on random channels. A small p says that the "
-        "two networks differ.",
+        "two networks differ. The bundled dynamic network's kernels hardly moved from the plain one's, which they "
+        "started as: this pair is no verdict on dynamic convolution, for which see the ablations.",
         "一般與動態 VGG19 在 R、G、B 七種子集上的表現，缺少的通道以填補代替。先是如研究一般只用 RGB 訓練（但較短），"
-        "再是內附的版本（以隨機通道訓練）。p 很小表示兩個網路確有差異。",
+        "再是內附的版本（以隨機通道訓練）。p 很小表示兩個網路確有差異。"
+        "內附動態網路的卷積核幾乎沒有離開起點（一般網路的卷積核），因此這一對不足以評斷動態卷積，請看消融實驗。",
     ),
     "results_any_channels": ("Any channels: does it help to fill nothing?", "任意通道：不填補有幫助嗎？"),
     "results_any_channels_lead": (
@@ -409,9 +429,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "檔案有 {found} 個波段，但輸入了 {typed} 個：請為每個波段輸入一個名稱或波長，例如 {example}",
     ),
     "bands_unknown": (
-        "There is no band called {came}; known names are {known} (? for an unknown one). For any other please type "
-        "its wavelength in µm, such as 0.842.",
-        "沒有名為 {came} 的波段；認得的是 {known}（? 表示不知道）。其他波段請輸入以 µm 為單位的波長，例如 0.842。",
+        "There is no band called {came}; known names are {known} (? for an unknown one), and Sentinel-2's B2, "
+        "B3, B4, B8 are B, G, R, NIR. For any other please type its wavelength in µm, such as 0.842.",
+        "沒有名為 {came} 的波段；認得的是 {known}（? 表示不知道）；Sentinel-2 的 B2、B3、B4、B8 是 B、G、R、NIR。"
+        "其他波段請輸入以 µm 為單位的波長，例如 0.842。",
     ),
     "bands_repeated": (
         "{came} is typed more than once; each name stands for one band: please type {unknown} or a wavelength for the "

@@ -8,7 +8,7 @@ import gradio as gr
 
 from demo import results, snippets
 from demo.endpoints import add_endpoints
-from demo.gallery import MAX_TEMPERATURE, PAGES
+from demo.gallery import FOLDER, MAX_TEMPERATURE, MIN_TEMPERATURE, PAGES
 from demo.handlers import CENTRE, Handlers, choose_bands, choose_example, displayed, share, tell_of_link, turn_to_page
 from demo.heatmap import ADAPTIVE
 from demo.loading import BUNDLED, Source, load_models
@@ -69,6 +69,7 @@ LAUNCH = {
     "theme": theme,
     "css_paths": STYLE,
     "footer_links": ["api", "gradio"],
+    "allowed_paths": [str(FOLDER)],  # the examples, wherever the app was started from
     "max_file_size": f"{4 * MAX_MEGABYTES}mb",  # below it our own sentence says how much is too much
     "show_error": False,
     "run_history": False,
@@ -113,8 +114,11 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
 
 
 def channels_page() -> tuple[Parts, Parts]:
-    """Page 1: what a visitor sets on the left, what the networks say on the right."""
-    with gr.Row():
+    """Page 1: what a visitor sets on the left, what the networks say on the right.
+
+    On a phone, below each other, the answers come right after the channels; what is ``later`` follows them.
+    """
+    with gr.Row(elem_classes="asking"):
         with gr.Column(scale=3, min_width=300):
             sources = ["upload", "webcam", "clipboard"]
             picture = PictureInput(
@@ -124,17 +128,21 @@ def channels_page() -> tuple[Parts, Parts]:
             letters = [(i18n("red"), "R"), (i18n("green"), "G"), (i18n("blue"), "B")]
             channels = gr.CheckboxGroup(letters, value=list(CHANNELS), label=i18n("channels"), elem_classes="toggles")
             fills = [(i18n(f"fill_{name}"), name) for name in FILLS]
-            fill = gr.Radio(fills, value=FILLS[0], label=i18n("fill"), elem_classes="choice")
-            temperature = log_slider(maximum=MAX_TEMPERATURE, label=i18n("temperature"))
-            link = gr.Button(i18n("copy_link"), size="sm")
+            fill = gr.Radio(fills, value=FILLS[0], label=i18n("fill"), elem_classes=["choice", "later"])
+            temperature = log_slider(
+                minimum=MIN_TEMPERATURE, maximum=MAX_TEMPERATURE, label=i18n("temperature"), elem_classes="later"
+            )
+            link = gr.Button(i18n("copy_link"), size="sm", elem_classes="later")
             query, copied = gr.Textbox(visible="hidden"), gr.Textbox(visible="hidden")
-            classes = gr.HTML()
+            classes = gr.HTML(elem_classes="later")
+            gr.HTML(i18n("uploads_kept"), elem_classes=["hint", "later"])
         with gr.Column(scale=7, min_width=320):
-            notice = gr.HTML(i18n("loading"), elem_classes="notice-slot")
-            answers, seen, attention = gr.HTML(), gr.HTML(), gr.HTML()
+            notice = gr.HTML(i18n("loading"), elem_classes=["notice-slot", "now"])
+            answers = gr.HTML(elem_classes="now")
+            seen, attention = gr.HTML(elem_classes="last"), gr.HTML(elem_classes="last")
     ask = Parts(
         picture=picture, channels=channels, fill=fill, temperature=temperature, examples=examples,
-        example=gr.State(""), point=gr.State(CENTRE), link=link, query=query, copied=copied,
+        point=gr.State(CENTRE), link=link, query=query, copied=copied,
     )  # fmt: skip
     return ask, Parts(notice=notice, answers=answers, seen=seen, attention=attention, classes=classes)
 
@@ -158,6 +166,8 @@ def bands_page(bands: tuple[str, ...]) -> Parts:
     ``bands`` are those of a sensor that the network was trained on.
     """
     gr.HTML(i18n("bands_lead"), elem_classes="lead")
+    if not bands:
+        gr.HTML(i18n("bands_classes"), elem_classes="lead")
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
             file = gr.File(label=i18n("bands_file"), height=150)
@@ -170,6 +180,7 @@ def bands_page(bands: tuple[str, ...]) -> Parts:
             )
             button = gr.Button(i18n("bands_button"), variant="primary")
             example = gr.Button(i18n("bands_example"), size="sm")
+            gr.HTML(i18n("uploads_kept"), elem_classes="hint")
         with gr.Column(scale=7, min_width=320):
             notice, result = gr.HTML(elem_classes="notice-slot"), gr.HTML()
     return Parts(file=file, names=names, button=button, example=example, notice=notice, result=result)
@@ -199,8 +210,8 @@ def connect(
         events.open_page,
         None,
         [
-            weights_notice, told.notice, ask.picture, ask.channels, ask.fill, ask.temperature, ask.example,
-            told.classes, compared.gamma, *galleries,
+            weights_notice, told.notice, ask.picture, ask.channels, ask.fill, ask.temperature, told.classes,
+             compared.gamma, *galleries,
         ],
         queue=False,
         **QUIET,
@@ -243,14 +254,13 @@ def connect(
         show_progress_on=swept.notice,
         **QUEUED,
     ).then(None, settings, outputs, js=drop_outdated("sweep"), **QUIET)
-    gr.on([ask.fill.input, ask.temperature.input], None, None, swept.result, js="() => ''", **QUIET)
+    gr.on([ask.fill.input, ask.temperature.input], None, None, outputs, js=EMPTY, **QUIET)
     ask.picture.upload(displayed, ask.picture, ask.picture, **QUEUED)
     for gallery in galleries:
-        gallery.select(choose_example, None, [ask.picture, ask.example], queue=False, **QUIET)
-    gr.on([ask.picture.upload, ask.picture.clear], lambda: "", None, ask.example, queue=False, **QUIET)
-    ask.link.click(share, [ask.channels, ask.fill, ask.temperature, ask.example], ask.query, **QUIET).success(
+        gallery.select(choose_example, None, ask.picture, queue=False, **QUIET)
+    ask.link.click(share, [ask.channels, ask.fill, ask.temperature, ask.picture], ask.query, **QUIET).success(
         None, ask.query, ask.copied, js=COPY_LINK, **QUIET
-    ).then(tell_of_link, [ask.copied, ask.example], None, **QUIET)
+    ).then(tell_of_link, [ask.copied, ask.picture], None, **QUIET)
 
 
 def connect_bands(events: Handlers, banded: Parts) -> None:

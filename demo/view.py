@@ -24,6 +24,13 @@ def given(prediction: Prediction, language: str, *more: str) -> str:
     return notice(joined([channels_left(prediction, language), *more], language))
 
 
+def announced(prediction: Prediction, names: tuple[str, ...], language: str) -> str:
+    """The answers in a sentence for screen readers, which do not notice that the cards changed."""
+    best = [(say(language, name), prediction.answers[name]) for name in names]
+    sentence = "; ".join(f"{name}: {answer.best} {percent(answer.confidence)}" for name, answer in best)
+    return tag("p", escape(sentence), class_="unseen", role="status")
+
+
 def unprepared(names: list[str], language: str) -> list[str]:
     """A sentence on networks that never met a missing channel; none where there are no such."""
     comma = ", " if language == "en" else "、"

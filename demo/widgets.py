@@ -5,6 +5,7 @@ Functions where they can be: for each subclass Gradio writes into a ``.pyi`` fil
 
 import gradio as gr
 from gradio.data_classes import ImageData
+from gradio.processing_utils import save_base64_to_cache
 
 # Text → whether it is in the clipboard now. Pages over plain http have no navigator.clipboard.
 COPY = """async text => {
@@ -30,30 +31,33 @@ class PictureInput(gr.Image):
     """An image upload that hands over the file's path untouched, for ``pictures.open_picture``.
 
     Gradio's own decoding would drop transparency, clip 16 bits, and answer a corrupt file with
-    a path on the server.
+    a path on the server. Programs may also send the picture itself, as a ``data:`` URL.
     """
 
     is_template = True  # the front end shows it as a plain Image
 
     def preprocess(self, payload: ImageData | None) -> str | None:
+        if payload and not payload.path and (payload.url or "").startswith("data:"):
+            return save_base64_to_cache(payload.url, cache_dir=self.GRADIO_CACHE)
         return payload.path if payload else None
 
 
-def log_slider(value: float = 1.0, *, maximum: float = 34.0, **options) -> gr.HTML:
-    """A slider from 1 to ``maximum`` on a logarithmic scale; its value is the number shown."""
+def log_slider(value: float = 1.0, *, minimum: float, maximum: float, **options) -> gr.HTML:
+    """A slider from ``minimum`` to ``maximum`` on a logarithmic scale; its value is the number shown."""
     template = """
     <label class="log-slider">
       <span>${label}</span>
       <output>τ = ${Number(value).toFixed(value < 10 ? 1 : 0)}</output>
-      <input type="range" min="0" max="1" step="0.01" value="${Math.log(value) / Math.log(maximum)}"
+      <input type="range" min="0" max="1" step="0.01" value="${Math.log(value / minimum) / Math.log(maximum / minimum)}"
              aria-valuetext="τ = ${Number(value).toFixed(1)}">
     </label>"""
     script = """
     element.addEventListener('input', event => {
-      props.value = Math.round(10 * props.maximum ** Number(event.target.value)) / 10;
+      const scale = props.maximum / props.minimum;
+      props.value = Math.round(10 * props.minimum * scale ** Number(event.target.value)) / 10;
       trigger('input');
     });"""
-    return html(value, template, script, maximum=maximum, **options)
+    return html(value, template, script, minimum=minimum, maximum=maximum, **options)
 
 
 def example_gallery(**options) -> gr.HTML:

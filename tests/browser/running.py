@@ -27,21 +27,24 @@ def note(event, arguments):
     if event == "socket.connect" and isinstance(arguments[1], tuple): print(arguments[1][0], file=log)
     if event == "socket.getaddrinfo": print(arguments[0], file=log)
 sys.addaudithook(note)
-sys.argv[0] = "app.py"
-runpy.run_path("app.py", run_name="__main__")
+sys.argv[0] = sys.argv.pop(1)
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
 @contextmanager
 def running_app(folder: Path) -> Iterator[str]:
-    """``python app.py`` on a free port; gives its address. ``folder`` gets app.log and contacted.txt."""
+    """``python app.py`` on a free port; gives its address. ``folder`` gets app.log and contacted.txt.
+
+    It is started there, as the app must not depend on where it is started from.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", START, str(folder / "contacted.txt"), "--port", str(port)]
+    command = [sys.executable, "-c", START, str(folder / "contacted.txt"), str(ROOT / "app.py"), "--port", str(port)]
     with (folder / "app.log").open("w") as log:
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, env=environment)
     url = f"http://127.0.0.1:{port}"
     try:
         wait_for(url, process, folder / "app.log")

@@ -109,6 +109,7 @@ def test_the_sweep_fills_a_table_and_offers_a_csv(visit):
     before = page.locator(".asked").get_attribute("src")
     page.get_by_role("button", name="Ask about all seven subsets").click()
     expect(page.locator(".sweep tbody tr")).to_have_count(7, timeout=20_000)
+    expect(page.get_by_text("the mean goes into the missing slot; temperature 1.")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download CSV").click()
     assert Path(download.value.path()).read_text().count("\n") == 22
@@ -363,6 +364,16 @@ def test_a_tall_picture_fits_on_the_screen_to_pick_a_point(visit, tmp_path):
     box = page.locator(".canvas img").bounding_box()
     assert box["height"] <= 512.5
     assert box["height"] / box["width"] == pytest.approx(3, rel=0.02)
+
+
+def test_a_phone_shows_an_answer_beside_the_channels(visit):
+    page = visit(viewport={"width": 390, "height": 844})
+    for name in ("Red", "Blue"):
+        page.get_by_label(name, exact=True).uncheck()
+    expect(notice(page)).to_contain_text("Only green is left")
+    for shown in (page.get_by_label("Red", exact=True), page.locator(".answer .bars li").first):
+        box = shown.bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 844
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -31,6 +31,7 @@ def test_nonsense_in_a_link_is_ignored(query):
 
 def test_a_temperature_in_a_link_stays_on_the_slider():
     assert view_of({"temperature": "1e9"}, 1.0)[3] == 34.0
+    assert view_of({"temperature": "1e-9"}, 1.0)[3] == 0.1
 
 
 def test_every_example_is_a_small_picture_with_a_source():

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
+from PIL import Image
 
 from demo import handlers
-from demo.gallery import EXAMPLES
-from demo.handlers import CENTRE, Handlers, choose_bands, displayed, friendly
+from demo.gallery import EXAMPLES, FOLDER, example_of
+from demo.handlers import CENTRE, Handlers, choose_bands, displayed, friendly, share
 from demo.inference import predict
 from demo.loading import Loaded, run
 from models import CheckpointError, ModelConfig, build_model
@@ -31,6 +32,28 @@ def test_one_event_updates_both_tasks(events, networks, lion):
     expected = predict(networks, lion, "RG", temperature=1.0).answers
     assert expected["dynamic_vgg19"].best in outputs[2]
     assert expected["resnet34"].best in outputs[5]
+
+
+def test_the_answers_are_told_to_those_who_do_not_see_them(events):
+    notice = events.analyse(str(EXAMPLES["lion"]), ["G"], "aligned", 1.0, CENTRE, visitor())[0]
+    assert re.search('<p class="unseen" role="status">VGG19 .+?: lion [0-9.]+ %; VGG19: lion .+ %; VGG19 for', notice)
+
+
+def test_the_sweep_says_what_it_was_asked_with(events):
+    notice, _ = events.sweep(str(EXAMPLES["lion"]), "appended", 5.5, visitor())
+    assert "of two channels the mean goes last; temperature 5.5." in notice
+
+
+@pytest.mark.parametrize(("name", "example"), [("orange.jpg", "orange"), ("mine.png", "")])
+def test_a_link_names_an_example_and_no_picture_of_ones_own(tmp_path, name, example):
+    """Whatever it is called and however it came: a webcam's picture raises no event of an upload."""
+    path = tmp_path / "lion.jpg"
+    if example:
+        path.write_bytes((FOLDER / name).read_bytes())
+    else:
+        Image.new("RGB", (8, 8)).save(path, "png")
+    query = share(["R"], "aligned", 1.0, str(path), visitor())
+    assert f"example={example or 'lion'}&" in query and example_of(path) == example
 
 
 def test_networks_that_never_lacked_a_channel_are_not_to_be_believed_without(events, networks, monkeypatch):
@@ -147,8 +170,8 @@ def test_a_visitor_is_told_which_weights_are_their_own_and_what_they_know(events
     monkeypatch.setattr(handlers, "load_models", lambda source: Loaded(networks, own={"compact": "trees"}))
     opened = events.open_page(visitor())
     assert "weights of your own: compact (trees)" in opened[0]
-    assert "The 50 classes" in opened[7] and "<li>moss</li>" in opened[7]
-    assert "The 2 classes the networks know (Compact)" in opened[7]
+    assert "The 50 classes" in opened[6] and "<li>moss</li>" in opened[6]
+    assert "The 2 classes the networks know (Compact)" in opened[6]
 
 
 def test_a_network_of_a_sensor_says_what_it_was_trained_on(events, monkeypatch, tmp_path):
@@ -175,7 +198,7 @@ def test_a_page_without_weights_says_so_without_a_path(events, monkeypatch):
     notice, in_place_of_loading, *others = events.open_page(visitor())
     assert "Something went wrong on our side" in notice == in_place_of_loading
     assert "/srv" not in notice
-    assert others == [SKIP] * 10
+    assert others == [SKIP] * 9
 
 
 def test_answers_to_all_channels_are_asked_for_once(events, monkeypatch):
@@ -192,4 +215,4 @@ def test_answers_to_all_channels_are_asked_for_once(events, monkeypatch):
 def test_a_visitor_finds_what_the_link_says(events):
     opened = events.open_page(visitor(example="tower", channels="GB", fill="appended", temperature="8"))
     assert opened[2]["value"] == str(EXAMPLES["tower"])
-    assert opened[3:7] == (["G", "B"], "appended", 8.0, "tower")
+    assert opened[3:6] == (["G", "B"], "appended", 8.0)

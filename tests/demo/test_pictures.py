@@ -1,13 +1,17 @@
+import base64
+import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
+from gradio.data_classes import ImageData
 from PIL import Image
 
-from demo.pictures import MAX_MEGABYTES, WORKING_SIZE, open_picture
+from demo.pictures import FORMATS, MAX_MEGABYTES, WORKING_SIZE, open_picture, readable
 from demo.text import FriendlyError
 from demo.ui import LAUNCH
+from demo.widgets import PictureInput
 
 GREY = (120, 120, 120)
 
@@ -120,6 +124,20 @@ def test_what_is_no_picture_gets_one_friendly_sentence(content, tmp_path):
     assert str(tmp_path) not in str(caught.value)
 
 
+def test_a_file_that_would_start_another_program_is_not_opened(tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n")
+    with Image.open(path) as picture:
+        assert picture.format == "EPS"  # by whatever name
+    with pytest.raises(FriendlyError, match="please try a JPEG, PNG or WebP"):
+        open_picture(path)
+
+
+def test_every_format_is_known_to_pillow():
+    Image.init()
+    assert set(readable()) == {*FORMATS} & {*Image.OPEN} and {"JPEG", "PNG", "WEBP"} <= {*readable()}
+
+
 def test_a_truncated_photo_gets_the_same_sentence(save):
     path = save("cut.png", Image.effect_noise((200, 200), 90))
     path.write_bytes(path.read_bytes()[:3000])
@@ -130,6 +148,14 @@ def test_a_truncated_photo_gets_the_same_sentence(save):
 def test_a_picture_that_the_server_has_deleted_is_to_be_chosen_again(tmp_path):
     with pytest.raises(FriendlyError, match="no longer on the server"):
         open_picture(tmp_path / "holiday.jpg")
+
+
+def test_a_program_may_send_the_picture_itself(lion):
+    buffer = io.BytesIO()
+    lion.save(buffer, "png")
+    url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    path = PictureInput().preprocess(ImageData(url=url))
+    assert open_picture(path).tobytes() == lion.tobytes()
 
 
 def test_no_picture_asks_for_one():

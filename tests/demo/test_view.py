@@ -86,6 +86,18 @@ def test_the_heat_map_has_its_numbers_in_its_cells(prediction, language):
     assert shown == pytest.approx(expected, abs=0.0051)
 
 
+def test_evenness_is_1_for_even_weights_and_0_for_a_single_kernel():
+    assert heatmap.evenness(np.full((16, 4), 0.25)) == pytest.approx(1)
+    assert heatmap.evenness(np.eye(4)) == pytest.approx(0)
+    assert heatmap.evenness(np.ones((3, 1))) == 1
+
+
+def test_how_even_the_mix_is_stands_above_it(prediction):
+    attention = np.array(prediction.answers["dynamic_vgg19"].attention)
+    html = heatmap.kernel_attention(prediction, "en")
+    assert f"How even the mix is: {heatmap.evenness(attention):.2f} " in html
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("channels", SUBSETS)
 def test_the_channels_that_are_there_have_a_row_each(networks, lion, channels, language):
