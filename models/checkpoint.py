@@ -67,8 +67,7 @@ def published(model: ImageClassifier, *, storage: str) -> ModelConfig:
 
 def write_config(config: ModelConfig, folder: Path) -> None:
     """Write ``config.json`` beside the weights of ``folder``."""
-    text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
-    write_safely(folder / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
+    write_json(folder / CONFIG, config.to_dict())
 
 
 def without_folders(training: dict) -> dict:
@@ -293,6 +292,16 @@ def verify_golden(model: ImageClassifier, folder: str | Path) -> float:
             f"of the largest, allowed is {GOLDEN_TOLERANCE:g}); restore its files, or save the checkpoint again"
         )
     return difference
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as ``write_safely`` does."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as ``write_safely`` does."""
+    write_safely(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_safely(path: Path, write):

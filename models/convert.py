@@ -43,7 +43,7 @@ def to_dynamic(
     Raises ``ValueError`` for a layer that is not there or no such convolution, and where there is none.
     """
     found = {name: module for name, module in network.named_modules(remove_duplicate=False) if is_plain(module)}
-    chosen = list(found) if layers is None else list(layers)
+    chosen = list(found) if layers is None else [layers] if isinstance(layers, str) else list(layers)
     if unknown := [name for name in chosen if name not in found]:
         raise ValueError(
             f"{unknown[0]!r} is no nn.Conv2d that pads with zeros; those of {type(network).__name__} are "
@@ -105,8 +105,8 @@ class AnyChannels(nn.Module):
     for each further wavelength, which the first convolution, changed for it, sees as a further input; these weigh
     nothing at first.
 
-    Raises ``ValueError`` for bands that are none, or where the network's first ``nn.Conv2d``, in the order of
-    ``modules``, is not one of three channels.
+    Raises ``ValueError`` for bands that are none, and where a further kernel is needed but the network's first
+    ``nn.Conv2d``, in the order of ``modules``, is not one of three channels.
     """
 
     def __init__(self, network: nn.Module, *, bands: str | Iterable[str | float] = ""):

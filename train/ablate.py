@@ -44,7 +44,7 @@ from torch import Tensor
 
 from models import CHANNELS, SUBSETS, CheckpointError, ImageClassifier
 from models.bands import parse_bands, spell
-from models.checkpoint import BUNDLED, GOLDEN, WEIGHTS, write_safely
+from models.checkpoint import BUNDLED, GOLDEN, WEIGHTS, write_json
 from models.compact import BLOCKS
 from models.pictures import normalize
 from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19
@@ -117,6 +117,7 @@ ABLATIONS = {
             "dynamic_vgg19": {"model": "dynamic_vgg19"} | ANNEALED,
             "adaptive_vgg19": {"model": "adaptive_vgg19"},
             "adaptive_vgg19-real": {"model": "adaptive_vgg19", "pseudo_share": 0.0},
+            "adaptive_vgg19-own_kernels": {"model": "adaptive_vgg19", "own_kernels": True},
         },
         THIN | {"channels": "sample"},
     ),
@@ -213,8 +214,7 @@ def ablate(runs: list[Run], folder: Path, *, keep_weights: bool = False) -> list
         if path.is_file():
             continue
         record = same_run(run, read_records(folder)) or train_and_record(run)
-        text = json.dumps(record, indent=2) + "\n"
-        write_safely(path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
+        write_json(path, record)
         if not keep_weights:
             for name in (STATE, WEIGHTS, GOLDEN):
                 (run.config.run_dir / name).unlink(missing_ok=True)
@@ -233,10 +233,12 @@ def name_of(record: dict) -> str:
 
 
 def check_conditions(run: Run, records: list[dict]) -> None:
-    """``ValueError`` if a record of the same ablation differs in more than its variant and seed."""
+    """``ValueError`` if a record of the same ablation differs in more than its seed and what variants set."""
     varied = {"seed"}.union(*ABLATIONS[run.ablation].variants.values())
     for record in records:
-        if record["ablation"] == run.ablation and (differing := run.differences(record) - varied):
+        if record["ablation"] != run.ablation:
+            continue
+        if differing := run.differences(record) - ({"seed"} if record["variant"] == run.variant else varied):
             raise ValueError(
                 f"{name_of(record)} was measured with other settings ({', '.join(sorted(differing))}), which does not "
                 "compare; use its settings, or another folder with --results and --runs-dir"

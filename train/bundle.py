@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from models import CheckpointError, load_checkpoint, save_checkpoint
-from models.checkpoint import STORAGES, pack, unpack, without_folders
+from models.checkpoint import STORAGES, pack, unpack, without_folders, write_json
 from models.memory import keep_large_blocks
 from models.model_card import data_name
 from train import RESULTS
@@ -103,7 +103,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     options.results.mkdir(parents=True, exist_ok=True)
     path = options.results / f"training-{options.to.name}.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
+    write_json(path, record)
     print(f"wrote {options.to} and {path}")
 
 

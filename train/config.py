@@ -1,16 +1,29 @@
 """Everything one training run depends on. The command line is derived from these fields."""
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 from models import CHANNELS, MODELS
-from models.adaptive_conv import tuning_for
+from models.adaptive_conv import TUNING_UM, tuning_for
 from models.bands import parse_bands, places_of, spell, wavelength_of
 from models.channels import parse_channels
 from models.vgg import VGG19
 
 Model = Literal[tuple(MODELS)]
+VGG19S = tuple(name for name, network in MODELS.items() if issubclass(network, VGG19))
+ONLY_FOR = {  # settings that some networks have: which
+    "width": VGG19S,
+    "num_kernels": ("dynamic_vgg19", "adaptive_vgg19"),
+    "own_kernels": ("adaptive_vgg19",),
+    "pseudo_share": ("adaptive_vgg19",),
+    "temperature_start": ("dynamic_vgg19",),
+    "temperature_end": ("dynamic_vgg19",),
+    "init_noise": ("dynamic_vgg19",),
+    "blocks": ("compact",),
+    "fill": tuple(name for name, network in MODELS.items() if not network.any_channels),
+}
 
 
 def parse_rgb(channels: str) -> str:
@@ -95,8 +108,8 @@ class TrainConfig:
     """Softmax temperature of the routers at the first step (dynamic_vgg19)."""
     temperature_end: float = 1.0
     """Temperature after annealing; both at 34 reproduce the study."""
-    temperature_epochs: float = 10
-    """Epochs of linear annealing, a little every step."""
+    temperature_epochs: float | None = None
+    """Epochs of linear annealing, a little every step; by default half the run, 10 at most (dynamic_vgg19)."""
     blocks: Literal["none", "rrdb", "attention", "both"] = "both"
     """Blocks of the compact network."""
     init_from: Path | None = None
@@ -129,8 +142,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """``ValueError`` for values that cannot train."""
         for name in ("lr", "temperature_start", "temperature_end", "num_kernels", "width"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
         if self.batch_size < 2:
             raise ValueError(
                 f"batch_size must be at least 2, got {self.batch_size}; batch normalisation compares pictures"
@@ -139,9 +152,9 @@ class TrainConfig:
             raise ValueError(f"images_per_class must be at least 1, got {self.images_per_class}")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be at least 1, got {self.threads}; leave it out for PyTorch's choice")
-        for name in ("clip_norm", "head_lr_scale"):
-            if (value := getattr(self, name)) is not None and not value >= 0:
-                raise ValueError(f"{name} must be at least 0, got {value}")
+        for name in ("clip_norm", "head_lr_scale", "weight_decay", "init_noise", "temperature_epochs"):
+            if (value := getattr(self, name)) is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be at least 0 and finite, got {value}")
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers must be at least 0, got {self.workers}; 0 loads pictures in the main process")
         for name in ("warmup", "label_smoothing", "ema", "momentum"):
@@ -152,10 +165,12 @@ class TrainConfig:
         for name in ("crop_scale", "crop_pct", "teacher_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
-        if self.width != 1 and not issubclass(MODELS[self.model], VGG19):
-            raise ValueError(f"{self.model} has one width, got width {self.width}; the VGG19s can be narrower or wider")
-        if self.own_kernels and self.model != "adaptive_vgg19":
-            raise ValueError(f"{self.model} has no own_kernels; adaptive_vgg19 can have them")
+        defaults = {field.name: field.default for field in fields(self)}
+        for name, networks in ONLY_FOR.items():
+            if self.model not in networks and getattr(self, name) != defaults[name]:
+                raise ValueError(f"{self.model} has no {name}, which is for {', '.join(networks)}; leave it out")
+        if self.model == "adaptive_vgg19" and self.num_kernels < len(TUNING_UM):
+            raise ValueError(f"num_kernels must be at least {len(TUNING_UM)}, for R, G and B, got {self.num_kernels}")
         if self.bands and not MODELS[self.model].any_channels:
             takers = ", ".join(name for name, network in MODELS.items() if network.any_channels)
             raise ValueError(f"{self.model} takes R, G and B, not the bands {self.bands}; train {takers} on them")
@@ -170,7 +185,16 @@ class TrainConfig:
             shown = self.channels if self.bands else parse_rgb(self.channels)
             object.__setattr__(self, "channels", spell(names[place] for place in places_of(shown, names)))
         self.sizes  # noqa: B018 - checks the schedule
-        self.count_weights  # noqa: B018 - checks the counts
+        drawing = len({*self.count_weights}) > 1 or self.pseudo_share != defaults["pseudo_share"]
+        if drawing and self.channels != "sample":
+            raise ValueError(
+                f"channel_counts and pseudo_share are about random channels, got channels {self.channels}; add "
+                "--channels sample, or leave them out"
+            )
+        if self.teacher is None and self.teacher_share != defaults["teacher_share"]:
+            raise ValueError(f"teacher_share {self.teacher_share} needs a teacher; name one with --teacher")
+        if self.temperature_epochs is None and self.model == "dynamic_vgg19":
+            object.__setattr__(self, "temperature_epochs", min(10.0, len(self.sizes) / 2))
 
     @property
     def band_names(self) -> tuple[str, ...]:

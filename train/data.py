@@ -96,7 +96,7 @@ def load_split(root: str | Path, name: str, *, bands: tuple[str, ...] = (), skip
             "ten goes to val and one to test: add pictures, or sort them into train/, val/ and test/); read are "
             f"{', '.join(extensions(bands))}{'' if bands else '; ' + NAME_BANDS}"
         )
-    return check_pictures(replace(split, bands=bands), skip_unreadable=skip_unreadable)
+    return check_pictures(replace(split, bands=bands), name, skip_unreadable=skip_unreadable)
 
 
 def extensions(bands: tuple[str, ...]) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def as_split(items: list[tuple[Path, int]], class_names: tuple[str, ...], synset
     return Split(tuple(path for path, _ in items), tuple(label for _, label in items), class_names, synsets)
 
 
-def check_pictures(split: Split, *, skip_unreadable: bool) -> Split:
+def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
     """Open every picture; stop with the count and the first few, or leave them out when told to."""
     with ThreadPool() as pool:
         found = pool.imap(lambda path: problem(path, split.bands), split.paths, chunksize=64)
@@ -182,6 +182,7 @@ def check_pictures(split: Split, *, skip_unreadable: bool) -> Split:
         raise DataError(f"none of the {len(split)} pictures can be read:\n  {shown}")
     kept = [item for *item, text in zip(split.paths, split.labels, problems, strict=True) if not text]
     paths, labels = zip(*kept, strict=True)
+    tqdm.write(f"left out {len(bad)} unreadable pictures of {name}, {len(kept)} remain")
     return replace(split, paths=paths, labels=labels, skipped=len(bad))
 
 

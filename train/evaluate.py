@@ -13,8 +13,8 @@ them gets right. Size and crop are the checkpoint's own unless given.
 """
 
 import argparse
-import json
 import sys
+import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from models import CHANNELS, FILLS, SUBSETS, CheckpointError, ImageClassifier, ModelConfig, load_model
 from models.bands import parse_bands, places_of, spell
+from models.checkpoint import write_json
 from models.memory import keep_large_blocks
 from train.config import parse_rgb
 from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader, workers_for_gpu
@@ -251,6 +252,7 @@ def result_file(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"{path} is a folder; name a file in it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{path} cannot be written ({error})") from error
     return path
@@ -331,8 +333,6 @@ def run(options: argparse.Namespace) -> dict:
     bands = set_bands(models, options.bands)
     subsets = parse_subsets(options.channels or (ALL_BANDS if bands else CHANNELS), bands)
     split = load_split(options.data_root, options.split, bands=bands, skip_unreadable=options.skip_unreadable)
-    if split.skipped:
-        print(f"left out {split.skipped} unreadable pictures, {len(split)} remain")
     about = {
         "subsets": subsets,
         "split": options.split,
@@ -359,10 +359,10 @@ def main() -> None:
         keep_large_blocks()
     try:
         result = run(options)
-    except (DataError, CheckpointError, ValueError) as error:
+        if options.json:
+            write_json(options.json, result)
+    except (DataError, CheckpointError, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ one grey level. Accuracy with 95 % Wilson intervals; p is McNemar's exact test a
 
 import argparse
 import itertools
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from models import CHANNELS, CheckpointError, ImageClassifier, ModelConfig, load_model
 from models.channels import channel_indices
+from models.checkpoint import write_json
 from models.memory import keep_large_blocks
 from models.pictures import normalize
 from train.data import SPLITS, DataError, Split, load_split
@@ -137,14 +137,14 @@ def main() -> None:
         split = load_split(options.data_root, options.split, skip_unreadable=options.skip_unreadable)
         about = {"checkpoint": Path(options.checkpoint).name, "split": options.split, "bf16": options.bf16}
         result = evaluate_bands(adaptive, others, split, about | {"data": options.data_root.resolve().name})
-    except (DataError, CheckpointError, ValueError) as error:
+        if options.json:
+            write_json(options.json, result)
+    except (DataError, CheckpointError, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     for name, rows in {result["checkpoint"]: result["adaptive"], **result["others"]}.items():
         for row in rows:
             print(f"{name:<20}{row['channels']:<26}{row['accuracy']:.4f}  {row['ci_low']:.4f}–{row['ci_high']:.4f}")
     print(f"largest difference of logits between orders: {result['largest_difference_between_orders']:.2g}")
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

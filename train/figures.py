@@ -23,6 +23,7 @@ from train.findings import (
     input_text,
     of_kind,
     rgb_row,
+    stages_of,
 )
 
 COLORS = {
@@ -78,7 +79,7 @@ def curves_figure(results: list[dict], path: Path) -> dict | None:
     for record in sorted(trainings, key=lambda record: list(MODELS).index(record["model"])):
         rows, model = record["rows"], record["model"]
         # a run that started from another goes on where that one ended
-        before = epochs_until(record["settings"].get("init_from"), known)
+        before = sum(stage["epochs"] for stage in stages_of(record, known)[:-1])
         epochs, values = [before + row["epoch"] for row in rows], [100 * row["val_accuracy"] for row in rows]
         marker = "o" if record["channels"] == "sample" else "."
         axes.plot(epochs, values, marker=marker, color=COLORS[model], label=None if model in named else model)
@@ -91,13 +92,6 @@ def curves_figure(results: list[dict], path: Path) -> dict | None:
         "training, large points are stages with random channels."
     )
     return finish(axes, path, alt, caption)
-
-
-def epochs_until(source: str | None, known: dict[str, dict]) -> int:
-    """Epochs that a checkpoint and those it started from have had."""
-    if source not in known:
-        return 0
-    return known[source]["epochs"] + epochs_until(known[source]["settings"].get("init_from"), known)
 
 
 def ablations_figure(results: list[dict], path: Path) -> dict | None:

@@ -148,6 +148,17 @@ def trainings_by_checkpoint(results: list[dict]) -> dict[str, dict]:
     return {record["checkpoint"]: record for record in of_kind(results, "training")}
 
 
+def stages_of(training: dict, trainings: dict[str, dict]) -> list[dict]:
+    """The records of a training and of those that it went on from, the first first.
+
+    One that went on from weights of its own name, which it replaced, is the first there is.
+    """
+    stages = [training]
+    while (source := stages[0]["settings"].get("init_from")) in trainings and trainings[source] not in stages:
+        stages.insert(0, trainings[source])
+    return stages
+
+
 def row_of(rows: list[dict], channels: str) -> dict:
     """The one on these channels, of an evaluation's rows or a comparison's paired tests."""
     return next(row for row in rows if row["channels"] == channels)

@@ -1,17 +1,18 @@
 """From results/*.json to the tables of the README, the figures and the app's summary.
 
     python -m train.report            # rewrites the tables of both READMEs, results/figures/, results/summary.json
-    python -m train.report --check    # only says whether they are up to date
+    python -m train.report --check    # only says whether the tables are up to date
 
 Nothing is measured here and no figure of a table is written by hand; those in the prose of results/README.md are. The
 study's own figures stand beside ours and are marked as on other data; they are quoted in results/study.json.
 """
 
 import argparse
-import json
+import re
 import sys
 from pathlib import Path
 
+from models.checkpoint import write_json, write_text
 from models.model_card import table
 from train import RESULTS, ROOT, figures
 from train.ablate import ABLATIONS
@@ -103,7 +104,14 @@ def markdown(made: Table) -> str:
 
 
 def fill_markers(text: str, tables: list[Table]) -> str:
-    """Replace what stands between ``<!-- table:ID -->`` and ``<!-- end -->`` for every table used."""
+    """Replace what stands between ``<!-- table:ID -->`` and ``<!-- end -->`` for every table used.
+
+    Raises ``ValueError`` for an ID that no table has.
+    """
+    if unknown := {*re.findall("<!-- table:(.*?) -->", text)} - {made["id"] for made in tables}:
+        raise ValueError(
+            f"there is no table {', '.join(sorted(unknown))}; known are {', '.join(m['id'] for m in tables)}"
+        )
     for made in tables:
         begin, end = f"<!-- table:{made['id']} -->", "<!-- end -->"
         if begin in text:
@@ -125,13 +133,13 @@ def main() -> None:
         text = path.read_text(encoding="utf-8")
         filled = fill_markers(text, tables)
         if not options.check:
-            path.write_text(filled, encoding="utf-8")
+            write_text(path, filled)
         elif filled != text:
             sys.exit(f"{path.relative_to(ROOT)} differs from results/*.json; run python -m train.report")
     if options.check:
         return
     summary = make_summary(tables, make_figures(results))
-    (RESULTS / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(RESULTS / "summary.json", summary)
 
 
 if __name__ == "__main__":

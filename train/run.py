@@ -13,6 +13,7 @@ from which ``--resume`` goes on after a kill to the same weights (on a GPU, to w
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import time
@@ -33,7 +34,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from models import CheckpointError, ImageClassifier, ModelConfig, build_model, load_model, save_checkpoint
-from models.checkpoint import WEIGHTS, write_safely
+from models.checkpoint import WEIGHTS, write_json, write_safely, write_text
 from models.memory import keep_large_blocks
 from models.processor import capabilities, has_bf16
 from train.confidence import confidence_metrics
@@ -115,9 +116,9 @@ def train(config: TrainConfig) -> ImageClassifier:
 
     progress = Progress()
     if resuming:
-        progress = load_state(state_path, config, split, plain, averaged, optimizer, accelerator.num_processes)
+        progress = load_state(state_path, config, split, val, plain, averaged, optimizer, accelerator.num_processes)
     if accelerator.is_main_process:
-        start_folder(config, split, progress, accelerator.num_processes)
+        start_folder(config, split, val, progress, accelerator.num_processes)
         if not resuming:
             save_state(state_path, progress, plain, averaged, optimizer)
 
@@ -150,6 +151,10 @@ def train(config: TrainConfig) -> ImageClassifier:
         row["val_accuracy"] = (logits.argmax(1) == labels).float().mean().item()
         row |= confidence_metrics(logits, labels)
         row["val_loss"] = torch.nn.functional.cross_entropy(logits, labels).item()
+        if not math.isfinite(row["val_loss"]):  # the last step can break weights that its own loss was fine with
+            raise NonFiniteLossError(
+                f"validation loss is {row['val_loss']} after epoch {epoch + 1}, of which nothing was kept; lower --lr"
+            )
         progress.rows.append(row)
         progress.epoch = epoch + 1
         if accelerator.is_main_process:
@@ -274,7 +279,7 @@ def config_of(config: TrainConfig) -> ModelConfig:
     return ours.for_bands(config.band_names) if config.bands else ours
 
 
-def start_folder(config: TrainConfig, split: Split, progress: Progress, processes: int) -> None:
+def start_folder(config: TrainConfig, split: Split, val: Split, progress: Progress, processes: int) -> None:
     """Write ``run.json``; drop metrics of an epoch that a kill left unfinished."""
     config.run_dir.mkdir(parents=True, exist_ok=True)
     about = {
@@ -288,12 +293,10 @@ def start_folder(config: TrainConfig, split: Split, progress: Progress, processe
         "synsets": split.synsets,
         "train_images": len(split),
         "skipped_images": split.skipped,
+        "val_images": len(val),
     }
-    text = json.dumps(about, indent=2) + "\n"
-    write_safely(config.run_dir / "run.json", lambda path: path.write_text(text))
+    write_json(config.run_dir / "run.json", about)
     write_metrics(config.run_dir, progress.rows)
-    if split.skipped:
-        tqdm.write(f"left out {split.skipped} unreadable pictures, {len(split)} remain")
 
 
 def finish_epoch(config, progress, kept, plain, averaged, optimizer) -> None:
@@ -311,8 +314,7 @@ def finish_epoch(config, progress, kept, plain, averaged, optimizer) -> None:
 
 
 def write_metrics(run_dir: Path, rows: list[dict]) -> None:
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    write_safely(run_dir / "metrics.jsonl", lambda path: path.write_text(text))
+    write_text(run_dir / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def save_state(path: Path, progress: Progress, plain, averaged, optimizer) -> None:
@@ -327,7 +329,9 @@ def save_state(path: Path, progress: Progress, plain, averaged, optimizer) -> No
     write_safely(path, lambda temporary: save_file(tensors, temporary, metadata=about))
 
 
-def load_state(path: Path, config: TrainConfig, split: Split, plain, averaged, optimizer, processes: int) -> Progress:
+def load_state(
+    path: Path, config: TrainConfig, split: Split, val: Split, plain, averaged, optimizer, processes: int
+) -> Progress:
     """Restore what ``save_state`` wrote; ``CheckpointError`` when it is damaged, of other settings or other data."""
     try:
         with safe_open(path, "pt") as file:
@@ -358,6 +362,12 @@ def load_state(path: Path, config: TrainConfig, split: Split, plain, averaged, o
             f"{path} belongs to a run on {images} pictures of {len(synsets)} classes, {config.data_root} has "
             f"{len(split)} of {len(split.synsets)} ({differing}); restore the pictures and repeat the first command "
             "with --resume, or begin another --run-dir from these weights with --init-from"
+        )
+
+    if (before := saved.get("val_images", len(val))) != len(val):
+        raise CheckpointError(
+            f"{path} belongs to a run with {before} validation pictures, {config.data_root} has {len(val)}, so that "
+            "its epochs would not compare; restore the pictures, or begin another --run-dir with --init-from"
         )
 
     def part(name: str) -> dict[str, Tensor]:

@@ -28,6 +28,7 @@ from train.findings import (
     p_text,
     rgb_row,
     row_of,
+    stages_of,
     trainings_by_checkpoint,
     with_interval,
     worst_single,
@@ -78,11 +79,7 @@ def training_line(training: dict, trainings: dict[str, dict]) -> str:
     """``10 epochs``, or ``9 epochs in 2 stages, the last 2 from vgg19-base`` for weights that started from others, and
     how."""
     start = training["settings"].get("init_from")
-    counts = [training["epochs"]]
-    source = start
-    while source in trainings:
-        counts.insert(0, trainings[source]["epochs"])
-        source = trainings[source]["settings"].get("init_from")
+    counts = [stage["epochs"] for stage in stages_of(training, trainings)]
     stages = f" in {len(counts)} stages, the last {counts[-1]}" if len(counts) > 1 else ","
     line = f"{sum(counts)} epochs" + (f"{stages} from {start}" if start else "")
     teacher = training["settings"].get("teacher")

@@ -33,9 +33,13 @@ def config(colours: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
         batch_size=8,
         workers=0,
         threads=1,
-        blocks="none",
     )
-    return lambda **options: replace(quick, **options)
+
+    def make(**options) -> TrainConfig:
+        blocks = "none" if options.get("model", "compact") == "compact" else "both"  # what networks without any have
+        return replace(quick, **{"blocks": blocks} | options)
+
+    return make
 
 
 @pytest.fixture

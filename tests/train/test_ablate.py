@@ -164,13 +164,13 @@ def test_networks_that_fill_are_compared_with_those_that_need_none(runs, folder,
     ablate(runs("channels"), folder)
     variants = variants_of(read_records(folder), "channels")
     assert [variant.name for variant in variants] == [
-        "vgg19", "dynamic_vgg19", "adaptive_vgg19", "adaptive_vgg19-real"
+        "vgg19", "dynamic_vgg19", "adaptive_vgg19", "adaptive_vgg19-real", "adaptive_vgg19-own_kernels"
     ]  # fmt: skip
     for variant in variants:
         (record,) = variant.records
         assert record["settings"]["channels"] == "sample" and len(variant.accuracies_with(1)) == 1
         assert bool(variant.accuracies_with_many) == variant.name.startswith("adaptive")
-    assert [variant.records[0]["settings"]["pseudo_share"] for variant in variants[2:]] == [pytest.approx(1 / 3), 0]
+    assert [variant.records[0]["settings"]["pseudo_share"] for variant in variants[2:4]] == [pytest.approx(1 / 3), 0]
     bands = variants[2].records[0]["val_accuracy_by_pseudo_bands"]
     assert list(bands) == ["1 pseudo-band", *(f"{count} pseudo-bands" for count in range(2, 7))]
 
@@ -311,6 +311,15 @@ def test_records_made_under_other_conditions_are_not_mixed(runs, folder, monkeyp
     no_training(monkeypatch)
     with pytest.raises(ValueError, match=r"blocks-none-seed0 was measured with other settings \(epochs, lr, temp"):
         ablate(runs("blocks", seeds=(1,), epochs=2, lr=0.3), folder)
+
+
+def test_a_record_of_a_variant_that_was_set_otherwise_is_refused(runs, folder, start, monkeypatch):
+    made = runs("temperature", init_from=start)[:1]
+    record = ablate(made, folder)[0]
+    record["settings"]["temperature_end"] = 5.0
+    (folder / f"{made[0].name}.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"measured with other settings \(temperature_end\)"):
+        ablate(made, folder)
 
 
 def test_a_replaced_start_is_noticed(runs, start):

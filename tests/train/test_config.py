@@ -75,13 +75,13 @@ def test_a_malformed_schedule_is_refused(image_size):
 
 
 def test_channel_counts_are_weights_of_one_two_and_three():
-    assert config(channel_counts="2:1:0.5").count_weights == (2, 1, 0.5)
+    assert config(channels="sample", channel_counts="2:1:0.5").count_weights == (2, 1, 0.5)
 
 
 @pytest.mark.parametrize("channel_counts", ["", "1:1", "1:1:1:1", "one:1:1", "1:-1:1", "0:0:0", "1:1:nan", "1:inf:1"])
 def test_malformed_channel_counts_are_refused(channel_counts):
     with pytest.raises(ValueError, match="channel_counts must "):
-        config(channel_counts=channel_counts)
+        config(channels="sample", channel_counts=channel_counts)
 
 
 @pytest.mark.parametrize(("image_size", "epochs"), [("32", 0), ("32:0", 5), ("4", 1), ("32:1,4:1", 1)])
@@ -97,9 +97,16 @@ def test_vgg_needs_32_pixels():
 
 def test_the_temperature_is_annealed_to_its_end():
     ours = config(model="dynamic_vgg19", temperature_start=30.0, temperature_end=1.0, temperature_epochs=10)
+    assert config(model="dynamic_vgg19", epochs=40).temperature_epochs == 10
     temperatures = [ours.temperature_at(epoch) for epoch in range(13)]
     assert temperatures[0] == 30.0 and temperatures[5] == 15.5 and temperatures[10:] == [1.0] * 3
     assert temperatures == sorted(temperatures, reverse=True)
+
+
+@pytest.mark.parametrize("image_size", ["32:8", "32:1", "32:10,64:10"])
+def test_by_default_the_temperature_ends_before_the_run_does(image_size):
+    ours = config(model="dynamic_vgg19", image_size=image_size)
+    assert ours.temperature_at(len(ours.sizes) / 2) == 1.0 < ours.temperature_at(0.4) < 30.0
 
 
 def test_a_fixed_temperature_stays():
@@ -118,23 +125,39 @@ def test_model_arguments_build_the_model(model):
 
     from models import build_model
 
+    fill = {} if model == "adaptive_vgg19" else {"fill": "appended"}
     with torch.device("meta"):
-        built = build_model(
-            model, num_classes=4, **config(model=model, fill="appended", image_size="32").model_arguments
-        )
-    assert built.fill == (None if model == "adaptive_vgg19" else "appended")
+        built = build_model(model, num_classes=4, **config(model=model, image_size="32", **fill).model_arguments)
+    assert built.fill == fill.get("fill")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lr": 0.0}, "lr must be above 0, got 0.0"),
+        ({"lr": 0.0}, "lr must be above 0 and finite, got 0.0"),
+        ({"lr": float("inf")}, "lr must be above 0 and finite, got inf"),
         ({"images_per_class": 0}, "images_per_class must be at least 1, got 0"),
-        ({"lr": float("nan")}, "lr must be above 0, got nan"),
+        ({"lr": float("nan")}, "lr must be above 0 and finite, got nan"),
         ({"batch_size": 0}, "batch_size must be at least 2, got 0; batch norm"),
         ({"num_kernels": 0}, "num_kernels must be above 0"),
-        ({"width": 0.0}, "width must be above 0, got 0.0"),
-        ({"model": "resnet34", "width": 0.5}, "resnet34 has one width, got width 0.5"),
+        ({"width": 0.0}, "width must be above 0 and finite, got 0.0"),
+        (
+            {"model": "resnet34", "width": 0.5},
+            "resnet34 has no width, which is for vgg19, dynamic_vgg19",
+        ),
+        ({"model": "vgg19", "blocks": "none"}, "vgg19 has no blocks, which is for compact; leave it out"),
+        ({"model": "vgg19", "num_kernels": 9}, "vgg19 has no num_kernels, which is for dynamic_vgg19, adaptive_vgg19"),
+        ({"model": "adaptive_vgg19", "num_kernels": 2}, "num_kernels must be at least 3, for R, G and B, got 2"),
+        ({"model": "adaptive_vgg19", "fill": "appended"}, "adaptive_vgg19 has no fill"),
+        ({"temperature_end": 34.0}, "compact has no temperature_end, which is for dynamic_vgg19"),
+        ({"model": "dynamic_vgg19", "temperature_epochs": -3}, "temperature_epochs must be at least 0 and finite"),
+        ({"model": "dynamic_vgg19", "init_noise": float("nan")}, "init_noise must be at least 0 and finite, got nan"),
+        ({"channel_counts": "2:1:2"}, "are about random channels, got channels RGB; add --channels sample"),
+        (
+            {"model": "adaptive_vgg19", "pseudo_share": 0.5, "channels": "R"},
+            "are about random channels, got channels R",
+        ),
+        ({"teacher_share": 0.7}, "teacher_share 0.7 needs a teacher; name one with --teacher"),
         ({"temperature_end": 0.0}, "temperature_end must be above 0"),
         ({"warmup": 1.0}, "warmup must be at least 0 and below 1"),
         ({"label_smoothing": -0.1}, "label_smoothing must be at least 0 and below 1"),
@@ -144,8 +167,8 @@ def test_model_arguments_build_the_model(model):
         ({"momentum": 1.5}, "momentum must be at least 0 and below 1"),
         ({"threads": 0}, "threads must be at least 1, got 0"),
         ({"workers": -1}, "workers must be at least 0, got -1"),
-        ({"clip_norm": -1.0}, r"clip_norm must be at least 0, got -1\.0"),
-        ({"head_lr_scale": -0.5}, r"head_lr_scale must be at least 0, got -0\.5"),
+        ({"clip_norm": -1.0}, r"clip_norm must be at least 0 and finite, got -1\.0"),
+        ({"head_lr_scale": -0.5}, r"head_lr_scale must be at least 0 and finite, got -0\.5"),
         ({"crop_scale": 0.0}, "crop_scale must be above 0 and at most 1"),
         ({"teacher_share": 1.1}, "teacher_share must be above 0 and at most 1"),
         ({"channels": "RX"}, "unknown channel 'X'"),
@@ -166,7 +189,7 @@ def test_sampling_channels_is_allowed():
     [
         (["--model", "vgg16"], "invalid choice 'vgg16'"),
         (["--lr", "high"], "could not convert string to float: 'high'"),
-        (["--lr", "-1"], "lr must be above 0, got -1.0"),
+        (["--lr", "-1"], "lr must be above 0 and finite, got -1.0"),
         (["--bogus", "3"], "--bogus"),
         (["--channels", "XYZ"], "unknown channel"),
         (["--image-size", "32:x"], "image_size must be like 64 or 32:8,64:4"),

@@ -1,5 +1,6 @@
 import copy
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -289,7 +290,9 @@ def test_label_and_answer_share_the_loss(config):
     images = normalize(pixels, HALF, HALF)
     target = 0.75 * (0.7 * torch.eye(3)[labels] + 0.1) + 0.25 * teacher(images).softmax(1)
     expected = -(target * copy.deepcopy(model).train()(images).log_softmax(1)).sum(1).mean()
-    steps, _, _ = run_epoch(model, config(label_smoothing=0.3, teacher_share=0.25), data, teacher=teacher)
+    steps, _, _ = run_epoch(
+        model, config(label_smoothing=0.3, teacher=Path("t"), teacher_share=0.25), data, teacher=teacher
+    )
     assert steps[0].loss == pytest.approx(expected.item(), rel=1e-5)
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
@@ -306,7 +309,7 @@ def test_a_teacher_sees_all_channels_whatever_the_network_is_shown(config):
 
 def test_the_teacher_alone_can_teach(config):
     """With the whole target from a good teacher, the labels do not matter."""
-    ours = config(teacher_share=1.0, label_smoothing=0.0, epochs=20, lr=0.5)
+    ours = config(teacher=Path("t"), teacher_share=1.0, label_smoothing=0.0, epochs=20, lr=0.5)
     data, teacher = batches(), Tiny()
     for epoch in range(20):
         run_epoch(teacher, config(epochs=20, lr=0.5), data, epoch=epoch)

@@ -164,6 +164,8 @@ def test_the_file_of_the_results_is_checked_before_measuring(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(argparse.ArgumentTypeError, match="cannot be written"):
         result_file(str(tmp_path / "file" / "out.json"))
+    with pytest.raises(argparse.ArgumentTypeError, match="cannot be written"):
+        result_file("/proc/out.json")  # a folder that is there and takes no files
 
 
 def test_a_wrong_checkpoint_is_one_line(colours, root):

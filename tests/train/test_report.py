@@ -9,7 +9,7 @@ from tests.train.records import STUDY
 from train import RESULTS, figures
 from train.ablate import ABLATIONS
 from train.figures import ablations_figure, cost_figure, curves_figure, subset_figure
-from train.findings import RGB_PAIR, SAMPLED_PAIR, p_text, read_results
+from train.findings import RGB_PAIR, SAMPLED_PAIR, p_text, read_results, stages_of
 from train.report import SECTIONS, fill_markers, make_tables, markdown
 from train.tables import (
     accuracy_table,
@@ -269,6 +269,14 @@ def test_epochs_add_up_over_the_runs_a_checkpoint_came_from():
     assert training_line(record(10), trainings) == "10 epochs"
 
 
+def test_weights_that_replaced_those_they_started_from_are_counted_once():
+    again = {"checkpoint": "vgg19", "model": "vgg19", "epochs": 3, "settings": {"init_from": "vgg19"}}
+    later = {"checkpoint": "tuned", "model": "vgg19", "epochs": 2, "settings": {"init_from": "vgg19"}}
+    trainings = {"vgg19": again, "tuned": later}
+    assert stages_of(again, trainings) == [again]
+    assert stages_of(later, trainings) == [again, later]
+
+
 def test_task2_states_the_ratio_beside_the_studys(results):
     caption = task2_table(results, STUDY)["caption"]
     assert "compact has 90.0 % of ResNet34's accuracy (95 % interval 86.8–93.3, paired bootstrap" in caption
@@ -284,6 +292,11 @@ def test_accuracy_counts_parameters_and_macs(results):
 def test_missing_results_make_empty_tables_not_invented_ones():
     for table in make_tables([STUDY]):
         assert table["id"] == "costs" or (table["rows"] == [] and table["caption"] == "not measured yet")
+
+
+def test_a_marker_of_no_table_is_named():
+    with pytest.raises(ValueError, match="there is no table acuracy; known are accuracy"):
+        fill_markers("<!-- table:acuracy -->\n<!-- end -->", [{"id": "accuracy"}])
 
 
 def test_markers_are_filled_and_stay():

@@ -22,7 +22,7 @@ from models import CheckpointError, build_model, load_checkpoint, load_model, sa
 from train import run
 from train.config import TrainConfig
 from train.data import DataError, Pictures, load_split
-from train.engine import Step, make_optimizer
+from train.engine import NonFiniteLossError, Step, make_optimizer
 from train.run import train
 
 FILES = ["config.json", "curves.png", "golden.safetensors", "metrics.jsonl", "model.safetensors", "run.json"]
@@ -412,6 +412,33 @@ def test_the_temperature_is_annealed_and_saved(config):
     )
 
 
+def test_weights_that_the_last_step_broke_replace_nothing(config, monkeypatch):
+    """The loss of a step is that of the weights before it."""
+    train_epoch = run.train_epoch
+
+    def breaking(accelerator, model, *args, epoch, **options):
+        train_epoch(accelerator, model, *args, epoch=epoch, **options)
+        if epoch == 1:
+            torch.nn.init.constant_(model.classifier.weight, torch.nan)
+
+    monkeypatch.setattr(run, "train_epoch", breaking)
+    with pytest.raises(NonFiniteLossError, match="validation loss is nan after epoch 2, of which nothing was kept"):
+        train(config(epochs=3))
+    assert [row["epoch"] for row in rows(config().run_dir)] == [1]
+    assert load_checkpoint(config().run_dir).classifier.weight.isfinite().all()
+    monkeypatch.undo()
+    train(config(epochs=3, resume=True))
+    assert [row["epoch"] for row in rows(config().run_dir)] == [1, 2, 3]
+
+
+def test_a_run_on_other_validation_pictures_is_not_gone_on_with(config, tmp_path):
+    train(config(epochs=1))
+    about = json.loads((config().run_dir / "run.json").read_text())
+    (config().run_dir / "run.json").write_text(json.dumps(about | {"val_images": 8}))
+    with pytest.raises(CheckpointError, match=r"a run with 8 validation pictures, .* has 9"):
+        train(config(epochs=1, resume=True))
+
+
 def test_training_starts_from_a_checkpoint(config, tmp_path):
     source = train(config(run_dir=tmp_path / "source", epochs=1))
     save_checkpoint(source, tmp_path / "source")
@@ -512,7 +539,7 @@ def test_unreadable_pictures_are_left_out_and_recorded(config, tmp_path, capsys)
     assert json.loads((config().run_dir / "run.json").read_text())["skipped_images"] == 1
     assert load_checkpoint(config().run_dir).config.training["skipped"] == 1
     captured = capsys.readouterr()
-    assert "left out 1 unreadable pictures, 24 remain" in captured.out + captured.err
+    assert "left out 1 unreadable pictures of train, 24 remain" in captured.out + captured.err
 
 
 def test_splits_with_other_classes_are_refused(config, tmp_path):
