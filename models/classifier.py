@@ -108,7 +108,6 @@ class ImageClassifier(
     PyTorchModelHubMixin,
     library_name="dynconv-lab",
     tags=["image-classification", "dynamic-convolution"],
-    license="apache-2.0",
     pipeline_tag="image-classification",
 ):
     """Base of the networks in ``MODELS``. ``config`` is set by training and by loading."""
@@ -193,7 +192,7 @@ class ImageClassifier(
     def generate_model_card(self, **details) -> ModelCard:
         """The model card of ``model_card.py`` for what ``save_pretrained`` writes, which is full precision.
 
-        ``details`` are the function's ``repo_id`` and ``evaluations``.
+        ``details`` are the function's ``repo_id``, ``evaluations`` and ``license``.
         """
         from models.model_card import model_card
 

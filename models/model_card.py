@@ -58,6 +58,9 @@ REFERENCES = {
     ),
     "resnet34": ("He et al., Deep Residual Learning for Image Recognition, CVPR 2016",),
 }
+DATA_TERMS = {
+    "mini-imagenet-50": "Their training pictures, of mini-ImageNet (Vinyals et al., 2016), are for research use.",
+}
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
     "width", "image_size", "epochs", "batch_size", "bands", "channels", "channel_counts", "pseudo_share",
     "own_kernels", "optimizer", "lr", "head_lr_scale", "schedule", "warmup", "momentum", "weight_decay", "clip_norm",
@@ -254,10 +257,17 @@ model.eval()
 }
 
 
-def model_card(config: ModelConfig, *, repo_id: str = "USER/NAME", evaluations: Sequence[dict] = ()) -> str:
+def model_card(
+    config: ModelConfig,
+    *,
+    repo_id: str = "USER/NAME",
+    evaluations: Sequence[dict] = (),
+    license: str | None = None,
+) -> str:
     """The card of a checkpoint as Markdown with the Hub's YAML header, the same text for the same input.
 
-    ``evaluations`` are files of ``train.evaluate``.
+    ``evaluations`` are files of ``train.evaluate``, ``license`` is that of the weights as the Hub spells it; those of
+    one's own have none unless one is given.
     """
     sections = (
         f"# {TITLES[config.model]}\n\n{SUMMARIES[config.model]}{bands(config)}",
@@ -267,10 +277,17 @@ def model_card(config: ModelConfig, *, repo_id: str = "USER/NAME", evaluations: 
         cost(config),
         keys(config),
         limits(config),
-        "## Licence and citation\n\nCode and weights: Apache-2.0. The method is that of:\n\n"
+        f"## Licence and citation\n\n{terms(config, license)} The method is that of:\n\n"
         + "\n".join(f"- {reference}." for reference in REFERENCES[config.model]),
     )
-    return f"---\n{metadata(config, repo_id, evaluations)}---\n\n" + "\n\n".join(sections) + "\n"
+    return f"---\n{metadata(config, repo_id, evaluations, license)}---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def terms(config: ModelConfig, license: str | None) -> str:
+    """What may be done with the code and the weights."""
+    weights = f"the weights: {license}" if license else "no licence is stated for the weights"
+    pictures = DATA_TERMS.get(data_name(config))
+    return f"The code of DynConv Lab: apache-2.0; {weights}." + (f" {pictures}" if pictures else "")
 
 
 def bands(config: ModelConfig) -> str:
@@ -285,7 +302,7 @@ def bands(config: ModelConfig) -> str:
     return further + ("trained for on mixtures of R, G and B alone." if met_mixtures(config) else "not trained for.")
 
 
-def metadata(config: ModelConfig, repo_id: str, evaluations: Sequence[dict]) -> str:
+def metadata(config: ModelConfig, repo_id: str, evaluations: Sequence[dict], license: str | None) -> str:
     """The YAML header: what the mixin says of the class, and the results as the Hub's model index."""
     shared = MODELS[config.model]._hub_mixin_info.model_card_data.to_dict()
     indexed = [
@@ -303,7 +320,7 @@ def metadata(config: ModelConfig, repo_id: str, evaluations: Sequence[dict]) -> 
         for metric in ("accuracy", "f1")
     ]
     results = {"model_name": repo_id.partition("/")[2] or config.model, "eval_results": indexed} if indexed else {}
-    return ModelCardData(**shared, **results).to_yaml() + "\n"
+    return ModelCardData(**{"license": license} | shared, **results).to_yaml() + "\n"
 
 
 def loading(config: ModelConfig, repo_id: str) -> str:

@@ -7,8 +7,11 @@ import sys
 
 import pytest
 
-from train import RESULTS, ROOT
-from train.findings import read_results
+from models import MODELS
+from models.checkpoint import BUNDLED, CONFIG, read_config
+from models.model_card import model_card
+from train import LICENSE, RESULTS, ROOT
+from train.findings import find_evaluations, read_results
 from train.report import DOCUMENTS, fill_markers, make_summary, make_tables
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -66,3 +69,12 @@ def test_python_in_the_readme_runs(index):
 
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_cards_of_the_bundled_weights_are_those_of_today(name):
+    folder = BUNDLED / name
+    config = read_config(folder / CONFIG)
+    evaluations = find_evaluations(RESULTS, config, folder)
+    card = model_card(config, repo_id=f"USER/{name}", evaluations=evaluations, license=LICENSE)
+    assert (folder / "README.md").read_text(encoding="utf-8") == card, "run python -m train.cards checkpoints/*/"

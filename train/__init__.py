@@ -4,3 +4,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent  # the repository
 RESULTS = ROOT / "results"
+LICENSE = "apache-2.0"  # of the project's own weights

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from models import CheckpointError
-from models.checkpoint import CONFIG, read_config
+from models.checkpoint import CONFIG, read_config, write_text
 from models.model_card import model_card
-from train import RESULTS
+from train import LICENSE, RESULTS
 from train.findings import find_evaluations
 
 
@@ -19,13 +19,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("checkpoints", nargs="+", type=Path, help="folders that get a README.md")
     parser.add_argument("--user", default="USER", help="whose repositories the examples name (default %(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluations (default results)")
+    parser.add_argument("--license", default=LICENSE, help="of the weights, as the Hub spells it (default %(default)s)")
     options = parser.parse_args(arguments)
     try:
         for folder in options.checkpoints:
             config = read_config(folder / CONFIG)
             evaluations = find_evaluations(options.results, config, folder)
-            card = model_card(config, repo_id=f"{options.user}/{config.model}", evaluations=evaluations)
-            (folder / "README.md").write_text(card, encoding="utf-8")
+            card = model_card(
+                config, repo_id=f"{options.user}/{config.model}", evaluations=evaluations, license=options.license
+            )
+            write_text(folder / "README.md", card)
             print(f"{folder / 'README.md'}: {len(evaluations)} evaluations")
     except (CheckpointError, ValueError) as error:
         sys.exit(f"error: {error}")

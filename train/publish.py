@@ -15,16 +15,18 @@ import tempfile
 from pathlib import Path
 
 from models import MODELS, CheckpointError, ModelConfig, load_checkpoint, save_checkpoint
-from models.checkpoint import BUNDLED, STORAGES, verify_golden
+from models.checkpoint import BUNDLED, STORAGES, verify_golden, write_text
 from models.model_card import model_card, percent, table
-from train import RESULTS
+from train import LICENSE, RESULTS
 from train.findings import find_evaluations
 from train.upload import UploadError, list_files, upload
 
 COLLECTION = "dynconv-lab"  # the repository whose README links the others
 
 
-def stage(folder: Path, staging: Path, repo_id: str, *, storage: str, results: Path) -> ModelConfig:
+def stage(
+    folder: Path, staging: Path, repo_id: str, *, storage: str, results: Path, license: str | None = None
+) -> ModelConfig:
     """Verify a checkpoint and write what is to be published of it to ``staging``.
 
     Raises ``CheckpointError`` when it cannot be loaded or gives other logits than it recorded.
@@ -35,8 +37,8 @@ def stage(folder: Path, staging: Path, repo_id: str, *, storage: str, results: P
     if model.config.storage != storage == "fp32":
         print(f"note: its {model.config.storage} weights become a larger file, no more precise; --storage keeps them")
     config = save_checkpoint(model, staging, storage=storage)
-    card = model_card(config, repo_id=repo_id, evaluations=find_evaluations(results, config, folder))
-    (staging / "README.md").write_text(card, encoding="utf-8")
+    evaluations = find_evaluations(results, config, folder)
+    write_text(staging / "README.md", model_card(config, repo_id=repo_id, evaluations=evaluations, license=license))
     return config
 
 
@@ -52,12 +54,12 @@ def stage_all(folder: Path, staging: Path, user: str, name: str, **options) -> d
         configs[repo_id] = stage(folder / key, staged[repo_id], repo_id, **options)
     collection = staging / "collection"
     collection.mkdir()
-    text = collection_card(configs, folder, options["results"])
-    (collection / "README.md").write_text(text, encoding="utf-8")
+    text = collection_card(configs, folder, options["results"], options["license"])
+    write_text(collection / "README.md", text)
     return staged | {f"{user}/{name}": collection}
 
 
-def collection_card(configs: dict[str, ModelConfig], folder: Path, results: Path) -> str:
+def collection_card(configs: dict[str, ModelConfig], folder: Path, results: Path, license: str) -> str:
     """A README with a link and the RGB accuracy of each published model."""
     rows = []
     for repo_id, config in configs.items():
@@ -67,7 +69,7 @@ def collection_card(configs: dict[str, ModelConfig], folder: Path, results: Path
     first = next(iter(configs))
     return f"""\
 ---
-license: apache-2.0
+license: {license}
 library_name: dynconv-lab
 tags:
 - image-classification
@@ -102,6 +104,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--revision", help="branch to push to, created when missing (default main)")
     parser.add_argument("--tag", help="tag for the commit, such as v1")
     parser.add_argument("--storage", choices=STORAGES, default="fp32", help="of the weights (default %(default)s)")
+    parser.add_argument(
+        "--license", help=f"of the weights, as the Hub spells it; none is stated by default, with --all {LICENSE}"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluations for the model card")
     parser.add_argument("--dry-run", action="store_true", help="list what would be uploaded; needs no network")
     options = parser.parse_args(arguments)
@@ -114,7 +119,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def publish(options: argparse.Namespace) -> None:
     """Stage everything, then push it; raises ``CheckpointError`` or ``UploadError``."""
-    details = {"storage": options.storage, "results": options.results}
+    license = options.license or (LICENSE if options.all else None)
+    details = {"storage": options.storage, "results": options.results, "license": license}
     with tempfile.TemporaryDirectory() as folder:
         staging = Path(folder)
         if options.all:

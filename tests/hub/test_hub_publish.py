@@ -74,6 +74,12 @@ def test_each_storage_comes_with_its_own_golden_logits(hub, token, checkpoint, s
     assert torch.equal(golden_logits(model, golden["input"]), golden["logits"])
 
 
+def test_weights_have_the_licence_that_is_given(hub, token, checkpoint):
+    run("--checkpoint", checkpoint, "--repo-id", REPO, "--license", "cc-by-nc-4.0")
+    card = hub.repo(REPO).files["README.md"].decode()
+    assert ModelCard(card).data.license == "cc-by-nc-4.0" and "; the weights: cc-by-nc-4.0." in card
+
+
 def test_a_branch_and_a_private_repository(hub, token, checkpoint):
     run("--checkpoint", checkpoint, "--repo-id", REPO, "--revision", "half", "--storage", "fp16", "--private")
     assert hub.repo(REPO).private
@@ -222,7 +228,8 @@ def test_the_card_holds_the_figures_of_the_checkpoint_and_its_own_evaluations(hu
     for heading in ("Use", "Results", "Training", "Cost", "Keys", "Limits", "Licence and citation"):
         assert f"## {heading}\n" in card
     data = ModelCard(card).data
-    assert data.license == "apache-2.0" and data.pipeline_tag == "image-classification"
+    assert data.license is None and data.pipeline_tag == "image-classification"
+    assert "no licence is stated for the weights" in card
     assert [result.metric_value for result in data.eval_results] == [0.4125, 0.4, 0.3333, 0.4]
     told = [index["dataset"]["config"].split(",")[0] for index in data.to_dict()["model-index"][0]["results"]]
     assert told == ["RGB", "G"]  # the Hub puts together what has one config
