@@ -28,6 +28,7 @@ each kernel has a second part, W'_k, which counts as far as some channel is near
     y = Σ_k g_k (W_k + n_k W'_k) * (Σ_c π_ck x_c),        n_k = max_c 1 / (1 + (ln λ_c − μ_k)² / σ_k²)
 
 so that what is there and what stands in for it are seen by different kernels, for K planes more in one convolution.
+On photographs they did not help (``results/README.md``); they are for sensors whose bands show different things.
 
 Sources: attention over kernels, Chen et al., CVPR 2020; conditioning on the wavelength, DOFA (Xiong et al.,
 2024); sampling channels in training, ChannelViT (Bao et al., ICLR 2024). Tuning curves and a softmax over the

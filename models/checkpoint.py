@@ -8,6 +8,7 @@ Only safetensors is ever read, every key and shape must fit, and each failure is
 ``CheckpointError`` that names the file and the remedy.
 """
 
+import hashlib
 import json
 import math
 from dataclasses import fields, replace
@@ -63,6 +64,16 @@ def published(model: ImageClassifier, *, storage: str) -> ModelConfig:
         storage=storage,
         format_version=FORMAT_VERSION,
     )
+
+
+def checksum(folder: Path) -> str:
+    """SHA-256 of a checkpoint's weights, shortened: folders keep their name when their weights are replaced.
+
+    Raises ``CheckpointError`` where there are none.
+    """
+    if not (folder / WEIGHTS).is_file():
+        raise CheckpointError(f"no {WEIGHTS} in {folder}; give the folder of a checkpoint")
+    return hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
 
 
 def write_config(config: ModelConfig, folder: Path) -> None:

@@ -50,21 +50,27 @@ def load_model(
     if unknown := sorted(download.keys() - DOWNLOAD_OPTIONS):
         raise TypeError(f"load_model got an unknown argument {unknown[0]!r}; for downloads it takes {DOWNLOAD_OPTIONS}")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    folder = locate(source, revision=revision, expected=expected, **download)
+    return load_checkpoint(folder, device=device, expected=expected)
+
+
+def locate(
+    source: str | Path, *, revision: str | None = None, expected: type[ImageClassifier] | None = None, **download
+) -> Path:
+    """The folder of a checkpoint; arguments and errors as in ``load_model``."""
     bundled = isinstance(source, str) and source in MODELS and not (Path(source) / CONFIG).is_file()
     if revision and (bundled or Path(source).is_dir()):
         raise CheckpointError(f"{str(source)!r} is on this machine, so it has no revision {revision!r}; leave it out")
     if bundled:
-        folder = BUNDLED / source
-    elif Path(source).is_dir():
-        folder = Path(source)
-    elif REPO_ID.fullmatch(str(source)):
-        folder = fetch(str(source), revision=revision, expected=expected, **download)
-    else:
-        raise CheckpointError(
-            f"no checkpoint {str(source)!r}; give one of {', '.join(MODELS)}, an existing folder, "
-            "or a Hub repository as 'user/name'"
-        )
-    return load_checkpoint(folder, device=device, expected=expected)
+        return BUNDLED / source
+    if Path(source).is_dir():
+        return Path(source)
+    if REPO_ID.fullmatch(str(source)):
+        return fetch(str(source), revision=revision, expected=expected, **download)
+    raise CheckpointError(
+        f"no checkpoint {str(source)!r}; give one of {', '.join(MODELS)}, an existing folder, "
+        "or a Hub repository as 'user/name'"
+    )
 
 
 def fetch(

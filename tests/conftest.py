@@ -9,6 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes that tests start
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests beside others
+    torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parent.parent
 COLOURS = {"n01_red": (200, 60, 60), "n02_green": (60, 200, 60), "n03_blue": (60, 60, 200)}

@@ -28,7 +28,6 @@ mean little. A run needs up to 2 GB of disk, freed when it is measured.
 """
 
 import argparse
-import hashlib
 import itertools
 import json
 import math
@@ -44,7 +43,7 @@ from torch import Tensor
 
 from models import CHANNELS, SUBSETS, CheckpointError, ImageClassifier
 from models.bands import parse_bands, spell
-from models.checkpoint import BUNDLED, GOLDEN, WEIGHTS, write_json
+from models.checkpoint import BUNDLED, GOLDEN, WEIGHTS, checksum, write_json
 from models.compact import BLOCKS
 from models.pictures import normalize
 from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19
@@ -191,13 +190,6 @@ def plan(ablation: str, *, seeds: Iterable[int], runs_dir: Path, **options) -> l
             config = replace(config, temperature_epochs=len(config.sizes) / 2)
             runs.append(Run(ablation, variant, config, start))
     return runs
-
-
-def checksum(checkpoint: Path) -> str:
-    """SHA-256 of a checkpoint's weights, shortened: folders keep their name when their weights are replaced."""
-    if not (checkpoint / WEIGHTS).is_file():
-        raise CheckpointError(f"no {WEIGHTS} in {checkpoint}; --init-from is the checkpoint folder of a plain vgg19")
-    return hashlib.sha256((checkpoint / WEIGHTS).read_bytes()).hexdigest()[:16]
 
 
 def ablate(runs: list[Run], folder: Path, *, keep_weights: bool = False) -> list[dict]:

@@ -3,6 +3,7 @@
 Nothing is measured here.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -110,16 +111,16 @@ def each_seeds(variants: dict[str, Variant]) -> str:
 
 
 def difference_table(results: list[dict]) -> Table:
-    """Every variant of an ablation against its first, with intervals over seeds."""
+    """Every variant of an ablation against its first, and against the one whose name it extends, over seeds."""
     measures = {name: of for name, of in MEASURES.items() if name != MANY}  # which no first variant has
     rows = []
     for ablation, made in ABLATIONS.items():
         variants = [] if made.bands else variants_of(of_kind(results, "ablation"), ablation)
-        for variant in variants[1:]:
-            both = variant.beside(variants[0]).seeds
-            if len(both) > 1:
-                figures = [compared(variant, variants[0], of) for of in measures.values()]
-                rows.append([ablation, variant.name, variants[0].name, str(len(both)), *figures])
+        for variant, other in itertools.permutations(variants, 2):
+            both = variant.beside(other).seeds
+            if (other is variants[0] or variant.name.startswith(f"{other.name}-")) and len(both) > 1:
+                figures = [compared(variant, other, of) for of in measures.values()]
+                rows.append([ablation, variant.name, other.name, str(len(both)), *figures])
     caption = (
         "From the tables of ablations: accuracy of the variant minus that of the other, in points, seed beside seed; "
         "mean and in brackets the 95 % interval over the seeds that both have (Student's t), not corrected for the "

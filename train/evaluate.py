@@ -32,7 +32,8 @@ from tqdm import tqdm
 
 from models import CHANNELS, FILLS, SUBSETS, CheckpointError, ImageClassifier, ModelConfig, load_model
 from models.bands import parse_bands, places_of, spell
-from models.checkpoint import write_json
+from models.checkpoint import checksum, write_json
+from models.hub import locate
 from models.memory import keep_large_blocks
 from train.config import parse_rgb
 from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader, workers_for_gpu
@@ -163,6 +164,7 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
         "kind": "evaluation",
         "model": model.name,
         "checkpoint": source,
+        "weights_sha256": about.get("weights_sha256"),
         "split": about["split"],
         "data": about["data"],
         "n": len(labels),
@@ -340,7 +342,7 @@ def run(options: argparse.Namespace) -> dict:
         "bf16": options.bf16,
     }
     results = [
-        evaluate(model, source, split, about, options.fill)
+        evaluate(model, source, split, about | {"weights_sha256": checksum(locate(source))}, options.fill)
         for model, source in zip(models, options.checkpoint, strict=True)
     ]
     for evaluation, _ in results:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from models import CHANNELS, MODELS, SUBSETS
-from models.checkpoint import BUNDLED
+from models.checkpoint import BUNDLED, checksum
 from models.classifier import ModelConfig
 from models.model_card import data_name, percent, settings_of
 from train import RESULTS
@@ -28,18 +28,21 @@ RIVALS = {  # by table: the network for any channels, and what it is compared wi
 
 
 def read_results(folder: Path = RESULTS) -> list[dict]:
-    """Every result in ``results/`` and ``results/ablations/`` except the summary made here, by name."""
+    """Every result in ``results/`` and ``results/ablations/`` by name, but for the summary made here and evaluations of
+    bundled weights that others have replaced."""
     paths = sorted(path for path in folder.glob("*.json") if path.name != "summary.json")
     paths += sorted((folder / "ablations").glob("*.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return [result for result in results if isinstance(result, dict) and "kind" in result and not is_outdated(result)]
 
 
 def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -> list[dict]:
     """Test-set evaluations of this checkpoint among the JSON files of a folder, in the order of their names.
 
     An evaluation belongs to a checkpoint of the same network in a folder of the same name, both bundled or neither,
-    on pictures of its input size. One that was made again for another comparison stands once; those in the precision
-    of the training come first. Raises ``ValueError`` naming a file that is not JSON.
+    with the same weights if it says which they were, on pictures of its input size. One that was made again for another
+    comparison stands once; those in the precision of the training come first. Raises ``ValueError`` naming a file that
+    is not JSON.
     """
     found = []
     for path in sorted(results_dir.glob("*.json")):
@@ -58,9 +61,21 @@ def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -
             and is_bundled(evaluation["checkpoint"]) == is_bundled(checkpoint)
             and (evaluation["input_size"], evaluation.get("crop_pct", 1.0)) == (config.input_size, config.crop_pct)
             and tuple(evaluation.get("bands", ())) == config.bands
+            and of_these_weights(evaluation, checkpoint)
             and evaluation["data"] == data_name(config)  # a run of that name on other pictures is another network
         ]
     return without_repetition(found, bf16=settings_of(config).get("bf16", False))
+
+
+def is_outdated(result: dict) -> bool:
+    """Whether it holds an evaluation of bundled weights that are no longer there."""
+    bundled = [evaluation for evaluation in evaluations_in(result) if is_bundled(evaluation["checkpoint"])]
+    return not all(of_these_weights(evaluation, BUNDLED / checkpoint_of(evaluation)) for evaluation in bundled)
+
+
+def of_these_weights(evaluation: dict, checkpoint: Path) -> bool:
+    """Whether an evaluation is of the weights that the folder holds now; older ones do not say."""
+    return evaluation.get("weights_sha256") in (None, checksum(checkpoint))
 
 
 def without_repetition(evaluations: list[dict], *, bf16: bool) -> list[dict]:

@@ -14,7 +14,17 @@ from safetensors.torch import load, load_file, save_file
 from tiny_checkpoints import make_checkpoint
 
 from models import MODELS, load_checkpoint, load_model
-from models.checkpoint import BUNDLED, CONFIG, GOLDEN, STORAGES, WEIGHTS, golden_logits, read_config, read_tensors
+from models.checkpoint import (
+    BUNDLED,
+    CONFIG,
+    GOLDEN,
+    STORAGES,
+    WEIGHTS,
+    checksum,
+    golden_logits,
+    read_config,
+    read_tensors,
+)
 from models.model_card import RECIPE, matters, model_card
 from train import RESULTS
 from train.bundle import PLACES
@@ -348,6 +358,16 @@ def test_an_evaluation_on_other_bands_is_of_another_input(checkpoint, tmp_path, 
     (mine,) = find_evaluations(results, config, checkpoint)
     (results / "6.json").write_text(json.dumps(mine | {"bands": ["B", "NIR"]}))
     assert find_evaluations(results, config, checkpoint) == [mine]
+
+
+def test_an_evaluation_of_weights_that_were_replaced_is_not_theirs(checkpoint, results):
+    config = read_config(checkpoint / CONFIG)
+    (mine,) = find_evaluations(results, config, checkpoint)
+    path = results / "7.json"
+    path.write_text(json.dumps(mine | {"rows": mine["rows"][:1], "fill": "appended", "weights_sha256": "of others"}))
+    assert find_evaluations(results, config, checkpoint) == [mine]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"weights_sha256": checksum(checkpoint)}))
+    assert len(find_evaluations(results, config, checkpoint)) == 2
 
 
 def test_a_run_of_that_name_on_other_pictures_has_no_evaluations(checkpoint, results):

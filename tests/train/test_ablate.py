@@ -334,7 +334,7 @@ def test_compact_variants_have_no_common_start(runs, start):
 
 
 def test_a_missing_start_is_named(runs, tmp_path):
-    with pytest.raises(CheckpointError, match=r"no model\.safetensors in .*nowhere; --init-from is the checkpoint"):
+    with pytest.raises(CheckpointError, match=r"no model\.safetensors in .*nowhere; give the folder of a checkpoint"):
         runs("kernels", init_from=tmp_path / "nowhere")
 
 

@@ -85,6 +85,18 @@ def test_the_adaptive_network_stands_beside_those_that_fill_with_more_bands_than
     assert difference_table(records)["rows"] == []  # one seed has no interval
 
 
+def test_a_variant_of_a_variant_is_compared_with_that_too():
+    names = ("vgg19", "dynamic_vgg19", "dynamic_vgg19-fixed")
+    records = [
+        ablation(name, seed, 0.4 + number / 10, name="convolutions", model=name.partition("-")[0])
+        for number, name in enumerate(names)
+        for seed in (0, 1)
+    ]
+    rows = difference_table(records)["rows"]
+    assert [row[1:3] for row in rows] == [[names[1], names[0]], [names[2], names[0]], [names[2], names[1]]]
+    assert [row[4].split(" ")[0] for row in rows] == ["10.0", "20.0", "10.0"]
+
+
 def test_seeds_measured_in_part_are_not_mixed(ablations):
     older, younger = ablations[0], ablations[1] | {"val_accuracy_even": 0.3}
     assert "even weights" in ablation_table([younger], STUDY, "kernels")["columns"]

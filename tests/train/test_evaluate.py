@@ -151,6 +151,7 @@ def test_the_command_prints_and_writes_a_paired_comparison(checkpoint, colours, 
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "out.json").read_text())
+    assert len(result["first"]["weights_sha256"]) == 16
     assert [row["channels"] for row in result["first"]["rows"]] == list(SUBSETS)
     assert all(row["p_value"] == 1 for row in result["paired"])
     assert "95 % interval" in done.stdout

@@ -5,6 +5,7 @@ import json
 import pytest
 from matplotlib.image import imread
 
+from models.checkpoint import BUNDLED, checksum
 from tests.train.records import STUDY
 from train import RESULTS, figures
 from train.ablate import ABLATIONS
@@ -292,6 +293,21 @@ def test_accuracy_counts_parameters_and_macs(results):
 def test_missing_results_make_empty_tables_not_invented_ones():
     for table in make_tables([STUDY]):
         assert table["id"] == "costs" or (table["rows"] == [] and table["caption"] == "not measured yet")
+
+
+def test_results_of_bundled_weights_that_were_replaced_are_left_out(tmp_path):
+    evaluation = {"kind": "evaluation", "checkpoint": "compact"}
+    now = checksum(BUNDLED / "compact")
+    found = [
+        evaluation,
+        evaluation | {"weights_sha256": now},
+        evaluation | {"weights_sha256": "of others"},
+        [],
+        {"a": 1},
+    ]
+    for number, result in enumerate(found):
+        (tmp_path / f"{number}.json").write_text(json.dumps(result))
+    assert read_results(tmp_path) == found[:2]
 
 
 def test_a_marker_of_no_table_is_named():
