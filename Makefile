@@ -22,7 +22,7 @@ demo: $(VENV)/demo.stamp ## serve the demo on http://127.0.0.1:7860
 	$(BIN)/python app.py
 
 test: $(VENV)/dev.stamp ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/dev.stamp ## check style and formatting
 	$(BIN)/ruff check .
