@@ -36,7 +36,7 @@ def kernel_attention(prediction: Prediction, language: str) -> str:
     L, K = now.shape
     lead = say(language, "attention_lead", layers=L, kernels=K, even=f"{1 / K:.2f}", network=say(language, DYNAMIC))
     tables = side_by_side(prediction, now, change, layer_names(), "layer", language)
-    even = say(language, "attention_even", value=f"{evenness(now):.2f}")
+    even = say(language, "attention_even", value=f"{evenness(now):.3f}")
     return card(
         say(language, "attention"), tag("p", escape(joined([lead, even], language)), class_="hint"), tables,
         class_="layers",

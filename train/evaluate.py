@@ -9,7 +9,8 @@
 
 Prints accuracy with its 95 % Wilson interval, macro precision, recall and F1, mean confidence and its expected
 calibration error; with two checkpoints also the p-value of McNemar's exact test on the pictures that only one of
-them gets right. Size and crop are the checkpoint's own unless given.
+them gets right. Size and crop are the checkpoint's own unless given. ``--per-class`` says of each class how often it is
+recognised and what it is taken for.
 """
 
 import argparse
@@ -32,13 +33,14 @@ from tqdm import tqdm
 
 from models import CHANNELS, FILLS, SUBSETS, CheckpointError, ImageClassifier, ModelConfig, load_model
 from models.bands import parse_bands, places_of, spell
-from models.checkpoint import checksum, write_json
+from models.checkpoint import checksum, write_json, write_text
 from models.hub import locate
 from models.memory import keep_large_blocks
 from train.config import parse_rgb
 from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader, workers_for_gpu
 from train.engine import predict
 from train.findings import ALL_BANDS, input_text, worst_single
+from train.per_class import as_csv
 from train.views import View, named_view
 
 NO = "no "  # before the bands of a sensor that a subset lacks
@@ -282,6 +284,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--fill", choices=FILLS, help="by default the checkpoint's own")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, several times faster on recent CPUs")
     parser.add_argument("--json", type=result_file, help="write the results to this file")
+    parser.add_argument("--per-class", type=result_file, help="write a row for each class to this CSV file")
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out pictures that cannot be read")
     options = parser.parse_args()
     if len(options.checkpoint) > 2:
@@ -347,6 +350,8 @@ def run(options: argparse.Namespace) -> dict:
     ]
     for evaluation, _ in results:
         print_evaluation(evaluation)
+    if options.per_class:
+        write_text(options.per_class, as_csv(results, split.class_names))
     if len(results) == 1:
         return results[0][0]
     (first, a), (second, b) = results

@@ -56,7 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m train.space", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repo-id", required=True, help="the Space, as USER/NAME")
-    parser.add_argument("--from-hub", metavar="USER", help=f"let it load USER/vgg19 …: sets its variable {FROM_HUB}")
+    help_text = f"let it load USER/vgg19 …: sets its variable {FROM_HUB}, which stays until removed in its settings"
+    parser.add_argument("--from-hub", metavar="USER", help=help_text)
     parser.add_argument("--private", action="store_true", help="create it as a private Space")
     parser.add_argument("--dry-run", action="store_true", help="list what would be uploaded; needs no network")
     options = parser.parse_args(arguments)

@@ -95,7 +95,7 @@ def test_evenness_is_1_for_even_weights_and_0_for_a_single_kernel():
 def test_how_even_the_mix_is_stands_above_it(prediction):
     attention = np.array(prediction.answers["dynamic_vgg19"].attention)
     html = heatmap.kernel_attention(prediction, "en")
-    assert f"How even the mix is: {heatmap.evenness(attention):.2f} " in html
+    assert f"How even the mix is: {heatmap.evenness(attention):.3f} " in html
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

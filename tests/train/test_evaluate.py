@@ -1,7 +1,9 @@
 """Metrics, intervals, paired tests and the evaluation command."""
 
 import argparse
+import csv
 import json
+import statistics
 import subprocess
 import sys
 
@@ -148,10 +150,16 @@ def test_a_checkpoint_of_other_classes_is_refused(checkpoint):
 def test_the_command_prints_and_writes_a_paired_comparison(checkpoint, colours, tmp_path, root):
     command = [sys.executable, "-m", "train.evaluate", "--checkpoint", str(checkpoint), str(checkpoint)]
     command += ["--data-root", str(colours), "--channels", "all", "--json", str(tmp_path / "out.json")]
+    command += ["--per-class", str(tmp_path / "classes.csv")]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "out.json").read_text())
     assert len(result["first"]["weights_sha256"]) == 16
+    with (tmp_path / "classes.csv").open() as file:
+        classes = list(csv.DictReader(file))
+    assert len(classes) == 2 * len(SUBSETS) * 3 and {row["pictures"] for row in classes} == {"3"}
+    recalled = statistics.mean(float(row["recall"]) for row in classes[:3])
+    assert recalled == pytest.approx(result["first"]["rows"][0]["recall"])
     assert [row["channels"] for row in result["first"]["rows"]] == list(SUBSETS)
     assert all(row["p_value"] == 1 for row in result["paired"])
     assert "95 % interval" in done.stdout

@@ -1,0 +1,27 @@
+"""What each class is taken for."""
+
+import torch
+import torch.nn.functional as F
+
+from train.per_class import as_csv, class_rows
+
+NAMES = ("cat", "dog", "eel", "fox")
+LABELS = torch.tensor([0, 0, 0, 0, 1, 1, 2])
+LOGITS = 5.0 * F.one_hot(torch.tensor([0, 1, 1, 2, 1, 1, 0]), 4)
+
+
+def test_a_class_has_its_recall_its_precision_and_what_it_is_taken_for():
+    cat, dog, eel, fox = class_rows(LOGITS, LABELS, NAMES)
+    assert cat == {"class": "cat", "pictures": 4, "recall": 0.25, "precision": 0.5, "taken_for": "dog", "times": 2}
+    assert dog == {"class": "dog", "pictures": 2, "recall": 1.0, "precision": 0.5, "taken_for": "", "times": 0}
+    assert (eel["recall"], eel["precision"], eel["taken_for"], eel["times"]) == (0.0, 0.0, "cat", 1)
+    assert (fox["pictures"], fox["recall"], fox["precision"]) == (0, None, None)  # no picture and no answer
+
+
+def test_the_file_has_a_row_for_each_checkpoint_subset_and_class():
+    found = {"logits": {"RGB": LOGITS, "R": LOGITS.flip(1)}, "labels": LABELS}
+    lines = as_csv([({"checkpoint": "runs/a"}, found), ({"checkpoint": "vgg19"}, found)], NAMES).splitlines()
+    assert lines[0] == "checkpoint,channels,class,pictures,recall,precision,taken_for,times"
+    assert len(lines) == 1 + 2 * 2 * 4
+    assert lines[1] == "runs/a,RGB,cat,4,0.25,0.5,dog,2" and lines[4] == "runs/a,RGB,fox,0,,,,0"
+    assert lines[5].startswith("runs/a,R,cat,4,")
