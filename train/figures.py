@@ -10,7 +10,6 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from models import MODELS, SUBSETS
-from models.costs import cost_of
 from train import ROOT
 from train.ablate import ABLATIONS, Variant, variants_of
 from train.findings import (
@@ -19,6 +18,7 @@ from train.findings import (
     SAMPLED_PAIR,
     bundled_evaluations,
     comparison,
+    cost_of_bundled,
     data_line,
     input_text,
     of_kind,
@@ -145,7 +145,8 @@ def cost_figure(results: list[dict], path: Path) -> dict | None:
     axes = start()
     for evaluation in evaluations:
         name, size, row = evaluation["model"], evaluation["input_size"], rgb_row(evaluation)
-        macs, low, value, high = cost_of(name, size).macs, *(100 * row[k] for k in ("ci_low", "accuracy", "ci_high"))
+        macs = cost_of_bundled(name, size).macs
+        low, value, high = (100 * row[key] for key in ("ci_low", "accuracy", "ci_high"))
         error, label = [[value - low], [high - value]], f"{name}, {input_text(evaluation)}"
         axes.errorbar(macs, value, yerr=error, fmt="o", capsize=3, color=COLORS[name], label=label)
     axes.set_xscale("log")

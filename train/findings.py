@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from models import CHANNELS, MODELS, SUBSETS
-from models.checkpoint import BUNDLED, checksum
+from models.checkpoint import BUNDLED, CONFIG, checksum, read_config
 from models.classifier import ModelConfig
+from models.costs import Cost, cost_of
 from models.model_card import data_name, percent, settings_of
 from train import RESULTS
 
@@ -133,6 +134,11 @@ def comparisons_with_itself(results: list[dict]) -> dict[str, list[dict]]:
         if whole and name == checkpoint_of(result["second"]):
             found.setdefault(name, []).append(result)
     return {name: found[name] for name in MODELS if name in found}
+
+
+def cost_of_bundled(name: str, image_size: int) -> Cost:
+    """What the bundled network of this name costs, which may not have its constructor's defaults."""
+    return cost_of(name, image_size, **read_config(BUNDLED / name / CONFIG).arguments)
 
 
 def input_text(evaluation: dict) -> str:

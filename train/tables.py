@@ -22,6 +22,7 @@ from train.findings import (
     bundled_evaluations,
     comparison,
     comparisons_with_itself,
+    cost_of_bundled,
     data_line,
     input_text,
     of_kind,
@@ -53,7 +54,7 @@ def accuracy_table(results: list[dict]) -> Table:
     rows, caption = [], NOT_YET
     for evaluation in evaluations:
         name, size = evaluation["model"], evaluation["input_size"]
-        cost = cost_of(name, size)
+        cost = cost_of_bundled(name, size)
         training = trainings.get(name)
         rows.append(
             [
@@ -236,7 +237,7 @@ def seen_table(results: list[dict]) -> Table:
         for evaluation, paired in [(whole, []), *others]:
             p_values = {row["channels"]: f" ({p_text(row['p_value'])})" for row in paired}
             cells = [percent(row_of(evaluation["rows"], c)["accuracy"]) + p_values.get(c, "") for c in subsets]
-            cost = f"{cost_of(evaluation['model'], evaluation['input_size']).macs / 1e6:,.0f} M"
+            cost = f"{cost_of_bundled(evaluation['model'], evaluation['input_size']).macs / 1e6:,.0f} M"
             rows.append([name, input_text(evaluation), *cells, f"{percent(worst_single(evaluation)[1])} %", cost])
         tests = len(subsets) * sum(map(len, found.values()))
         caption = (
