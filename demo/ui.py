@@ -82,7 +82,9 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
 
     Checkpoints of one's own are loaded at once; what is wrong with them raises as in ``load_models``.
     """
-    bands = load_models(source).networks[ADAPTIVE].config.bands if source.checkpoints else ()
+    loaded = load_models(source) if source.checkpoints else None
+    bands = loaded.networks[ADAPTIVE].config.bands if loaded else ()
+    own = loaded is not None and ADAPTIVE in loaded.own
     with gr.Blocks(title="DynConv Lab", analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
         gr.HTML("<h1>DynConv Lab</h1>", elem_classes="title")
         gr.HTML(i18n("subtitle"), elem_classes="subtitle")
@@ -94,7 +96,7 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
             with pages["sweep"]:
                 swept = sweep_page()
             with pages["bands"]:
-                banded = bands_page(bands)
+                banded = bands_page(bands, own)
             with pages["compact"]:
                 compared = compact_page()
             with pages["results"]:
@@ -160,13 +162,13 @@ def sweep_page() -> Parts:
     return Parts(picture=picture, examples=examples, button=button, notice=notice, result=result)
 
 
-def bands_page(bands: tuple[str, ...]) -> Parts:
+def bands_page(bands: tuple[str, ...], own: bool) -> Parts:
     """Page 3: a file and what its bands are called on the left, the adaptive network's answer on the right.
 
-    ``bands`` are those of a sensor that the network was trained on.
+    ``bands`` are those of a sensor that the network was trained on, ``own`` says that it is not the bundled one.
     """
     gr.HTML(i18n("bands_lead"), elem_classes="lead")
-    if not bands:
+    if not own:
         gr.HTML(i18n("bands_classes"), elem_classes="lead")
     with gr.Row():
         with gr.Column(scale=3, min_width=300):

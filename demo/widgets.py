@@ -7,6 +7,9 @@ import gradio as gr
 from gradio.data_classes import ImageData
 from gradio.processing_utils import save_base64_to_cache
 
+from demo.pictures import MAX_MEGABYTES
+from demo.text import say
+
 # Text → whether it is in the clipboard now. Pages over plain http have no navigator.clipboard.
 COPY = """async text => {
   try {
@@ -38,8 +41,19 @@ class PictureInput(gr.Image):
 
     def preprocess(self, payload: ImageData | None) -> str | None:
         if payload and not payload.path and (payload.url or "").startswith("data:"):
-            return save_base64_to_cache(payload.url, cache_dir=self.GRADIO_CACHE)
+            return self.kept(payload.url)
         return payload.path if payload else None
+
+    def kept(self, url: str) -> str:
+        """The file of a ``data:`` URL, deleted with the uploads. Raises ``gr.Error``."""
+        if len(url) > MAX_MEGABYTES * 1e6 * 4 / 3:
+            raise gr.Error(say("en", "file_too_large", came=f"{len(url) * 3 / 4e6:.1f}", limit=MAX_MEGABYTES))
+        try:
+            path = save_base64_to_cache(url, cache_dir=self.GRADIO_CACHE)
+        except (ValueError, IndexError) as error:  # binascii.Error is a ValueError
+            raise gr.Error(say("en", "picture_unreadable"), print_exception=False) from error
+        self.temp_files.add(path)
+        return path
 
 
 def log_slider(value: float = 1.0, *, minimum: float, maximum: float, **options) -> gr.HTML:

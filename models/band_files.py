@@ -162,10 +162,12 @@ def read_tiff(path: Path, expected: int | None) -> tuple[np.ndarray, np.ndarray]
 def missing_of(array: np.ndarray, no_data: str | None = None) -> np.ndarray:
     """Where nothing was measured: NaN, or the value that GDAL wrote down as ``no_data``."""
     missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool)
-    value = number((no_data or "").strip(" \0"))
-    if value is not None:
-        with np.errstate(over="ignore"):  # one too large for the type is in no pixel
-            missing |= array == (array.dtype.type(value) if array.dtype.kind == "f" else value)
+    value = number(str(no_data or "").strip(" \0"))
+    if value is not None and array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            value = array.dtype.type(value)  # which may be written with more digits than a pixel has
+    if value is not None and np.isfinite(value):
+        missing |= array == value
     return missing
 
 

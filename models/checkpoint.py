@@ -317,6 +317,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_safely(path: Path, write):
     """What ``write(temporary path)`` gives; then rename: a crash leaves the old file or the new one, never half."""
+    path = path.resolve()  # a link stays one
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         result = write(temporary)

@@ -20,7 +20,8 @@ on networks a quarter as wide; ``--width 1 --image-size 64 --epochs 40`` would c
 ``temperature`` train one epoch, each kernel starting as a plain VGG19's (``--init-from``, the bundled one by default);
 the temperature falls in the first half of the run, and the annealed runs of ``temperature`` are those of K = 4, taken
 from there.
-``blocks`` trains three epochs from scratch, ``landsat`` sixteen, its pictures being few and small.
+``blocks`` trains three epochs from scratch, ``landsat`` sixteen, its pictures being few and small, and ``sample-long``
+thirty-two, whatever ``--epochs`` says.
 An epoch of the whole dynamic network takes 10 to 20 minutes on two cores, one of the quarter two to five on one, and
 ``--images-per-class`` shortens it; ``--bf16`` halves it on processors that have bfloat16. ``blocks`` takes an hour on
 one core with it. On 2,000 pictures a 95 % interval is about 2 points either way: smaller differences between variants
@@ -132,6 +133,7 @@ ABLATIONS = {
         {
             "sample": {"channels": "sample"},
             "sample-own_kernels": {"channels": "sample", "own_kernels": True},
+            "sample-long": {"channels": "sample", "epochs": 32},
             **{channels: {"channels": channels} for channels in experts_of(LANDSAT).values()},
         },
         SENSOR | {"crop_scale": 1.0},  # the middle pixel decides
@@ -227,6 +229,7 @@ def name_of(record: dict) -> str:
 def check_conditions(run: Run, records: list[dict]) -> None:
     """``ValueError`` if a record of the same ablation differs in more than its seed and what variants set."""
     varied = {"seed"}.union(*ABLATIONS[run.ablation].variants.values())
+    varied |= {"temperature_epochs"} if "epochs" in varied else set()  # which follow from those
     for record in records:
         if record["ablation"] != run.ablation:
             continue

@@ -86,21 +86,30 @@ def sensor_table(results: list[dict], ablation: str) -> Table:
     inputs = {names.get(subset, subset): [subset] for subset in subsets} | {f"mean of the {len(subsets)}": subsets}
     found = {variant.name: variant for variant in variants_of(of_kind(results, "ablation"), ablation)}
     experts = {names[channels]: variant for channels, variant in found.items() if channels in names}
-    random, own, every = (found.get(name, Variant(name, [])) for name in ("sample", "sample-own_kernels", subsets[0]))
+    shown_names = ("sample", "sample-long", "sample-own_kernels", subsets[0])
+    random, long, own, every = (found.get(name, Variant(name, [])) for name in shown_names)
     rows, caption = [], NOT_YET
     if random.records:
         for name, shown in inputs.items():
             on = partial(Variant.accuracies_on, subsets=shown)
-            cells = [spread(on(variant)) for variant in (random, own, every, experts.get(name, Variant(name, [])))]
-            rows.append([name, *cells, compared(own, random, on)])
+            cells = [
+                spread(on(variant)) for variant in (random, long, own, every, experts.get(name, Variant(name, [])))
+            ]
+            rows.append([name, *cells, compared(long, random, on), compared(own, random, on)])
+        longer = f"longer: for {epochs_line(long.records[0])}; " if long.records else ""
         caption = (
             f"{conditions(all_records(found.values()))} Bands by their middles in µm. Random bands, all bands: what "
-            "one network was trained on; expert: one for its row, trained on these bands and no others. In the last "
-            "column points, in brackets the 95 % interval over the seeds that both have (Student's t), not corrected "
-            "for the number of rows. "
+            f"one network was trained on; {longer}expert: one for its row, trained on these bands and no others. In "
+            "the last two columns points, in brackets the 95 % interval over the seeds that both have (Student's t), "
+            "not corrected for the number of rows. "
         )
-        caption += each_seeds({"random bands": random, "own kernels": own, "all bands and experts": every})
-    columns = ["input", "random bands", "random bands, own kernels", "all bands", "expert", "own kernels minus shared"]
+        caption += each_seeds(
+            {"random bands": random, "longer": long, "own kernels": own, "all bands and experts": every}
+        )
+    columns = [
+        "input", "random bands", "longer", "own kernels", "all bands", "expert", "longer minus random bands",
+        "own kernels minus random bands",
+    ]  # fmt: skip
     title = f"Ablation: {made.title}"
     return {"id": f"ablation-{ablation}", "title": title, "caption": caption, "columns": columns, "rows": rows}
 

@@ -169,7 +169,7 @@ class TrainConfig:
         for name, networks in ONLY_FOR.items():
             if self.model not in networks and getattr(self, name) != defaults[name]:
                 raise ValueError(f"{self.model} has no {name}, which is for {', '.join(networks)}; leave it out")
-        if self.model == "adaptive_vgg19" and self.num_kernels < len(TUNING_UM):
+        if self.model == "adaptive_vgg19" and not self.bands and self.num_kernels < len(TUNING_UM):
             raise ValueError(f"num_kernels must be at least {len(TUNING_UM)}, for R, G and B, got {self.num_kernels}")
         if self.bands and not MODELS[self.model].any_channels:
             takers = ", ".join(name for name, network in MODELS.items() if network.any_channels)
@@ -185,12 +185,7 @@ class TrainConfig:
             shown = self.channels if self.bands else parse_rgb(self.channels)
             object.__setattr__(self, "channels", spell(names[place] for place in places_of(shown, names)))
         self.sizes  # noqa: B018 - checks the schedule
-        drawing = len({*self.count_weights}) > 1 or self.pseudo_share != defaults["pseudo_share"]
-        if drawing and self.channels != "sample":
-            raise ValueError(
-                f"channel_counts and pseudo_share are about random channels, got channels {self.channels}; add "
-                "--channels sample, or leave them out"
-            )
+        self.count_weights  # noqa: B018 - checks the counts
         if self.teacher is None and self.teacher_share != defaults["teacher_share"]:
             raise ValueError(f"teacher_share {self.teacher_share} needs a teacher; name one with --teacher")
         if self.temperature_epochs is None and self.model == "dynamic_vgg19":

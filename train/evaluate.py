@@ -254,6 +254,8 @@ def result_file(text: str) -> Path:
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path} is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise argparse.ArgumentTypeError(f"{path} is a device or a pipe; name a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()

@@ -76,7 +76,8 @@ def is_outdated(result: dict) -> bool:
 
 def of_these_weights(evaluation: dict, checkpoint: Path) -> bool:
     """Whether an evaluation is of the weights that the folder holds now; older ones do not say."""
-    return evaluation.get("weights_sha256") in (None, checksum(checkpoint))
+    theirs = evaluation.get("weights_sha256")
+    return theirs is None or theirs == checksum(checkpoint)
 
 
 def without_repetition(evaluations: list[dict], *, bf16: bool) -> list[dict]:

@@ -13,7 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from train.data import SPLITS, DataError
 
@@ -65,12 +65,15 @@ def copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with Image.open(source) as picture:
+            resized = None
             if picture.size != (SIDE, SIDE):
-                picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(target, quality=95)
-                return
-    except (OSError, UnidentifiedImageError) as error:
+                resized = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    except OSError as error:  # Pillow's UnidentifiedImageError is one
         raise DataError(f"{source} cannot be read as a picture; fetch mini-ImageNet again") from error
-    shutil.copyfile(source, target)
+    if resized is None:
+        shutil.copyfile(source, target)
+    else:
+        resized.save(target, quality=95)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -18,7 +18,7 @@ from models import MODELS, CheckpointError, ModelConfig, load_checkpoint, save_c
 from models.checkpoint import BUNDLED, STORAGES, verify_golden, write_text
 from models.model_card import model_card, percent, table
 from train import LICENSE, RESULTS
-from train.findings import find_evaluations
+from train.findings import find_evaluations, is_bundled
 from train.upload import UploadError, list_files, upload
 
 COLLECTION = "dynconv-lab"  # the repository whose README links the others
@@ -37,6 +37,7 @@ def stage(
     if model.config.storage != storage == "fp32":
         print(f"note: its {model.config.storage} weights become a larger file, no more precise; --storage keeps them")
     config = save_checkpoint(model, staging, storage=storage)
+    license = license or (LICENSE if is_bundled(folder) else None)
     evaluations = find_evaluations(results, config, folder)
     write_text(staging / "README.md", model_card(config, repo_id=repo_id, evaluations=evaluations, license=license))
     return config
@@ -59,8 +60,10 @@ def stage_all(folder: Path, staging: Path, user: str, name: str, **options) -> d
     return staged | {f"{user}/{name}": collection}
 
 
-def collection_card(configs: dict[str, ModelConfig], folder: Path, results: Path, license: str) -> str:
+def collection_card(configs: dict[str, ModelConfig], folder: Path, results: Path, license: str | None) -> str:
     """A README with a link and the RGB accuracy of each published model."""
+    license = license or (LICENSE if folder.resolve() == BUNDLED else None)
+    licensed = f"license: {license}\n" if license else ""
     rows = []
     for repo_id, config in configs.items():
         found = find_evaluations(results, config, folder / config.model)
@@ -69,8 +72,7 @@ def collection_card(configs: dict[str, ModelConfig], folder: Path, results: Path
     first = next(iter(configs))
     return f"""\
 ---
-license: {license}
-library_name: dynconv-lab
+{licensed}library_name: dynconv-lab
 tags:
 - image-classification
 - dynamic-convolution
@@ -104,9 +106,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--revision", help="branch to push to, created when missing (default main)")
     parser.add_argument("--tag", help="tag for the commit, such as v1")
     parser.add_argument("--storage", choices=STORAGES, default="fp32", help="of the weights (default %(default)s)")
-    parser.add_argument(
-        "--license", help=f"of the weights, as the Hub spells it; none is stated by default, with --all {LICENSE}"
-    )
+    licence = f"of the weights, as the Hub spells it; by default {LICENSE} for the project's, none for yours"
+    parser.add_argument("--license", help=licence)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluations for the model card")
     parser.add_argument("--dry-run", action="store_true", help="list what would be uploaded; needs no network")
     options = parser.parse_args(arguments)
@@ -119,8 +120,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def publish(options: argparse.Namespace) -> None:
     """Stage everything, then push it; raises ``CheckpointError`` or ``UploadError``."""
-    license = options.license or (LICENSE if options.all else None)
-    details = {"storage": options.storage, "results": options.results, "license": license}
+    details = {"storage": options.storage, "results": options.results, "license": options.license}
     with tempfile.TemporaryDirectory() as folder:
         staging = Path(folder)
         if options.all:

@@ -345,6 +345,8 @@ def load_state(
             f"cannot resume from {path} and run.json beside it ({error}); start again without --resume"
         ) from error
     ignored = {"resume", "workers", "threads", "data_root", "run_dir"}
+    if config.model != "dynamic_vgg19":
+        ignored |= {"temperature_epochs"}  # of which older runs recorded another default
     changed = [key for key, value in config.to_dict().items() if key not in ignored and settings[key] != value]
     if changed:
         raise CheckpointError(

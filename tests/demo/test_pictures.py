@@ -3,6 +3,7 @@ import io
 import struct
 import zlib
 
+import gradio as gr
 import numpy as np
 import pytest
 from gradio.data_classes import ImageData
@@ -156,6 +157,24 @@ def test_a_program_may_send_the_picture_itself(lion):
     url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
     path = PictureInput().preprocess(ImageData(url=url))
     assert open_picture(path).tobytes() == lion.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("data:image/png,hello", "cannot be read"),
+        ("data:image/png;base64," + "A" * 27_000_000, "20.3 MB; at most 20"),
+    ],
+)
+def test_a_picture_sent_badly_gets_a_sentence(url, words):
+    with pytest.raises(gr.Error, match=words):
+        PictureInput().preprocess(ImageData(url=url))
+
+
+def test_a_picture_that_was_sent_is_deleted_with_the_uploads():
+    component = PictureInput()
+    path = component.preprocess(ImageData(url="data:image/gif;base64,R0lGODlhAQABAAAAACw="))
+    assert path in component.temp_files
 
 
 def test_no_picture_asks_for_one():

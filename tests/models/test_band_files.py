@@ -2,7 +2,6 @@
 
 import math
 import pickle
-import resource
 import zlib
 
 import numpy as np
@@ -236,9 +235,8 @@ def test_data_that_unpacks_to_more_than_the_header_says_is_not_unpacked(tmp_path
     bomb = zlib.compress(bytes(200_000_000), 9)
     options = {"shape": (64, 64), "dtype": np.uint8, "rowsperstrip": 64, "photometric": "minisblack"}
     tifffile.imwrite(tmp_path / "picture.tif", iter([bomb]), compression="adobe_deflate", **options)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kB
-    assert refused(tmp_path / "picture.tif").key == "tiff_unreadable"
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+    error = refused(tmp_path / "picture.tif")
+    assert error.key == "tiff_unreadable" and "INSUFFICIENT_SPACE" in str(error.__cause__)  # in a buffer of 64 x 64
 
 
 OME = """<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">
@@ -260,13 +258,12 @@ def test_a_tiff_that_names_another_file_does_not_open_it(tmp_path, tiff_file):
     np.testing.assert_allclose(open_bands(path).values, content[None] / 255, atol=1e-6)
 
 
-def test_a_tiff_that_claims_endless_series_is_read_as_its_page(tiff_file, array):
+def test_a_tiff_that_claims_endless_series_is_read_as_its_page(tiff_file, array, monkeypatch):
     endless = "<ModuloAlongT Type='other' Start='0' Step='1' End='4e7'/>"
     text = OME.replace("</Image>", "</Image><StructuredAnnotations>" + endless + "</StructuredAnnotations>")
     path = tiff_file(array[..., 0], description=text.format(other="picture.tif"), metadata=None)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    monkeypatch.setattr(tifffile.TiffFile, "_series_ome", lambda file: pytest.fail("took what the text says for true"))
     assert open_bands(path).values.shape == (1, 20, 30)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
 @pytest.mark.parametrize(("dtype", "came"), [(np.complex64, "complex64"), ("U3", "<U3"), ("M8[s]", "datetime64[s]")])
@@ -332,7 +329,7 @@ def test_the_value_that_gdal_writes_for_no_data_is_missing(tiff_file, dtype, no_
     np.testing.assert_array_equal(opened.values[0, 4:] > 0, True)
 
 
-@pytest.mark.parametrize("no_data", ["-1", "70000", "1e40", "none", ""])
+@pytest.mark.parametrize("no_data", ["-1", "70000", "1e40", "1.8e308", "none", ""])
 def test_a_value_for_no_data_that_no_pixel_has_changes_nothing(tiff_file, array, no_data):
     options = {"photometric": "minisblack", "planarconfig": "contig"}
     path = tiff_file(array, extratags=[(42113, "s", 0, no_data, True)], **options)

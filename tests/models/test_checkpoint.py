@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models import MODELS, CheckpointError, ModelConfig, build_model, load_checkpoint, load_model, save_checkpoint
-from models.checkpoint import GOLDEN, golden_logits, halve, pack, quantize, unpack
+from models.checkpoint import GOLDEN, golden_logits, halve, pack, quantize, unpack, write_json
 from models.compact import Compact
 from models.resnet import ResNet34
 
@@ -350,3 +350,11 @@ def test_weights_of_another_type_are_refused(folder):
 def test_a_scale_without_weights_is_refused(folder):
     edit_weights(folder, lambda tensors: tensors.update({"foo.scale": torch.ones(3)}))
     refused(folder, "foo.scale is unknown")
+
+
+def test_writing_through_a_link_leaves_the_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    link, target = tmp_path / "result.json", tmp_path / "elsewhere" / "result.json"
+    link.symlink_to(target)
+    write_json(link, {"a": 1})
+    assert link.is_symlink() and target.read_text() == '{\n  "a": 1\n}\n'

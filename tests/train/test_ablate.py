@@ -80,6 +80,7 @@ def test_variants_differ_in_what_they_vary_alone(runs, start, ablation):
     options = {"init_from": start} if "init_from" in ABLATIONS[ablation].shared else {}
     configs = [run.config.to_dict() for run in runs(ablation, **options)]
     varied = {key for changes in ABLATIONS[ablation].variants.values() for key in changes} | {"run_dir"}
+    varied |= {"temperature_epochs"} if "epochs" in varied else set()
     for config in configs[1:]:
         assert {key for key in config if config[key] != configs[0][key]} <= varied
 
@@ -183,16 +184,17 @@ def test_a_sensors_networks_are_measured_on_every_subset_of_its_bands(runs, fold
             values = generator.integers(0, 128, (9, 9, 4), np.uint8)
             np.save(tmp_path / "places" / split / name / f"{number}.npy", values)
     chosen = runs("landsat", data_root=tmp_path / "places", batch_size=4)
-    ablate([chosen[0], chosen[1], chosen[7]], folder)
+    ablate([*chosen[:3], chosen[8]], folder)
     variants = variants_of(read_records(folder), "landsat")
-    assert [variant.name for variant in variants] == ["sample", "sample-own_kernels", "0.55"]
+    assert [variant.name for variant in variants] == ["sample", "sample-own_kernels", "sample-long", "0.55"]
     for variant in variants:
         (record,) = variant.records
         assert list(record["val_accuracy_by_channels"]) == subsets_of(LANDSAT)
         assert len(record["val_accuracy_by_channels"]) == 15 and "val_accuracy_by_pseudo_bands" not in record
     assert variants[1].records[0]["settings"]["own_kernels"] and not variants[0].records[0]["settings"]["own_kernels"]
     assert variants[0].accuracies_on(["0.55+0.65+0.75+0.95"]) == pytest.approx(variants[0].accuracies)
-    assert variants[2].accuracies_on(["0.55"]) == pytest.approx(variants[2].accuracies)
+    assert variants[2].records[0]["epochs"] == 32 and variants[0].records[0]["epochs"] == 1
+    assert variants[3].accuracies_on(["0.55"]) == pytest.approx(variants[3].accuracies)
 
 
 def test_even_weights_are_those_of_a_network_without_attention(tiny_vgg, colours, runs, folder, monkeypatch):

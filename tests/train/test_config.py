@@ -75,13 +75,13 @@ def test_a_malformed_schedule_is_refused(image_size):
 
 
 def test_channel_counts_are_weights_of_one_two_and_three():
-    assert config(channels="sample", channel_counts="2:1:0.5").count_weights == (2, 1, 0.5)
+    assert config(channel_counts="2:1:0.5").count_weights == (2, 1, 0.5)
 
 
 @pytest.mark.parametrize("channel_counts", ["", "1:1", "1:1:1:1", "one:1:1", "1:-1:1", "0:0:0", "1:1:nan", "1:inf:1"])
 def test_malformed_channel_counts_are_refused(channel_counts):
     with pytest.raises(ValueError, match="channel_counts must "):
-        config(channels="sample", channel_counts=channel_counts)
+        config(channel_counts=channel_counts)
 
 
 @pytest.mark.parametrize(("image_size", "epochs"), [("32", 0), ("32:0", 5), ("4", 1), ("32:1,4:1", 1)])
@@ -152,11 +152,6 @@ def test_model_arguments_build_the_model(model):
         ({"temperature_end": 34.0}, "compact has no temperature_end, which is for dynamic_vgg19"),
         ({"model": "dynamic_vgg19", "temperature_epochs": -3}, "temperature_epochs must be at least 0 and finite"),
         ({"model": "dynamic_vgg19", "init_noise": float("nan")}, "init_noise must be at least 0 and finite, got nan"),
-        ({"channel_counts": "2:1:2"}, "are about random channels, got channels RGB; add --channels sample"),
-        (
-            {"model": "adaptive_vgg19", "pseudo_share": 0.5, "channels": "R"},
-            "are about random channels, got channels R",
-        ),
         ({"teacher_share": 0.7}, "teacher_share 0.7 needs a teacher; name one with --teacher"),
         ({"temperature_end": 0.0}, "temperature_end must be above 0"),
         ({"warmup": 1.0}, "warmup must be at least 0 and below 1"),
