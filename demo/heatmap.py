@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from demo.html import card, signed, tag
-from demo.inference import Prediction
+from demo.inference import Prediction, evenness
 from demo.text import joined, say
 from demo.view import COLOURS
 from models import CHANNELS
@@ -41,12 +41,6 @@ def kernel_attention(prediction: Prediction, language: str) -> str:
         say(language, "attention"), tag("p", escape(joined([lead, even], language)), class_="hint"), tables,
         class_="layers",
     )  # fmt: skip
-
-
-def evenness(attention: np.ndarray) -> float:
-    """Mean over layers of the entropy of (L, K) weights over ln K: 1 for even ones, 0 for a single kernel."""
-    L, K = attention.shape
-    return float(-(attention * np.log(attention.clip(1e-12))).sum() / (L * np.log(K))) if K > 1 else 1.0
 
 
 def channel_attention(prediction: Prediction, language: str) -> str:

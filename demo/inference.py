@@ -19,6 +19,13 @@ from models.channels import parse_channels
 from models.vgg import AdaptiveVGG19, DynamicVGG19
 
 
+def evenness(weights: np.ndarray) -> float:
+    """Entropy of weights (…, K) that sum to 1 over that of even ones, mean over the rows: 0 is a single one, 1 even."""
+    K = weights.shape[-1]
+    entropies = -(weights * np.log(np.maximum(weights, 1e-12))).sum(axis=-1)
+    return float(entropies.mean() / math.log(K)) if K > 1 else 1.0
+
+
 @dataclass(frozen=True)
 class Answer:
     """What one network says of one picture.
@@ -52,8 +59,7 @@ class Answer:
     @property
     def entropy(self) -> float:
         """Entropy of the probabilities as a share of the largest possible, 0..1."""
-        p = np.asarray(self.probabilities)
-        return float(-(p * np.log(np.maximum(p, 1e-12))).sum() / math.log(len(p)))
+        return evenness(np.asarray(self.probabilities))
 
     @property
     def unsure(self) -> bool:

@@ -213,7 +213,7 @@ def connect(
         None,
         [
             weights_notice, told.notice, ask.picture, ask.channels, ask.fill, ask.temperature, told.classes,
-             compared.gamma, *galleries,
+            compared.gamma, *galleries,
         ],
         queue=False,
         **QUIET,

@@ -335,8 +335,9 @@ def set_bands(models: list[ImageClassifier], bands: str | None = None) -> tuple[
 
 def run(options: argparse.Namespace) -> dict:
     """Evaluate as the command line says and return what ``--json`` writes."""
-    chosen = list(zip(options.checkpoint, options.image_size, options.crop_pct, strict=True))
-    models = [set_size(load_model(source), *size_and_crop) for source, *size_and_crop in chosen]
+    folders = [locate(source) for source in options.checkpoint]
+    chosen = list(zip(folders, options.image_size, options.crop_pct, strict=True))
+    models = [set_size(load_model(folder), *size_and_crop) for folder, *size_and_crop in chosen]
     bands = set_bands(models, options.bands)
     subsets = parse_subsets(options.channels or (ALL_BANDS if bands else CHANNELS), bands)
     split = load_split(options.data_root, options.split, bands=bands, skip_unreadable=options.skip_unreadable)
@@ -347,8 +348,8 @@ def run(options: argparse.Namespace) -> dict:
         "bf16": options.bf16,
     }
     results = [
-        evaluate(model, source, split, about | {"weights_sha256": checksum(locate(source))}, options.fill)
-        for model, source in zip(models, options.checkpoint, strict=True)
+        evaluate(model, source, split, about | {"weights_sha256": checksum(folder)}, options.fill)
+        for model, source, folder in zip(models, options.checkpoint, folders, strict=True)
     ]
     for evaluation, _ in results:
         print_evaluation(evaluation)

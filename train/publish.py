@@ -18,7 +18,7 @@ from models import MODELS, CheckpointError, ModelConfig, load_checkpoint, save_c
 from models.checkpoint import BUNDLED, STORAGES, verify_golden, write_text
 from models.model_card import model_card, percent, table
 from train import LICENSE, RESULTS
-from train.findings import find_evaluations, is_bundled
+from train.findings import find_evaluations
 from train.upload import UploadError, list_files, upload
 
 COLLECTION = "dynconv-lab"  # the repository whose README links the others
@@ -37,7 +37,6 @@ def stage(
     if model.config.storage != storage == "fp32":
         print(f"note: its {model.config.storage} weights become a larger file, no more precise; --storage keeps them")
     config = save_checkpoint(model, staging, storage=storage)
-    license = license or (LICENSE if is_bundled(folder) else None)
     evaluations = find_evaluations(results, config, folder)
     write_text(staging / "README.md", model_card(config, repo_id=repo_id, evaluations=evaluations, license=license))
     return config
@@ -62,7 +61,6 @@ def stage_all(folder: Path, staging: Path, user: str, name: str, **options) -> d
 
 def collection_card(configs: dict[str, ModelConfig], folder: Path, results: Path, license: str | None) -> str:
     """A README with a link and the RGB accuracy of each published model."""
-    license = license or (LICENSE if folder.resolve() == BUNDLED else None)
     licensed = f"license: {license}\n" if license else ""
     rows = []
     for repo_id, config in configs.items():
@@ -120,15 +118,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def publish(options: argparse.Namespace) -> None:
     """Stage everything, then push it; raises ``CheckpointError`` or ``UploadError``."""
-    details = {"storage": options.storage, "results": options.results, "license": options.license}
+    source = options.checkpoint or BUNDLED
+    ours = BUNDLED in (source.resolve(), source.resolve().parent)
+    license = options.license or (LICENSE if ours else None)
+    details = {"storage": options.storage, "results": options.results, "license": license}
     with tempfile.TemporaryDirectory() as folder:
         staging = Path(folder)
         if options.all:
             user, _, name = options.repo_id.partition("/")
-            staged = stage_all(options.checkpoint or BUNDLED, staging, user, name or COLLECTION, **details)
+            staged = stage_all(source, staging, user, name or COLLECTION, **details)
         else:
             staged = {options.repo_id: staging}
-            stage(options.checkpoint, staging, options.repo_id, **details)
+            stage(source, staging, options.repo_id, **details)
         for repo_id, part in staged.items():
             print(f"{repo_id}\n{list_files(part)}")
             if options.dry_run:
