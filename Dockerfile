@@ -30,7 +30,8 @@ COPY --chown=demo LICENSE app.py ./
 COPY --chown=demo models models
 COPY --chown=demo checkpoints checkpoints
 COPY --chown=demo demo demo
-COPY --chown=demo results results
+COPY --chown=demo results/summary.json results/
+COPY --chown=demo results/figures results/figures
 
 USER demo
 EXPOSE 7860

@@ -6,6 +6,9 @@
 ``models`` is imported on use, so that torch.hub can name a missing dependency first.
 """
 
+import sys
+from pathlib import Path
+
 dependencies = ["torch", "torchvision", "huggingface_hub", "httpx2", "safetensors", "PIL"]
 
 
@@ -36,14 +39,23 @@ def resnet34(pretrained: bool = False, *, device=None, **arguments):
 
 
 def _load(name: str, pretrained: bool, device, arguments: dict):
-    from models import build_model, load_model
-    from models.checkpoint import BUNDLED
+    try:
+        from models import build_model, load_model
+        from models.checkpoint import BUNDLED
+    except ImportError as error:
+        if str(getattr(sys.modules.get("models"), "__file__", None)).startswith(str(Path(__file__).parent)):
+            raise
+        raise ImportError(
+            "this project's package is named models, and another of that name is imported already; load the network "
+            "first in a process of its own, or work in a clone of the repository"
+        ) from error
 
+    device = "cpu" if device is None else device
     if not pretrained:
-        return build_model(name, **arguments).to(device or "cpu")
+        return build_model(name, **arguments).to(device)
     if arguments:
         raise ValueError(
             f"pretrained weights of {name} come with their own arguments, got {', '.join(arguments)}; "
             "leave them out, or give pretrained=False"
         )
-    return load_model(BUNDLED / name, device=device or "cpu")  # also where a folder of that name is in the way
+    return load_model(BUNDLED / name, device=device)  # also where a folder of that name is in the way

@@ -166,7 +166,7 @@ class Endpoints:
             raise FriendlyError("no_attention")
         return {
             "attention": attention.tolist(),
-            "gamma": self.events.loaded.networks["compact"].gamma,
+            "gamma": self.events.loaded.gamma,
             "share_on_strongest_tenth": explain.concentration(attention),
         }, explain.overlay(picture, attention)
 

@@ -42,7 +42,7 @@ def answer(networks: Networks, picture: Image.Image, channels: str, point: Point
 
 
 def latencies(networks: Networks) -> dict[str, float]:
-    """Milliseconds for one picture on this device, of Task 2's networks."""
+    """Milliseconds for one picture on the server's device, of Task 2's networks."""
     return {name: latency_ms(networks[name]) for name in TASK_2}
 
 
@@ -84,6 +84,8 @@ def friendly(outputs: int, *, notices: int = 1, keep: bool = True) -> Callable:
         def safe(*inputs):
             try:
                 return handler(*inputs)
+            except gr.Error:  # of a ZeroGPU Space: quota and queue
+                raise
             except FriendlyError as error:
                 sentence = error.in_language(language(inputs[-1]))
             except Exception:
@@ -176,7 +178,7 @@ class Handlers:
             fill,
             temperature,
             "".join(view.classes(names, spoken, of if len(classes) > 1 else ()) for names, of in classes.items()),
-            view.gamma(loaded.networks["compact"].gamma, spoken),
+            view.gamma(loaded.gamma, spoken),
             *[gallery.gallery(spoken)] * 3,
         )
 
@@ -256,6 +258,6 @@ def tell_of_link(where: str, picture: str | None, request: gr.Request) -> None:
     what it opens."""
     spoken = language(request)
     sentences = [say(spoken, f"link_{where}")]
-    if not gallery.example_of(picture):
+    if picture and not gallery.example_of(picture):
         sentences.append(say(spoken, "link_own_picture"))
     gr.Info(joined(sentences, spoken))

@@ -39,7 +39,7 @@ def table(head: list[str], rows: list[list[str]], *, name: str, class_: str = "t
         ),
         class_="scroll",
         tabindex="0",  # a wide table scrolls by keyboard, too
-        role="region",
+        role="group",
         aria_label=name,
     )
 

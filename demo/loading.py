@@ -1,6 +1,7 @@
 """The models, loaded once for everyone: bundled weights, or one's own or a Hub user's with these to fall back on."""
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,10 +20,12 @@ try:  # on a ZeroGPU Space a function must ask for the GPU; elsewhere it just ru
     from spaces import GPU
 except ImportError:
 
-    def GPU(function: Callable) -> Callable:  # noqa: N802, the name is theirs
-        return function
+    def GPU(duration: int) -> Callable:  # noqa: N802, the name is theirs
+        return lambda function: function
 
 
+# There CUDA is a stand-in outside GPU calls, known to the main thread alone.
+LOADS_IN_MAIN_THREAD = bool(os.environ.get("SPACES_ZERO_GPU"))
 log = logging.getLogger(__name__)
 LOCK = threading.Lock()
 MODEL_THREAD = ThreadPoolExecutor(1, thread_name_prefix="models")
@@ -42,11 +45,15 @@ BUNDLED = Source()
 
 @dataclass(frozen=True)
 class Loaded:
-    """``networks`` by name, the names of those that were ``not_on_hub``, and what ``own`` ones are called."""
+    """``networks`` by name, the names of those that were ``not_on_hub``, and what ``own`` ones are called.
+
+    ``gamma`` is that of ``compact``, read once: on a ZeroGPU Space weights are out of reach outside ``run``.
+    """
 
     networks: Mapping[str, ImageClassifier]
     not_on_hub: tuple[str, ...] = ()
     own: Mapping[str, str] = field(default_factory=dict)
+    gamma: float | None = None
 
 
 def load_models(source: Source = BUNDLED) -> Loaded:
@@ -73,7 +80,7 @@ def load_once(source: Source) -> Loaded:
         networks[name] = network or load_model(BUNDLED_WEIGHTS / name)
     if not torch.cuda.is_available():
         keep_large_blocks()  # from here on: what loading needed on the way is given back first
-    return Loaded({name: networks[name] for name in MODELS}, tuple(not_on_hub), own)
+    return Loaded({name: networks[name] for name in MODELS}, tuple(not_on_hub), own, networks["compact"].gamma)
 
 
 def load_named(source: str) -> ImageClassifier:
@@ -111,7 +118,7 @@ def latency_ms(network: ImageClassifier, runs: int = 9) -> float:
     return min(times[1:])
 
 
-@GPU
+@GPU(duration=10)  # seconds a visitor's quota must have left
 def run(function: Callable, source: Source, *arguments, **options):
     """``function(networks, …)`` with the loaded models, on the GPU where there is one.
 

@@ -15,8 +15,9 @@ MAX_MEGABYTES = 20  # of a file, also of one with several bands
 MAX_PIXELS = 50_000_000  # a 50-megapixel photograph; more is refused before it is decoded
 WORKING_SIZE = 512  # longer sides are reduced to this, far above any network's input
 
-# Of pictures that people take and draw. Pillow knows 40 more, among them one that starts another program (EPS).
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
+# Of pictures that people take and draw. Pillow knows 40 more, among them one that starts another program (EPS) and one
+# that is decoded before its size is known (ICO).
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA")
 JPEG_MODES = ("RGB", "L")  # the modes in which a JPEG decoder can reduce while it decodes
 
 

@@ -11,6 +11,7 @@ from demo.text import language_of, say
 from demo.widgets import copyable
 
 FOLDER = Path(__file__).resolve().parent / "snippets"
+ROOT = FOLDER.parent.parent
 SNIPPETS = {
     "load_model": "load_model.py",
     "any_channels": "any_channels.py",
@@ -21,6 +22,7 @@ SNIPPETS = {
     "train": "train.sh",
     "gpu": "gpu.sh",
 }
+PARTS = {"torch_hub": "hubconf.py", "train": "train"}  # of the project, which a Space or container lacks
 COPY_ICON = """<svg viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor" aria-hidden="true">
 <rect x="5.5" y="5.5" width="8" height="8" rx="1.5"/><path d="M10.5 2.5h-6a2 2 0 0 0-2 2v6"/></svg>"""
 LOCAL_URL = "http://127.0.0.1:7860"
@@ -37,10 +39,12 @@ def page(i18n: gr.I18n) -> gr.HTML:
 
 
 def blocks(request: gr.Request) -> str:
-    """All snippets in this visitor's language, with the address they see."""
+    """The snippets that work here, in this visitor's language, with the address they see."""
     spoken, address = language_of(request.headers.get("accept-language")), address_of(request)
     return "".join(
-        block(say(spoken, f"snippet_{name}"), read(name).replace(LOCAL_URL, address), spoken) for name in SNIPPETS
+        block(say(spoken, f"snippet_{name}"), read(name).replace(LOCAL_URL, address), spoken)
+        for name in SNIPPETS
+        if (ROOT / PARTS.get(name, "demo")).exists()
     )
 
 

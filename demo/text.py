@@ -16,8 +16,9 @@ CHINESE = ("zh-TW", "zh-CN")  # whose browsers get 繁體中文: Gradio's own wo
 TEXT: dict[str, tuple[str, str]] = {
     # page frame
     "subtitle": (
-        "See what dynamic convolution does, and what a lost colour channel costs.",
-        "看看動態卷積做了什麼，以及少了一個色彩通道會付出什麼代價。",
+        "Switch colour channels off and see what neural networks still recognise. A dynamic convolution mixes its "
+        "kernels, small filters, anew for each picture.",
+        "關掉色彩通道，看看神經網路還認得什麼。動態卷積會為每張圖片重新混合它的卷積核（小型濾鏡）。",
     ),
     "page_channels": ("Channels", "色彩通道"),
     "page_sweep": ("All subsets", "所有組合"),
@@ -26,7 +27,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "page_results": ("Results", "實驗結果"),
     "page_code": ("Use it from code", "在程式中使用"),
     "common.complete": ("Done", "完成"),  # Gradio's own key, which it reads to screen readers and does not translate
-    "loading": ("Waking the networks …", "正在喚醒網路……"),
+    "loading": ("Waking the networks …", "正在喚醒神經網路……"),
     "own_weights": ("These networks have weights of your own: {names}.", "這些網路使用你自己的權重：{names}。"),
     "not_on_hub": (
         "These models could not be loaded from the Hub, so their bundled weights are used: {names}.",
@@ -49,7 +50,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "fill": ("When two are left, their mean goes", "剩兩個通道時，平均值放在"),
     "fill_aligned": ("into the missing slot", "缺少的位置"),
     "fill_appended": ("last", "最後"),
-    "temperature": ("Dynamic attention: lower τ is sharper (study: 34)", "動態注意力：τ 越低越集中（研究：34）"),
+    "temperature": (
+        "Dynamic attention: a lower τ prefers kernels more sharply",
+        "動態注意力：τ 越低，越集中於少數卷積核",
+    ),
     "copy_link": ("Copy link to this view", "複製此畫面的連結"),
     "link_both": ("Link copied; it is in the address bar, too.", "已複製連結，網址列中也有。"),
     "link_copied": ("Link copied.", "已複製連結。"),
@@ -66,7 +70,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "What you upload is deleted from the server after a day or so.",
         "你上傳的檔案約一天後會從伺服器刪除。",
     ),
-    "known_classes": ("The {count} classes the networks know", "網路認得的 {count} 個類別"),
+    "known_classes": ("The {count} classes the networks know", "這些神經網路認得的 {count} 個類別"),
     # what is left of the picture
     "given_all": ("The networks get all three channels.", "網路得到全部三個通道。"),
     "given_one": ("Only {a} is left: it is copied to all three channels.", "只剩{a}色：複製到三個通道。"),
@@ -125,7 +129,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "small_change": ("No weight changes by as much as 0.01.", "沒有任何權重變動達到百分之一。"),
     "biggest_change": (
         "Largest change: {value} in {row}, kernel {number}.",
-        "最大變化：{row}的卷積核 {number}，{value}。",
+        "最大變化：{row} 的卷積核 {number}，{value}。",
     ),
     "channel_attention": ("Attention to each channel", "對每個通道的注意力"),
     "channel_attention_lead": (
@@ -259,13 +263,13 @@ TEXT: dict[str, tuple[str, str]] = {
         "γ 接近 0，注意力幾乎沒有作用：網路幾乎不靠它作答。",
     ),
     "gamma_matters": (
-        "γ is well away from 0, so what attention gathers is a real part of the answer.",
-        "γ 明顯不為 0，注意力收集的資訊確實影響答案。",
+        "γ is well away from 0: what attention gathers is added with this weight.",
+        "γ 明顯不為 0：注意力收集的資訊以此權重加入。",
     ),
     "no_attention": ("This compact model has no attention block.", "這個 compact 模型沒有注意力區塊。"),
     "parameters": ("parameters", "參數"),
     "macs": ("multiply-accumulates", "乘加運算"),
-    "latency": ("one picture on this device: fastest run, measured once", "本機單張耗時：只量測一回，取最快者"),
+    "latency": ("one picture on the server: fastest run, measured once", "伺服器單張耗時：只量測一回，取最快者"),
     # results and code
     "no_results": (
         "No measured results are here yet: results/summary.json is missing.",
@@ -274,9 +278,9 @@ TEXT: dict[str, tuple[str, str]] = {
     "results_lead": (
         "What was measured, with the size of every sample and its uncertainty. Settings were chosen on "
         "validation pictures, but earlier test results did influence what was tried next. Tables and captions are in "
-        "English.",
+        "English; there dynamic_vgg19 is VGG19 + dynamic convolution, adaptive_vgg19 the VGG19 for any channels.",
         "以下是實測結果，附樣本數與不確定性；各項設定以驗證圖片選定，但先前的測試結果影響了後來的嘗試。"
-        "表格與圖說為英文。",
+        "表格與圖說為英文，其中 dynamic_vgg19 是 VGG19 ＋ 動態卷積，adaptive_vgg19 是任意通道 VGG19。",
     ),
     "results_accuracy": ("How accurate are the networks?", "各網路有多準？"),
     "results_accuracy_lead": (
@@ -288,11 +292,12 @@ TEXT: dict[str, tuple[str, str]] = {
     "results_task1": ("Task 1: what does a lost channel cost?", "任務一：少了通道，代價多大？"),
     "results_task1_lead": (
         "Plain and dynamic VGG19 on the seven subsets of R, G and B, missing channels filled. First trained on "
-        "RGB alone, as in the study but shorter; then as bundled, trained on random channels. A small p says that the "
-        "two networks differ. The bundled dynamic network's kernels hardly moved from the plain one's, which they "
-        "started as: this pair is no verdict on dynamic convolution, for which see the ablations.",
+        "RGB alone, as in the study but shorter; then as bundled, trained on random channels, and longer. A small p "
+        "says that these two would differ on other such pictures, too. The bundled dynamic network's kernels hardly "
+        "moved from the plain one's, which they started as: this pair is no verdict on dynamic convolution, for which "
+        "see the ablations.",
         "一般與動態 VGG19 在 R、G、B 七種子集上的表現，缺少的通道以填補代替。先是如研究一般只用 RGB 訓練（但較短），"
-        "再是內附的版本（以隨機通道訓練）。p 很小表示兩個網路確有差異。"
+        "再是內附的版本（以隨機通道訓練，也訓練得更久）。p 很小表示這兩組權重在其他同類圖片上也會有差異。"
         "內附動態網路的卷積核幾乎沒有離開起點（一般網路的卷積核），因此這一對不足以評斷動態卷積，請看消融實驗。",
     ),
     "results_any_channels": ("Any channels: does it help to fill nothing?", "任意通道：不填補有幫助嗎？"),
@@ -300,7 +305,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "The adaptive VGG19 beside networks whose missing channels are filled, then with one to six bands, channels "
         "in another order and a channel that died unnoticed. Then what one channel can give a network whose last epoch "
         "saw nothing else, and what larger pictures, or less of them, change.",
-        "自適應 VGG19 與填補通道的網路相比；接著是一到六個波段、調換順序的通道，以及無預警失效的通道。"
+        "任意通道 VGG19 與填補通道的網路相比；接著是一到六個波段、調換順序的通道，以及無預警失效的通道。"
         "最後是單一通道能達到多少（最後一個訓練週期只用該通道的網路），以及放大或裁切圖片的影響。",
     ),
     "results_task2": ("Task 2: can a compact network match ResNet34?", "任務二：小型網路能追上 ResNet34 嗎？"),
@@ -312,9 +317,9 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "results_ablations": ("Ablations: which choices matter?", "消融實驗：哪些選擇有影響？"),
     "results_ablations_lead": (
-        "Short trainings, most over three seeds, on validation. A difference within the spread between seeds shows "
-        "nothing.",
-        "短訓練，多為三個隨機種子，在驗證集上評估。小於種子間差距的差異不具意義。",
+        "Short trainings, most over three seeds, on validation. The last table compares: an interval that holds 0 "
+        "shows no difference, nor that there is none.",
+        "短訓練，多為三個隨機種子，在驗證集上評估。最後的表格逐一比較：區間包含 0，表示看不出差異，但不表示沒有差異。",
     ),
     "results_cost": ("What does it cost? Arithmetic, memory, time", "代價多大？運算量、記憶體、時間"),
     "results_cost_lead": (
@@ -323,8 +328,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "本專案的動態卷積與一般卷積、常見的分組寫法，在同一次執行中輪流計時。請比較比值；毫秒數只適用於該處理器。",
     ),
     "code_lead": (
-        "Everything on these pages is a few lines away. The project's tests check each snippet.",
-        "這些頁面上的功能，只要幾行程式就能做到；每段程式都經過本專案的測試檢查。",
+        "Everything on these pages is a few lines away, in a copy of this project's code (of a Space: its ⋮ menu, "
+        "Clone repository). The project's tests check each snippet.",
+        "這些頁面上的功能，只要幾行程式就能做到，請在本專案程式碼的副本中執行"
+        "（Space 可由 ⋮ 選單的 Clone repository 取得）；每段程式都經過本專案的測試檢查。",
     ),
     "copy_code": ("Copy: {title}", "複製：{title}"),
     "copied_code": ("Copied: {title}", "已複製：{title}"),
@@ -343,14 +350,18 @@ TEXT: dict[str, tuple[str, str]] = {
     "snippet_train": ("Train on your own folder", "用你自己的資料夾訓練"),
     "snippet_gpu": ("Launch on a GPU", "在 GPU 上啟動"),
     # what can go wrong
-    "no_picture": ("There is no picture: upload one or choose an example.", "還沒有圖片：請上傳或選一個範例。"),
+    "no_picture": (
+        "There is no picture: upload one on the Channels page, or choose an example.",
+        "還沒有圖片：請在「色彩通道」頁上傳，或選一個範例。",
+    ),
     "no_channels": (
         "At least one channel must be left: please switch one on.",
         "至少要保留一個通道：請打開其中一個。",
     ),
     "picture_unreadable": (
-        "This file cannot be read as a picture: please try a JPEG, PNG or WebP.",
-        "無法將此檔案讀成圖片：請改用 JPEG、PNG 或 WebP。",
+        "This file cannot be read as a picture: please try a JPEG, PNG or WebP; files of several bands go on the "
+        "Multi-band page.",
+        "無法將此檔案讀成圖片：請改用 JPEG、PNG 或 WebP；多波段檔案請用「多波段」頁。",
     ),
     "file_too_large": (
         "This file is {came} MB; at most {limit} MB are possible: please save it as a JPEG or make it smaller.",
@@ -385,9 +396,9 @@ TEXT: dict[str, tuple[str, str]] = {
         PROBLEMS["numpy_unreadable"],
         "無法讀成 NumPy 陣列：檔案損壞，或是可能執行程式碼而不接受的 pickle。請用 numpy.save 儲存陣列。",
     ),
-    "bands_palette": (
-        PROBLEMS["palette"],
-        "這個 TIFF 的值是調色盤的編號，不是亮度：請將影像匯出成 RGB 或灰階。",
+    "bands_not_brightness": (
+        PROBLEMS["not_brightness"],
+        "這個 TIFF 的值不是亮度，其色彩以 {came} 儲存：請將影像匯出成 RGB 或灰階。",
     ),
     "bands_tiff_unreadable": (
         PROBLEMS["tiff_unreadable"],

@@ -11,9 +11,9 @@ from demo.endpoints import add_endpoints
 from demo.gallery import FOLDER, MAX_TEMPERATURE, MIN_TEMPERATURE, PAGES
 from demo.handlers import CENTRE, Handlers, choose_bands, choose_example, displayed, share, tell_of_link, turn_to_page
 from demo.heatmap import ADAPTIVE
-from demo.loading import BUNDLED, Source, load_models
+from demo.loading import BUNDLED, LOADS_IN_MAIN_THREAD, Source, load_models
 from demo.pictures import MAX_MEGABYTES
-from demo.text import translations
+from demo.text import CHINESE, translations
 from demo.widgets import COPY, PICKED, PictureInput, example_gallery, log_slider, point_picker
 from models import CHANNELS, FILLS
 
@@ -30,7 +30,14 @@ QUIET = {"api_visibility": "private"}  # events of the page; the endpoints for c
 # Everything that runs a model waits in one queue, so answers never compete for the device.
 QUEUED = {"concurrency_id": "models", "concurrency_limit": 1, "show_progress": "minimal", **QUIET}
 EMPTY = "() => ['', '']"
-ARRIVED = "() => { window.arrived = true; }"
+# Gradio names the page's language after the browser, whatever ours is, and leaves its groups without a name.
+ARRIVED = f"""() => {{
+  window.arrived = true;
+  const chinese = {[name.lower() for name in CHINESE]}.includes(navigator.language.toLowerCase());
+  document.documentElement.lang = chinese ? 'zh-TW' : 'en';
+  for (const group of document.querySelectorAll('fieldset'))
+    group.ariaLabel ??= group.querySelector('[data-testid="block-info"]')?.textContent.trim();
+}}"""
 # What a page was asked about (a file by its path), and no answer if by now it says something else.
 ASKED = "JSON.stringify(inputs.map(value => value?.path ?? value))"
 
@@ -111,7 +118,10 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
         connect_bands(events, banded)
         add_endpoints(events, concurrency_id="models", concurrency_limit=1)
         demo.load(snippets.blocks, None, code, queue=False, **QUIET)
-    threading.Thread(target=load_models, args=(source,)).start()  # last: the first page need not wait for it
+    if LOADS_IN_MAIN_THREAD:
+        load_models(source)
+    else:
+        threading.Thread(target=load_models, args=(source,)).start()  # last: the first page need not wait for it
     return demo.queue(max_size=64)
 
 

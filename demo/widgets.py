@@ -61,14 +61,14 @@ def log_slider(value: float = 1.0, *, minimum: float, maximum: float, **options)
     template = """
     <label class="log-slider">
       <span>${label}</span>
-      <output>τ = ${Number(value).toFixed(value < 10 ? 1 : 0)}</output>
+      <output>τ = ${Number(value).toPrecision(2)}</output>
       <input type="range" min="0" max="1" step="0.01" value="${Math.log(value / minimum) / Math.log(maximum / minimum)}"
-             aria-valuetext="τ = ${Number(value).toFixed(1)}">
+             aria-label="${label}" aria-valuetext="τ = ${Number(value).toPrecision(2)}">
     </label>"""
     script = """
     element.addEventListener('input', event => {
       const scale = props.maximum / props.minimum;
-      props.value = Math.round(10 * props.minimum * scale ** Number(event.target.value)) / 10;
+      props.value = Number((props.minimum * scale ** Number(event.target.value)).toPrecision(2));
       trigger('input');
     });"""
     return html(value, template, script, minimum=minimum, maximum=maximum, **options)

@@ -46,6 +46,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.bands import BANDS_UM, check_count, check_wavelengths, is_readable, wavelengths_of
+from models.dynamic_conv import pair
 from models.precision import full_precision
 
 TUNING_UM = tuple(BANDS_UM[name] for name in "RGB")
@@ -99,6 +100,10 @@ class ChannelAttention(nn.Module):
         self.company_size = num_kernels + 3
         view_size = num_kernels + 2 + self.company_size
         self.router = nn.Sequential(nn.Linear(view_size, 32), nn.ReLU(), nn.Linear(32, 2 * num_kernels))
+        self.reset_attention()
+
+    def reset_parameters(self) -> None:
+        """As ``reset_attention``; the linear layers reset themselves."""
         self.reset_attention()
 
     def reset_attention(self) -> None:
@@ -178,27 +183,24 @@ class ChannelAdaptiveConv2d(ChannelAttention):
     def __init__(
         self,
         out_channels: int,
-        kernel_size: int,
+        kernel_size: int | tuple[int, int],
         *,
-        stride: int = 1,
-        padding: int = 0,
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
         bias: bool = True,
         num_kernels: int = 4,
         tuning_um: Iterable[float] = TUNING_UM,
         own_kernels: bool = False,
     ):
-        if min(out_channels, kernel_size, stride) < 1:
-            raise ValueError(
-                "out_channels, kernel_size and stride must be at least 1, "
-                f"got {out_channels}, {kernel_size} and {stride}"
-            )
-        if padding < 0:
-            raise ValueError(f"padding must be at least 0, got {padding}")
+        if out_channels < 1:
+            raise ValueError(f"out_channels must be at least 1, got {out_channels}")
+        kernel_size, stride = pair("kernel_size", kernel_size), pair("stride", stride)
+        padding = pair("padding", padding, least=0)
         super().__init__(num_kernels, tuning_um=tuning_um)
         self.out_channels, self.stride, self.padding = out_channels, stride, padding
         self.own_kernels = own_kernels
         planes = 2 * num_kernels if own_kernels else num_kernels
-        self.weight = nn.Parameter(torch.empty(out_channels, planes, kernel_size, kernel_size))
+        self.weight = nn.Parameter(torch.empty(out_channels, planes, *kernel_size))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from numpy.lib import format as npy
-from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from models.bands import number
 
@@ -29,6 +29,7 @@ COMPRESSIONS = (
     COMPRESSION.NONE, COMPRESSION.LZW, COMPRESSION.DEFLATE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.PACKBITS,
     COMPRESSION.ZSTD,
 )  # fmt: skip
+BRIGHTNESS = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB)
 GDAL_NODATA = 42113  # the tag with the value that stands for "nothing was measured here"
 # Read as plain pages: what instruments embed can name other files, which would be opened, or sizes without end.
 PLAIN = {f"is_{kind}": False for kind in tifffile.TIFF.FILE_FLAGS - {"shaped", "imagej", "uniform"}}
@@ -44,7 +45,8 @@ PROBLEMS = {
     "an uncompressed TIFF, or as .npy.",
     "compression": "This TIFF is compressed with {came}; only uncompressed, LZW, Deflate, ZSTD and PackBits "
     "files can be read: please save it again as one of these.",
-    "palette": "The values of this TIFF are palette indices, not brightness: please export the picture as RGB or grey.",
+    "not_brightness": "The values of this TIFF are not brightness: its colours are stored as {came}. Please export the "
+    "picture as RGB or grey.",
     "type": "The values are of type {came}, but must be real numbers: please save array.astype('float32').",
     "shape": "The array is {came}; it must have 2 axes (one band) or 3 (height × width × bands): please save one "
     "picture.",
@@ -140,8 +142,8 @@ def read_tiff(path: Path, expected: int | None) -> tuple[np.ndarray, np.ndarray]
             series = file.series[0]
             if series.keyframe.compression not in COMPRESSIONS:
                 raise BandFileError("compression", came=COMPRESSION(series.keyframe.compression).name)
-            if series.keyframe.photometric == PHOTOMETRIC.PALETTE:
-                raise BandFileError("palette")
+            if (kind := series.keyframe.photometric) not in BRIGHTNESS:
+                raise BandFileError("not_brightness", came=getattr(kind, "name", kind))
             check_type(series.dtype)
             rest = series.axes.replace("Y", "").replace("X", "")
             axis = axis_of_bands(series.shape, series.axes.index(rest[0]) if rest else 2, expected)
@@ -150,13 +152,25 @@ def read_tiff(path: Path, expected: int | None) -> tuple[np.ndarray, np.ndarray]
                 raise BandFileError("shape", came=times(series.shape))
             array = series.asarray(maxworkers=1)
             missing = missing_of(array, series.keyframe.tags.valueof(GDAL_NODATA))
-            if series.keyframe.photometric == PHOTOMETRIC.MINISWHITE and array.dtype.kind in "bu":
-                array = ~array  # 0 is white, and the largest value black
+            array = brightness(array, series.keyframe)
     except BandFileError:
         raise
     except Exception as error:  # a damaged file can fail anywhere in the reader, with any exception
         raise BandFileError("tiff_unreadable") from error
     return bands_first(array, axis), bands_first(missing, axis)
+
+
+def brightness(array: np.ndarray, page: TiffPage) -> np.ndarray:
+    """The values with 0 for black, and those of fewer than 8 bits spread over 0..255."""
+    if page.photometric == PHOTOMETRIC.MINISWHITE and array.dtype.kind == "b":
+        array = ~array
+    if array.dtype.kind == "u":
+        largest = array.dtype.type(2**page.bitspersample - 1)
+        if page.photometric == PHOTOMETRIC.MINISWHITE:
+            array = largest - array
+        if array.dtype == np.uint8 and largest < 255:
+            array = np.rint(array * (255 / largest)).astype(np.uint8)
+    return array
 
 
 def missing_of(array: np.ndarray, no_data: str | None = None) -> np.ndarray:
@@ -213,8 +227,7 @@ def scale(array: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, str, floa
     """float32 values in 0..1, 0 where they are ``missing``, the name of the rule that was applied, and the divisor."""
     if missing.all():
         raise BandFileError("empty")
-    values = array.astype(np.float32)
-    values[missing] = 0
+    values = np.where(missing, 0, array).astype(np.float32)  # no data may be more than a float32 can hold
     if count := values.size - int(np.isfinite(values).sum()):
         raise BandFileError("not_finite", count=count)
     if array.dtype == np.uint8:

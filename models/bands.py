@@ -57,7 +57,8 @@ def split_names(text: str) -> list[str]:
     do. Full-width characters count as the usual ones, ``µm`` may follow a number, and between semicolons a comma
     within a number is its point: ``0,665; 0,842``.
     """
-    text = unicodedata.normalize("NFKC", text)  # which also makes one of the two characters for µ
+    if not text.isascii():  # which compiled graphs can do without
+        text = unicodedata.normalize("NFKC", text)  # which also makes one of the two characters for µ
     text = re.sub(r"(?<=\d)\s*[μu]m\b", "", text, flags=re.IGNORECASE)
     if ";" in text:
         text = re.sub(r"(?<![\d.])(\d+),(\d+)(?![\d.])", r"\1.\2", text)
@@ -118,7 +119,12 @@ def places_of(channels: str | Iterable[str], bands: Sequence[str]) -> list[int]:
 
 def check_wavelengths(wavelengths_um: Sequence[float | None] | Tensor) -> tuple[float, ...]:
     """The wavelengths as floats, NaN for None; ``ValueError`` for one that cannot be micrometres."""
-    values = tuple(math.nan if value is None else float(value) for value in wavelengths_um)
+    try:
+        values = tuple(math.nan if value is None else float(value) for value in wavelengths_um)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"wavelengths_um must be one number or None per channel, got {wavelengths_um!r:.80}"
+        ) from error
     if not values:
         raise ValueError("wavelengths_um is empty; give one wavelength per channel, in micrometres")
     for value in values:

@@ -28,6 +28,7 @@ BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints"
 FORMAT_VERSION = 1
 STORAGES = ("fp32", "fp16", "int8")
 WEIGHTS, CONFIG, GOLDEN = "model.safetensors", "config.json", "golden.safetensors"
+LARGEST_INPUT = 16384  # pixels; more is a damaged config
 GOLDEN_TOLERANCE = 1e-3  # of the largest logit: processors and their libraries add up in different orders
 
 
@@ -39,11 +40,16 @@ def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str 
     """Write ``model`` with its ``config`` to ``folder`` and read it back to record golden logits.
 
     A model without a config gets one from its name and arguments. Raises ``ValueError`` for an
-    unknown storage.
+    unknown storage, and for a model whose layers are not those its arguments make; nothing is written then.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     config = published(model, storage=storage)
+    if problems := differences(blank(config).state_dict(), unpack(model.state_dict())):
+        raise ValueError(
+            f"this {model.name} has other layers than its arguments make ({shown(problems)}); of a compiled network "
+            "save its _orig_mod, a converted one with safetensors.torch.save_model"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
     write_safely(folder / WEIGHTS, lambda path: save_file(pack(model.state_dict(), storage), path))
     write_config(config, folder)
     images = golden_input(config.input_size)
@@ -98,9 +104,8 @@ def load_checkpoint(
     config = read_config(folder / CONFIG)
     check_class(config, expected, folder / CONFIG)
     try:
-        with torch.device("meta"):  # no time spent on an initialisation that is overwritten at once
-            model = build_model(config.model, **config.arguments)
-    except (ValueError, RuntimeError) as error:  # the latter for sizes that no tensor can have
+        model = blank(config)
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:  # the last two for impossible sizes
         raise CheckpointError(f"{folder / CONFIG} does not fit this version of the code: {error}") from error
     try:
         state = unpack(read_tensors(folder / WEIGHTS))
@@ -112,6 +117,12 @@ def load_checkpoint(
     return model.to(device, memory_format=torch.channels_last).eval()  # in which convolutions are fastest
 
 
+def blank(config: ModelConfig) -> ImageClassifier:
+    """The network of a config without memory for its weights, or time spent on their initialisation; fp32."""
+    with torch.device("meta"):
+        return build_model(config.model, **config.arguments).float()
+
+
 def read_config(path: Path) -> ModelConfig:
     """The parsed ``config.json``; ``CheckpointError`` if missing, malformed or too new."""
     if not path.is_file():
@@ -119,7 +130,7 @@ def read_config(path: Path) -> ModelConfig:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         version, name, _ = raw["format_version"], raw["model"], raw["arguments"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         raise CheckpointError(f"{path} is not a DynConv Lab config ({error!r}); fetch the checkpoint again") from error
     if version != FORMAT_VERSION:
         raise CheckpointError(f"{path} has format {version!r}, this code reads {FORMAT_VERSION}; update the code")
@@ -128,8 +139,8 @@ def read_config(path: Path) -> ModelConfig:
     known = {field.name: getattr(field.type, "__origin__", field.type) for field in fields(ModelConfig)}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items() if key in known}
     for key, value in values.items():
-        whole = type(value) is int and isinstance(float(value), known[key])  # JSON has 1 for 1.0
-        if not (isinstance(value, known[key]) or whole):
+        whole = type(value) is int and isinstance(0.0, known[key])  # JSON has 1 for 1.0
+        if isinstance(value, bool) or not (isinstance(value, known[key]) or whole):
             raise CheckpointError(f"{path}: {key} cannot be {value!r}; fetch the checkpoint again")
     config = ModelConfig(**values)
     if problem := contradiction(config):
@@ -139,7 +150,7 @@ def read_config(path: Path) -> ModelConfig:
 
 def contradiction(config: ModelConfig) -> str | None:
     """Why no picture could be prepared or answer named with this config; None if it could."""
-    if config.input_size < 1:
+    if not 1 <= config.input_size <= LARGEST_INPUT:
         return f"input_size cannot be {config.input_size}"
     if not all(isinstance(name, str) for name in (*config.class_names, *config.synsets)):
         return "class_names and synsets must be texts"
@@ -172,7 +183,8 @@ def contradiction(config: ModelConfig) -> str | None:
 
 def check_class(config: ModelConfig, expected: type[ImageClassifier] | None, path: Path) -> None:
     """``CheckpointError`` if the config at ``path`` describes another architecture than ``expected``."""
-    if expected and not issubclass(MODELS[config.model], expected):
+    found = MODELS[config.model]
+    if expected and not (found is expected if expected in MODELS.values() else issubclass(found, expected)):
         raise CheckpointError(
             f"{path} describes {config.model!r}, expected {expected.__name__}; "
             f"load it with {MODELS[config.model].__name__}.from_pretrained or load_model"
@@ -196,6 +208,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def check_fit(wanted: dict[str, Tensor], state: dict[str, Tensor], path: Path, name: str) -> None:
     """Every key present once, with its shape, or a ``CheckpointError`` naming the first few."""
+    if problems := differences(wanted, state):
+        raise CheckpointError(
+            f"{path} does not hold the weights of {name} with the arguments in {CONFIG} "
+            f"({len(problems)} differences: {shown(problems)}); use the {CONFIG} the weights came with"
+        )
+
+
+def differences(wanted: dict[str, Tensor], state: dict[str, Tensor]) -> list[str]:
+    """What keeps a state dict from being that of a network, a text each."""
     problems = [f"{key} is missing" for key in wanted.keys() - state.keys()]
     problems += [f"{key} is unknown" for key in state.keys() - wanted.keys()]
     problems += [
@@ -208,12 +229,12 @@ def check_fit(wanted: dict[str, Tensor], state: dict[str, Tensor], path: Path, n
         for key in wanted.keys() & state.keys()
         if state[key].dtype != wanted[key].dtype
     ]
-    if problems:
-        shown = "; ".join(sorted(problems)[:3]) + ("; …" if len(problems) > 3 else "")
-        raise CheckpointError(
-            f"{path} does not hold the weights of {name} with the arguments in {CONFIG} "
-            f"({len(problems)} differences: {shown}); use the {CONFIG} the weights came with"
-        )
+    return problems
+
+
+def shown(problems: list[str]) -> str:
+    """The first few."""
+    return "; ".join(sorted(problems)[:3]) + ("; …" if len(problems) > 3 else "")
 
 
 def pack(state: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
@@ -322,6 +343,8 @@ def write_safely(path: Path, write):
     try:
         result = write(temporary)
         temporary.replace(path)
+    except SafetensorError as error:  # a full disk, say
+        raise OSError(f"{path} could not be written: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
     return result

@@ -179,7 +179,9 @@ class ImageClassifier(
 
         if not strict:
             raise ValueError("strict=False is not supported: every key and shape must fit")
-        return load_model(pretrained_model_name_or_path, device=device or map_location, expected=cls, **download)
+        return load_model(
+            pretrained_model_name_or_path, device=map_location if device is None else device, expected=cls, **download
+        )
 
     def push_to_hub(self, repo_id: str, **options) -> str:
         """The mixin's ``push_to_hub``: one commit with weights, config, golden logits and a model card.

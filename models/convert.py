@@ -9,6 +9,7 @@ the network has learned and leave its code alone; what they add is trained with 
 >>> logits = network(x, "R+NIR")  # x: (B, 2, H, W)
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -17,7 +18,10 @@ from torch import Tensor, nn
 from models.adaptive_conv import TUNING_UM, ChannelAttention, tuning_for
 from models.bands import parse_bands, wavelength_of, wavelengths_of
 from models.channels import CHANNELS
+from models.classifier import ImageClassifier
 from models.dynamic_conv import DynamicConv2d
+
+PLAIN = "plain nn.Conv2d (zero padding, weights of its own, no hooks)"
 
 
 def to_dynamic(
@@ -33,24 +37,27 @@ def to_dynamic(
     """Replace the plain convolutions of ``network`` by dynamic ones and return it (changed, as by PyTorch's own
     ``convert_sync_batchnorm``).
 
-    ``layers`` are the names of those to replace, as in ``named_modules``; by default every ``nn.Conv2d`` that pads with
-    zeros. Each of the K kernels is the plain one plus noise, by which they can part: ``noise`` times the spread of its
-    weights, and zero in sum over the K. With even attention, which a high ``temperature`` gives (``set_temperature``
-    anneals it), the network therefore answers as before. Each kernel gets a K-th of the plain one's gradient; a higher
-    learning rate on them makes up for that. Weights that do not require gradients still do not; routers are new and
-    do. ``seed`` is that of the noise; the routers draw from PyTorch's own generator.
+    ``layers`` are the names of those to replace, as in ``named_modules``; by default every plain ``nn.Conv2d``: with
+    zeros for padding, alike on both sides, weights of its own and no hooks (by which ``spectral_norm``, ``prune`` and
+    ``weight_norm`` work). Each of the K kernels is the plain one plus noise, by which they can part: ``noise`` times
+    the spread of its weights, and zero in sum over the K. With even attention, which a high ``temperature`` gives
+    (``set_temperature`` anneals it), the network therefore answers as before. Each kernel gets a K-th of the plain
+    one's gradient; a higher learning rate on them makes up for that. Weights that do not require gradients still do
+    not; routers are new and do. ``seed`` is that of the noise; the routers draw from PyTorch's own generator.
 
     Raises ``ValueError`` for a layer that is not there or no such convolution, and where there is none.
     """
     found = {name: module for name, module in network.named_modules(remove_duplicate=False) if is_plain(module)}
+    owners = Counter(id(module.weight) for module in set(found.values()))
+    found = {name: module for name, module in found.items() if owners[id(module.weight)] == 1}
     chosen = list(found) if layers is None else [layers] if isinstance(layers, str) else list(layers)
     if unknown := [name for name in chosen if name not in found]:
         raise ValueError(
-            f"{unknown[0]!r} is no nn.Conv2d that pads with zeros; those of {type(network).__name__} are "
+            f"{unknown[0]!r} is no {PLAIN}; those of {type(network).__name__} are "
             f"{', '.join(list(found)[:6]) or 'none'}{', …' if len(found) > 6 else ''}"
         )
     if not chosen:
-        raise ValueError(f"{type(network).__name__} has no nn.Conv2d that pads with zeros; there is nothing to replace")
+        raise ValueError(f"{type(network).__name__} has no {PLAIN} to replace")
     generator = torch.Generator().manual_seed(seed)
     options = {"num_kernels": num_kernels, "reduction": reduction, "temperature": temperature}
     made = {}
@@ -65,17 +72,20 @@ def to_dynamic(
 
 
 def is_plain(module: nn.Module) -> bool:
-    """Whether a ``DynamicConv2d`` can stand in its place: a subclass may do more than a convolution."""
-    return type(module) is nn.Conv2d and module.padding_mode == "zeros"
+    """Whether a ``DynamicConv2d`` can stand in its place: a subclass, or one with hooks, may do more than convolve."""
+    if type(module) is not nn.Conv2d or module.padding_mode != "zeros" or "weight" not in module._parameters:
+        return False
+    uneven = module.padding == "same" and any(side % 2 == 0 for side in module.kernel_size)
+    return not (uneven or module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
 
 
 def from_plain(conv: nn.Conv2d, noise: float, generator: torch.Generator, **options) -> DynamicConv2d:
     """The dynamic convolution whose kernels are ``conv``'s plus noise; ``options`` are those of ``DynamicConv2d``."""
     dynamic = DynamicConv2d(
         conv.in_channels, conv.out_channels, conv.kernel_size, stride=conv.stride, padding=conv.padding,
-        dilation=conv.dilation, groups=conv.groups, bias=conv.bias is not None, **options,
-    )  # fmt: skip
-    dynamic = dynamic.to(conv.weight.device, conv.weight.dtype).train(conv.training)
+        dilation=conv.dilation, groups=conv.groups, bias=conv.bias is not None,
+        device=conv.weight.device, dtype=conv.weight.dtype, **options,
+    ).train(conv.training)  # fmt: skip
     if not conv.weight.is_contiguous():
         dynamic = dynamic.to(memory_format=torch.channels_last)
     with torch.no_grad():
@@ -93,7 +103,7 @@ def noisy_kernels(kernel: Tensor, num_kernels: int, noise: float, generator: tor
     Identical ones would get identical gradients and never part.
     """
     deviation = kernel.std() if kernel.numel() > 1 else kernel.abs().mean()
-    spread = torch.randn(num_kernels, *kernel.shape, generator=generator).to(kernel) * deviation
+    spread = torch.randn(num_kernels, *kernel.shape, generator=generator, device="cpu").to(kernel) * deviation
     return (kernel + noise * (spread - spread.mean(dim=0))).flatten(0, 1)
 
 
@@ -106,7 +116,7 @@ class AnyChannels(nn.Module):
     nothing at first.
 
     Raises ``ValueError`` for bands that are none, and where a further kernel is needed but the network's first
-    ``nn.Conv2d``, in the order of ``modules``, is not one of three channels.
+    ``nn.Conv2d``, in the order of ``modules``, is not one of three channels, or it normalises or fills these itself.
     """
 
     def __init__(self, network: nn.Module, *, bands: str | Iterable[str | float] = ""):
@@ -141,6 +151,15 @@ class AnyChannels(nn.Module):
 
 def widen_input(network: nn.Module, num_inputs: int) -> nn.Module:
     """Let the first convolution take ``num_inputs`` channels, the further ones with weights of zero."""
+    if isinstance(network, ImageClassifier):
+        raise ValueError(
+            f"{type(network).__name__} takes R, G and B and fills those missing; for other bands use adaptive_vgg19"
+        )
+    if getattr(network, "transform_input", False):
+        raise ValueError(
+            f"{type(network).__name__} normalises its three inputs by itself (transform_input=True) and takes no more; "
+            "set transform_input=False and normalise the pictures"
+        )
     convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d | DynamicConv2d))
     first = next(convolutions, None)
     if isinstance(first, DynamicConv2d):

@@ -40,7 +40,12 @@ class KernelAttention(nn.Module):
         self.fc1 = nn.Linear(in_channels, hidden, bias=False, **factory)
         self.fc2 = nn.Linear(hidden, num_kernels, **factory)
         self.register_buffer("temperature", torch.ones((), **factory))
-        self.set_temperature(temperature)
+        self.first_temperature = check_temperature(temperature)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """The temperature it was made with, as after ``to_empty``; the linear layers reset themselves."""
+        self.set_temperature(self.first_temperature)
 
     def set_temperature(self, temperature: float) -> None:
         """Set the softmax temperature; ``ValueError`` unless it is a positive number."""

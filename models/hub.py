@@ -49,7 +49,8 @@ def load_model(
     """
     if unknown := sorted(download.keys() - DOWNLOAD_OPTIONS):
         raise TypeError(f"load_model got an unknown argument {unknown[0]!r}; for downloads it takes {DOWNLOAD_OPTIONS}")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     folder = locate(source, revision=revision, expected=expected, **download)
     return load_checkpoint(folder, device=device, expected=expected)
 
@@ -65,8 +66,8 @@ def locate(
         return BUNDLED / source
     if Path(source).is_dir():
         return Path(source)
-    if REPO_ID.fullmatch(str(source)):
-        return fetch(str(source), revision=revision, expected=expected, **download)
+    if isinstance(source, str) and REPO_ID.fullmatch(source):
+        return fetch(source, revision=revision, expected=expected, **download)
     raise CheckpointError(
         f"no checkpoint {str(source)!r}; give one of {', '.join(MODELS)}, an existing folder, "
         "or a Hub repository as 'user/name'"

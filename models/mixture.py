@@ -95,13 +95,14 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
     convolution, and on the smallest maps K times the arithmetic costs less than any kernel per sample, sooner
     where matrix products are fast.
     Elsewhere, in compiled graphs and where operations are counted, traced or transformed (``FlopCounterMode``,
-    ``torch.func``, forward mode), which cannot see into the C program, only the two forms without loops.
+    ``torch.jit.trace``, ``torch.func``, forward mode), which cannot see into the C program, only the two forms without
+    loops.
     """
     size = geometry.out_size(x.shape[2:], weight.shape[2:])
     positions = size[0] * size[1]
     if torch.compiler.is_exporting():
         return "mix"  # a graph for any batch size: groups cannot depend on it
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or is_in_torch_dispatch_mode() or is_transformed():
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or is_watched() or is_transformed():
         return "grouped" if x.shape[0] == 1 or (positions > 16 and x.shape[0]) else "mix"  # no groups for no samples
     in_place = weight.is_contiguous(memory_format=torch.channels_last)  # else all kernels would be copied first
     half = tiled.dtype_of(x).itemsize == 2
@@ -116,6 +117,11 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
     if geometry.groups > 1 or positions > matmul_up_to:
         return "loop"
     return "mix" if positions <= mix_up_to else "matmul"
+
+
+def is_watched() -> bool:
+    """Whether operations are counted or traced."""
+    return is_in_torch_dispatch_mode() or torch.jit.is_tracing()
 
 
 def is_transformed() -> bool:

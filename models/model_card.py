@@ -512,7 +512,19 @@ def limits(config: ModelConfig) -> str:
 
 - A closed set of classes: whatever the picture shows, the answer is one of them. {confidences(config)}
 - Trained on small pictures ({config.input_size} px); fine detail is lost before the network sees it.{source}
-- Made to study missing channels, not for decisions about people or safety."""
+{start_of_kernels(config)}- Made to study missing channels, not for decisions about people or safety."""
+
+
+def start_of_kernels(config: ModelConfig) -> str:
+    """What the weights that a dynamic network started from mean for what it shows."""
+    start = settings_of(config).get("init_from")
+    if config.model != "dynamic_vgg19" or not start:
+        return ""
+    return (
+        f"- Its last stage of training started from {start}. Where that is a plain network, all K kernels began as the "
+        "plain one plus noise, and a short training hardly moves them apart: its accuracy is then no verdict on "
+        "dynamic convolution.\n"
+    )
 
 
 def confidences(config: ModelConfig) -> str:

@@ -11,6 +11,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.adaptive_conv import TUNING_UM, ChannelAdaptiveConv2d
 from models.bands import wavelengths_of
@@ -78,7 +79,8 @@ class VGG19(ImageClassifier):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         nn.init.normal_(self.classifier.weight, std=0.0015)
         nn.init.zeros_(self.classifier.bias)
 
@@ -156,7 +158,8 @@ class DynamicVGG19(VGG19):
 class AdaptiveVGG19(VGG19):
     """VGG19 whose first layer takes any channels: ``ChannelAdaptiveConv2d``; the other convolutions are plain.
 
-    All normalisations follow which channels there are: ``ConditionalBatchNorm2d``.
+    All normalisations follow which channels there are: ``ConditionalBatchNorm2d``, which has no synchronised form
+    (after ``convert_sync_batchnorm`` a call fails).
     It fills nothing. ``model(x, "RG")``, ``model(x, "R+NIR")``, ``model(x, wavelengths_um=[0.665, 0.842])``.
     """
 
@@ -210,7 +213,7 @@ class AdaptiveVGG19(VGG19):
         first, *others = self.features
         x, routing = first(x, wavelengths_um, present=present, return_routing=True)  # (B, C_out, H, W)
         for layer in others:
-            x = layer(x, routing.company) if isinstance(layer, ConditionalBatchNorm2d) else layer(x)
+            x = layer(x, routing.company) if isinstance(layer, _BatchNorm) else layer(x)
         logits = self.head(x)
         return (logits, routing.attention) if return_attention else logits
 

@@ -12,6 +12,7 @@ from models.checkpoint import CONFIG, read_config, write_text
 from models.model_card import model_card
 from train import LICENSE, RESULTS
 from train.findings import find_evaluations
+from train.publish import license_of
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -19,15 +20,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("checkpoints", nargs="+", type=Path, help="folders that get a README.md")
     parser.add_argument("--user", default="USER", help="whose repositories the examples name (default %(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluations (default results)")
-    parser.add_argument("--license", default=LICENSE, help="of the weights, as the Hub spells it (default %(default)s)")
+    licence = f"of the weights, as the Hub spells it; by default {LICENSE} for the project's, none for yours"
+    parser.add_argument("--license", help=licence)
     options = parser.parse_args(arguments)
     try:
         for folder in options.checkpoints:
             config = read_config(folder / CONFIG)
             evaluations = find_evaluations(options.results, config, folder)
-            card = model_card(
-                config, repo_id=f"{options.user}/{config.model}", evaluations=evaluations, license=options.license
-            )
+            license = options.license or license_of(folder)
+            repo_id = f"{options.user}/{folder.resolve().name}"
+            card = model_card(config, repo_id=repo_id, evaluations=evaluations, license=license)
             write_text(folder / "README.md", card)
             print(f"{folder / 'README.md'}: {len(evaluations)} evaluations")
     except (CheckpointError, ValueError) as error:

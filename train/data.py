@@ -17,6 +17,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -118,8 +119,20 @@ def from_list(root: Path, name: str) -> Split:
     if class_file.is_file():
         rows = [line.strip().partition(" ") for line in class_file.read_text("utf-8-sig").splitlines() if line.strip()]
         synsets, names = tuple(row[0] for row in rows), tuple(row[2] or row[0] for row in rows)
+        for path, label in items:
+            if path.parent.name in synsets and synsets.index(path.parent.name) != label:
+                raise DataError(
+                    f"{name}.txt gives {path.relative_to(root)} the label {label}, but {class_file.name} gives "
+                    f"{path.parent.name} {synsets.index(path.parent.name)}; correct one of them"
+                )
     else:
         folders = {label: path.parent.name for path, label in items}
+        pairs = {(label, path.parent.name) for path, label in items}
+        if not len(pairs) == len(folders) == len({*folders.values()}):
+            raise DataError(
+                f"the folders in {name}.txt do not tell the classes: some class has several, or several share one; "
+                f"name the classes, a line each, in {class_file}"
+            )
         synsets = names = tuple(folders.get(label, str(label)) for label in range(max(folders, default=-1) + 1))
     if items and (largest := max(label for _, label in items)) >= len(synsets):
         raise DataError(f"{name}.txt has label {largest}, but {class_file} names only {len(synsets)} classes")
@@ -134,7 +147,20 @@ def from_folder(folder: Path, endings: tuple[str, ...]) -> Split:
     index = {name: label for label, name in enumerate(classes)}
     found = make_dataset(folder, index, extensions=endings, allow_empty=True)
     items = [(Path(path), label) for path, label in found if not is_hidden(Path(path).relative_to(folder))]
+    others = Counter(
+        path.suffix.lower() or "no ending"
+        for path in folder.glob("*/**/*")
+        if not (path.suffix.lower() in endings or is_hidden(path.relative_to(folder)) or path.is_dir())
+    )
+    if others:
+        tell_left_out(folder, ", ".join(f"{count:,} of {ending}" for ending, count in others.most_common(5)))
     return as_split(items, tuple(classes), tuple(classes))
+
+
+@cache
+def tell_left_out(folder: Path, what: str) -> None:
+    """Say once what is no picture here."""
+    tqdm.write(f"{folder}: files with other endings than pictures have are left out ({what})")
 
 
 def is_hidden(path: Path) -> bool:
@@ -152,7 +178,8 @@ def from_class_folders(root: Path, name: str, endings: tuple[str, ...]) -> Split
         )
 
     def split_of(path: Path) -> str:
-        digit = int(hashlib.sha256(path.relative_to(root).as_posix().encode()).hexdigest(), 16) % 10
+        name = os.fsencode(path.relative_to(root).as_posix())  # which need not be UTF-8
+        digit = int(hashlib.sha256(name).hexdigest(), 16) % 10
         return {8: "val", 9: "test"}.get(digit, "train")
 
     items = [pair for pair in zip(whole.paths, whole.labels, strict=True) if split_of(pair[0]) == name]
@@ -173,7 +200,7 @@ def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
         return split
     shown = "\n  ".join(bad[:5]) + ("\n  …" if len(bad) > 5 else "")
     if not skip_unreadable:
-        several = not split.bands and any(text.lower().endswith(TIFF + NUMPY) for text in bad)
+        several = not split.bands and any(text.lower().partition(": ")[0].endswith(TIFF + NUMPY) for text in bad)
         raise DataError(
             f"{len(bad)} of {len(split)} pictures are missing or unreadable:\n  {shown}\n"
             f"Restore them, or pass --skip-unreadable to go on without them{'; ' + NAME_BANDS if several else ''}."
@@ -187,13 +214,13 @@ def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
 
 
 def problem(path: Path, bands: tuple[str, ...]) -> str | None:
-    """The path of a picture that cannot be read, of bands also why not; None for one that can."""
+    """The path of a picture that cannot be read and why not; None for one that can."""
     try:
         read_pixels(path, bands)
     except (BandFileError, DataError) as error:
         return f"{path}: {error}"
-    except Exception:  # Pillow's decoders raise whatever a damaged file leads them to
-        return str(path)
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
+        return f"{path}: {str(error).partition(chr(10))[0].replace(repr(str(path)), 'it') or type(error).__name__}"
     return None
 
 
@@ -240,7 +267,9 @@ class Pictures(Dataset):
             # torch.manual_seed would see to every kind of GPU as well, which takes longer than the crop
             torch.default_generator.manual_seed(mix_seed(self.seed, self.epoch, index))
             pixels = v2.functional.to_image(picture)
-            random_crop = v2.RandomResizedCrop(self.size, scale=(self.crop_scale, 1.0), antialias=True)
+            aspect = pixels.shape[-1] / pixels.shape[-2]  # things look in crops as in the whole, resized to a square
+            options = {"scale": (self.crop_scale, 1.0), "ratio": (3 / 4 * aspect, 4 / 3 * aspect)}
+            random_crop = v2.RandomResizedCrop(self.size, **options, antialias=True)
             crop = v2.RandomHorizontalFlip()(random_crop(pixels))
         return within(crop, pixels), self.split.labels[index]
 

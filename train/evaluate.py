@@ -36,6 +36,7 @@ from models.bands import parse_bands, places_of, spell
 from models.checkpoint import checksum, write_json, write_text
 from models.hub import locate
 from models.memory import keep_large_blocks
+from train import ROOT
 from train.config import parse_rgb
 from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader, workers_for_gpu
 from train.engine import predict
@@ -131,9 +132,11 @@ def predict_views(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Logits of every named view of the pictures, and the labels. Pictures are read once. Raises ``DataError``."""
     if model.config.synsets and model.config.synsets != split.synsets:
+        ours, theirs = model.config.synsets, split.synsets
+        differing = ", ".join(sorted({*ours} ^ {*theirs})[:5]) or "the same in another order"
         raise DataError(
-            f"the checkpoint knows {len(model.config.synsets)} classes ({', '.join(model.config.synsets[:3])}, …), the "
-            f"data {len(split.synsets)} ({', '.join(split.synsets[:3])}, …); evaluate on the data it was trained for"
+            f"the checkpoint knows {len(ours)} classes, the data has {len(theirs)} ({differing}); evaluate on the data "
+            "it was trained for: each class needs a folder, be it empty, or a line in classes.txt"
         )
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
     if accelerator.num_processes > 1:
@@ -144,15 +147,17 @@ def predict_views(
     model = model.to(accelerator.device, memory_format=torch.channels_last)
     pictures = Pictures(split, size=model.config.input_size, crop_pct=model.config.crop_pct)
     workers = 0 if accelerator.device.type == "cpu" else workers_for_gpu()
-    batches = list(make_loader(pictures, batch_size=batch_size, workers=workers))
-    results = {}
+    results, all_labels = {name: [] for name in views}, []
     with tqdm(total=len(views) * len(split), desc=model.name, unit="img", leave=False) as bar:
-        for name, view in views.items():
-            results[name], labels = predict(
-                accelerator, model, batches, mean=model.config.mean, std=model.config.std,
-                view=view, fill=fill, on_batch=bar.update,
-            )  # fmt: skip
-    return results, labels
+        for batch in make_loader(pictures, batch_size=batch_size, workers=workers):
+            for name, view in views.items():
+                logits, labels = predict(
+                    accelerator, model, [batch], mean=model.config.mean, std=model.config.std,
+                    view=view, fill=fill, on_batch=bar.update,
+                )  # fmt: skip
+                results[name].append(logits)
+            all_labels.append(labels)
+    return {name: torch.cat(parts) for name, parts in results.items()}, torch.cat(all_labels)
 
 
 def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fill: str | None) -> tuple[dict, dict]:
@@ -165,7 +170,7 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
     evaluation = {
         "kind": "evaluation",
         "model": model.name,
-        "checkpoint": source,
+        "checkpoint": named(source),
         "weights_sha256": about.get("weights_sha256"),
         "split": about["split"],
         "data": about["data"],
@@ -180,6 +185,14 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
         "rows": [asdict(row) for row in rows],
     }
     return evaluation, {"logits": logits, "labels": labels}
+
+
+def named(source: str) -> str:
+    """A checkpoint as results call it: an absolute path would tell of the machine."""
+    path = Path(source)
+    if not path.is_absolute():
+        return source
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else f"…/{path.name}"
 
 
 def print_evaluation(evaluation: dict) -> None:
@@ -359,7 +372,7 @@ def run(options: argparse.Namespace) -> dict:
         return results[0][0]
     (first, a), (second, b) = results
     paired = [compare(c, a["logits"][c], b["logits"][c], a["labels"]) for c in subsets]
-    print_paired(*(f"{side['model']} at {input_text(side)}" for side in (first, second)), paired)
+    print_paired(*(f"{side['checkpoint']} at {input_text(side)}" for side in (first, second)), paired)
     return {"kind": "comparison", "first": first, "second": second, "paired": [asdict(row) for row in paired]}
 
 

@@ -20,11 +20,13 @@ from torch import Tensor
 
 from models import CHANNELS, CheckpointError, ImageClassifier, ModelConfig, load_model
 from models.channels import channel_indices
-from models.checkpoint import write_json
+from models.checkpoint import checksum, write_json
+from models.hub import locate
 from models.memory import keep_large_blocks
 from models.pictures import normalize
 from train.data import SPLITS, DataError, Split, load_split
 from train.evaluate import compare, measure, predict_views, result_file
+from train.findings import is_bundled
 from train.pseudo_bands import MOST_BANDS, pseudo_bands, real_bands, stack_bands
 from train.views import View, band_view, named_view
 
@@ -136,6 +138,8 @@ def main() -> None:
         others = {Path(source).name: load_model(source) for source in options.others}
         split = load_split(options.data_root, options.split, skip_unreadable=options.skip_unreadable)
         about = {"checkpoint": Path(options.checkpoint).name, "split": options.split, "bf16": options.bf16}
+        bundled = [source for source in (options.checkpoint, *options.others) if is_bundled(source)]
+        about["weights_sha256"] = {Path(source).name: checksum(locate(source)) for source in bundled}
         result = evaluate_bands(adaptive, others, split, about | {"data": options.data_root.resolve().name})
         if options.json:
             write_json(options.json, result)

@@ -34,6 +34,8 @@ COLORS = {
     "resnet34": "#3a9a6b",
 }
 
+MARKERS = {"vgg19": "s", "dynamic_vgg19": "o", "adaptive_vgg19": "^", "compact": "D", "resnet34": "v"}
+
 
 def subset_figure(results: list[dict], path: Path) -> dict | None:
     """Accuracy by channel subset with error bars: VGG19 of each kind, trained on RGB and on random channels."""
@@ -62,7 +64,10 @@ def subset_figure(results: list[dict], path: Path) -> dict | None:
     axes.set_xticks(range(len(SUBSETS)), SUBSETS)
     axes.set(ylabel="test accuracy, %", xlabel="channels the network sees")
     alt = "Bar chart of test accuracy by channel subset with 95 % intervals, for VGG19 trained in each way"
-    return finish(axes, path, alt, f"Test accuracy by channel subset, 95 % intervals; {data_line(shown[0][0])}.")
+    caption = f"Test accuracy by channel subset, 95 % intervals; {data_line(shown[0][0])}."
+    if rgb and sampled:
+        caption += " Networks trained on RGB alone and on random channels differ in size and length of training, too."
+    return finish(axes, path, alt, caption)
 
 
 def curves_figure(results: list[dict], path: Path) -> dict | None:
@@ -148,7 +153,8 @@ def cost_figure(results: list[dict], path: Path) -> dict | None:
         macs = cost_of_bundled(name, size).macs
         low, value, high = (100 * row[key] for key in ("ci_low", "accuracy", "ci_high"))
         error, label = [[value - low], [high - value]], f"{name}, {input_text(evaluation)}"
-        axes.errorbar(macs, value, yerr=error, fmt="o", capsize=3, color=COLORS[name], label=label)
+        style = {"fmt": MARKERS[name], "fillstyle": "none", "markersize": 9, "capsize": 3}  # of which some coincide
+        axes.errorbar(macs, value, yerr=error, color=COLORS[name], label=label, **style)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 5, 7)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda macs, _: f"{macs / 1e6:,.0f} M"))

@@ -18,6 +18,7 @@ RGB_MORE = "vgg19-rgb-more"  # the bundled plain one, one more epoch on RGB alon
 EXPERT = "vgg19-b"  # the bundled plain one, one more epoch on blue alone
 SAMPLED_PAIR = ("vgg19", "dynamic_vgg19")  # the bundled ones, trained on random subsets
 TASK2_PAIR = ("compact", "resnet34")
+TASK2_RGB_PAIR = ("compact-48", "resnet34-48")  # the stage before, on RGB alone, as in the study
 ADAPTIVE = "adaptive_vgg19"
 ALL_BANDS = "all bands"  # the subset of a sensor's bands that is all of them
 RIVALS = {  # by table: the network for any channels, and what it is compared with
@@ -70,6 +71,8 @@ def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -
 
 def is_outdated(result: dict) -> bool:
     """Whether it holds an evaluation of bundled weights that are no longer there."""
+    if result["kind"] == "bands":
+        return any(checksum(BUNDLED / name) != theirs for name, theirs in result.get("weights_sha256", {}).items())
     bundled = [evaluation for evaluation in evaluations_in(result) if is_bundled(evaluation["checkpoint"])]
     return not all(of_these_weights(evaluation, BUNDLED / checkpoint_of(evaluation)) for evaluation in bundled)
 

@@ -6,7 +6,8 @@ import io
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-COLUMNS = ("checkpoint", "channels", "class", "pictures", "recall", "precision", "taken_for", "times")
+ABOUT = ("checkpoint", "input_size", "crop_pct")
+COLUMNS = (*ABOUT, "channels", "class", "pictures", "recall", "precision", "taken_for", "times")
 
 
 def class_rows(logits: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> list[dict]:
@@ -40,6 +41,6 @@ def as_csv(evaluations: list[tuple[dict, dict]], class_names: tuple[str, ...]) -
     writer.writeheader()
     for evaluation, found in evaluations:
         for channels, logits in found["logits"].items():
-            about = {"checkpoint": evaluation["checkpoint"], "channels": channels}
+            about = {key: evaluation[key] for key in ABOUT} | {"channels": channels}
             writer.writerows(about | row for row in class_rows(logits, found["labels"], class_names))
     return buffer.getvalue()

@@ -15,13 +15,20 @@ import tempfile
 from pathlib import Path
 
 from models import MODELS, CheckpointError, ModelConfig, load_checkpoint, save_checkpoint
-from models.checkpoint import BUNDLED, STORAGES, verify_golden, write_text
-from models.model_card import model_card, percent, table
-from train import LICENSE, RESULTS
+from models.checkpoint import BUNDLED, CONFIG, STORAGES, read_config, verify_golden, write_text
+from models.model_card import data_name, model_card, percent, table
+from train import DATA, LICENSE, RESULTS
 from train.findings import find_evaluations
 from train.upload import UploadError, list_files, upload
 
 COLLECTION = "dynconv-lab"  # the repository whose README links the others
+
+
+def license_of(folder: Path) -> str | None:
+    """That of the project's own weights: a bundled network, trained on the project's pictures; None for any other."""
+    folder = folder.resolve()
+    bundled = folder.parent == BUNDLED and folder.name in MODELS
+    return LICENSE if bundled and data_name(read_config(folder / CONFIG)) == DATA else None
 
 
 def stage(
@@ -31,6 +38,7 @@ def stage(
 
     Raises ``CheckpointError`` when it cannot be loaded or gives other logits than it recorded.
     """
+    license = license or license_of(folder)
     model = load_checkpoint(folder)
     difference = verify_golden(model, folder)
     print(f"{folder}: golden logits agree (difference {difference:.1e} of the largest)")
@@ -54,7 +62,8 @@ def stage_all(folder: Path, staging: Path, user: str, name: str, **options) -> d
         configs[repo_id] = stage(folder / key, staged[repo_id], repo_id, **options)
     collection = staging / "collection"
     collection.mkdir()
-    text = collection_card(configs, folder, options["results"], options["license"])
+    license = options["license"] or license_of(folder / next(iter(MODELS)))
+    text = collection_card(configs, folder, options["results"], license)
     write_text(collection / "README.md", text)
     return staged | {f"{user}/{name}": collection}
 
@@ -119,9 +128,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def publish(options: argparse.Namespace) -> None:
     """Stage everything, then push it; raises ``CheckpointError`` or ``UploadError``."""
     source = options.checkpoint or BUNDLED
-    ours = BUNDLED in (source.resolve(), source.resolve().parent)
-    license = options.license or (LICENSE if ours else None)
-    details = {"storage": options.storage, "results": options.results, "license": license}
+    details = {"storage": options.storage, "results": options.results, "license": options.license}
     with tempfile.TemporaryDirectory() as folder:
         staging = Path(folder)
         if options.all:

@@ -31,6 +31,7 @@ from train.tables import (
     seen_table,
     speed_table,
     subset_table,
+    task2_subset_table,
     task2_table,
 )
 
@@ -45,7 +46,7 @@ SECTIONS = {  # of the app's Results page: tables by id, figures by file name
         "sampled-appended",
     ),
     "any_channels": ("adaptive", "adaptive-rgb-more", "adaptive-rgb", "bands", "expert", "seen", "adaptive-sampled"),
-    "task2": ("task2",),
+    "task2": ("task2", "task2-subsets"),
     "ablations": ("ablations", *[f"ablation-{ablation}" for ablation in ABLATIONS], "ablation-differences"),
     "cost": ("costs", "memory", "speed-all"),
 }
@@ -65,6 +66,7 @@ def make_tables(results: list[dict]) -> list[Table]:
         calibration_table(results),
         bands_table(results),
         task2_table(results, study),
+        task2_subset_table(results),
         *[ablation_table(results, study, ablation) for ablation in ABLATIONS],
         difference_table(results),
         speed_table(results, brief=True),

@@ -12,8 +12,10 @@ from which ``--resume`` goes on after a kill to the same weights (on a GPU, to w
 """
 
 import argparse
+import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -172,7 +174,7 @@ def load_data(config: TrainConfig) -> tuple[Split, Split]:
         split = split.first_of_each_class(config.images_per_class)
     val = load_split(config.data_root, "val", **options)
     if val.synsets != split.synsets:
-        differing = ", ".join(sorted({*split.synsets} ^ {*val.synsets})[:5])
+        differing = ", ".join(sorted({*split.synsets} ^ {*val.synsets})[:5]) or "they have other labels"
         raise DataError(
             f"train has {len(split.synsets)} classes, val {len(val.synsets)}; they must be the same ({differing}); "
             "name them all in classes.txt, or give both splits the same class folders"
@@ -186,6 +188,11 @@ def load_data(config: TrainConfig) -> tuple[Split, Split]:
         raise DataError(
             f"{len(empty)} of {len(split.synsets)} classes have no picture to train on ({shown}); add some "
             f"({', '.join(extensions(split.bands))}), or take the classes out"
+        )
+    if both := {*split.paths} & {*val.paths}:
+        raise DataError(
+            f"{len(both)} pictures are both in train and in val ({min(both)}, …), so that validation would show "
+            "nothing; take them out of one of the lists"
         )
     return split, val
 
@@ -280,23 +287,45 @@ def config_of(config: TrainConfig) -> ModelConfig:
 
 
 def start_folder(config: TrainConfig, split: Split, val: Split, progress: Progress, processes: int) -> None:
-    """Write ``run.json``; drop metrics of an epoch that a kill left unfinished."""
+    """Write ``run.json``, of a resumed run what this session adds to it; drop metrics of an epoch that a kill left
+    unfinished."""
     config.run_dir.mkdir(parents=True, exist_ok=True)
-    about = {
-        "config": config.to_dict(),
+    session = {
         "command": " ".join(sys.argv),
         "git_commit": git_commit(),
         "versions": {module.__name__: module.__version__ for module in (torch, torchvision, accelerate)},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
+    }
+    path, about = config.run_dir / "run.json", {}
+    if not progress.epoch:
+        about = {"config": config.to_dict()} | session | data_facts(config, split, val, processes)
+    elif progress.epoch < len(config.sizes):
+        about = json.loads(path.read_text())
+        about["resumed"] = [*about.get("resumed", []), session | {"after_epoch": progress.epoch}]
+    if about:
+        write_json(path, about)
+    write_metrics(config.run_dir, progress.rows)
+
+
+def data_facts(config: TrainConfig, split: Split, val: Split, processes: int) -> dict:
+    """What a run must find again to be resumed."""
+    return {
         "processes": processes,
         "synsets": split.synsets,
         "train_images": len(split),
         "skipped_images": split.skipped,
         "val_images": len(val),
+        "pictures_sha256": fingerprint(config.data_root, split, val),
     }
-    write_json(config.run_dir / "run.json", about)
-    write_metrics(config.run_dir, progress.rows)
+
+
+def fingerprint(root: Path, *splits: Split) -> str:
+    """A hash of the names and sizes of all files, shortened: the same on a copy, another for other pictures."""
+    hashed = hashlib.sha256()
+    for path in (path for split in splits for path in split.paths):
+        hashed.update(os.fsencode(f"{os.path.relpath(path, root)} {path.stat().st_size}\n"))
+    return hashed.hexdigest()[:16]
 
 
 def finish_epoch(config, progress, kept, plain, averaged, optimizer) -> None:
@@ -372,6 +401,13 @@ def load_state(
             "its epochs would not compare; restore the pictures, or begin another --run-dir with --init-from"
         )
 
+    now = fingerprint(config.data_root, split, val)
+    if saved.get("pictures_sha256", now) != now:
+        raise CheckpointError(
+            f"{path} belongs to a run on other pictures than {config.data_root} has (names or sizes of files differ); "
+            "restore them, or begin another --run-dir from these weights with --init-from"
+        )
+
     def part(name: str) -> dict[str, Tensor]:
         return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
 
@@ -399,10 +435,12 @@ def defaults_of(config: TrainConfig) -> dict:
 
 
 def git_commit() -> str:
+    """The commit of this code, with ``-dirty`` where files differ from it; ``unknown`` outside a clone."""
+    options = {"capture_output": True, "text": True, "check": True, "cwd": Path(__file__).parent}
     try:
-        return subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
-        ).stdout.strip()
+        subprocess.run(["git", "ls-files", "--error-unmatch", Path(__file__).name], **options)
+        describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(describe, **options).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -20,7 +20,8 @@ from train import ROOT
 from train.upload import UploadError, files_in, list_files, upload
 
 FROM_HUB = "DYNCONV_FROM_HUB"  # the app's default for --from-hub, since a Space starts it without arguments
-NEEDED = ("README.md", "LICENSE", "app.py", "requirements.txt", "models", "demo", "checkpoints", "results")
+NEEDED = ("README.md", "LICENSE", "app.py", "requirements.txt", "models", "demo", "checkpoints")
+NEEDED += ("results/summary.json", "results/figures")  # of the results, what the page shows
 
 
 def stage(root: Path, staging: Path) -> None:
@@ -29,6 +30,7 @@ def stage(root: Path, staging: Path) -> None:
         raise UploadError(f"{root} lacks {', '.join(missing)}; run this in a complete copy of the repository")
     hidden = shutil.ignore_patterns("__pycache__", ".*")
     for name in NEEDED:
+        (staging / name).parent.mkdir(exist_ok=True)
         if (root / name).is_dir():
             shutil.copytree(root / name, staging / name, ignore=hidden)
         else:

@@ -19,7 +19,9 @@ from train.findings import (
     RIVALS,
     SAMPLED_PAIR,
     TASK2_PAIR,
+    TASK2_RGB_PAIR,
     bundled_evaluations,
+    checkpoint_of,
     comparison,
     comparisons_with_itself,
     cost_of_bundled,
@@ -59,8 +61,8 @@ def accuracy_table(results: list[dict]) -> Table:
         rows.append(
             [
                 name,
-                input_text(evaluation),
                 with_interval(rgb_row(evaluation)),
+                input_text(evaluation),
                 f"{cost.parameters / 1e6:.2f} M",
                 f"{cost.macs / 1e6:,.0f} M",
                 training_line(training, trainings) if training else "?",
@@ -72,7 +74,7 @@ def accuracy_table(results: list[dict]) -> Table:
             "accumulates per picture at that input size. Taught: part of the target is a trained network's answer "
             "to the same crop in RGB."
         )
-    columns = ["model", "input", "accuracy", "parameters", "multiply-accumulates", "training"]
+    columns = ["model", "accuracy", "input", "parameters", "multiply-accumulates", "training"]
     return {"id": "accuracy", "title": "Test accuracy", "caption": caption, "columns": columns, "rows": rows}
 
 
@@ -179,7 +181,8 @@ def adaptive_table(results: list[dict], kind: str) -> Table:
             f"{data_line(ours)}, {input_text(ours)}; accuracy in % with 95 % Wilson interval; in brackets the p-value "
             f"of McNemar's exact test against {adaptive}, not corrected for {len(rows) * len(compared)} tests. The "
             f"others' missing channels are filled: one is copied to all three, the mean of two takes the missing slot "
-            f"(aligned). {other_precision(compared)}{trained(compared, trainings)}"
+            f"(aligned). {other_precision(compared)}"
+            f"{full_weights(ours, *[found['first'] for found in compared.values()])}{trained(compared, trainings)}"
             f"The worst single channel ({worst}) keeps {percent(share)} % of RGB's accuracy in {adaptive}."
         )
     columns = ["input", adaptive, *[f"{name} (p)" for name in compared or names]]
@@ -193,6 +196,13 @@ def other_precision(compared: dict[str, dict]) -> str:
     others = [name for name, bf16 in zip(compared, in_bf16, strict=True) if bf16 != in_bf16[0]]
     precision = "fp32" if in_bf16[0] else "bf16"
     return f"Compared in {precision}, both sides: {', '.join(others)}. " if others else ""
+
+
+def full_weights(*evaluations: dict) -> str:
+    """``Weights in full precision: vgg19-rgb; the others 8-bit. `` where weights were stored in different ways."""
+    full = [checkpoint_of(evaluation) for evaluation in evaluations if evaluation.get("storage") != "int8"]
+    differ = 0 < len(full) < len(evaluations)
+    return f"Weights in full precision: {', '.join(full)}; the others 8-bit. " if differ else ""
 
 
 def trained(names: Iterable[str], trainings: dict[str, dict]) -> str:
@@ -220,7 +230,8 @@ def expert_table(results: list[dict], channel: str = "B") -> Table:
         caption = (
             f"{data_line(expert['first'])}; accuracy in % with 95 % Wilson interval. Last column: divided by the "
             f"{percent(whole)} % of {RGB_PLAIN}, trained on RGB, on RGB. McNemar's exact test of the two: "
-            f"p-value {p_text(test['p_value'])}. {trained((EXPERT, ADAPTIVE), trainings)}".strip()
+            f"p-value {p_text(test['p_value'])}. {full_weights(expert['first'], expert['second'], full['first'])}"
+            f"{trained((EXPERT, ADAPTIVE), trainings)}".strip()
         )
     columns = ["model", f"accuracy on {channel} alone", f"of {RGB_PLAIN} on RGB"]
     title = "One channel: a network whose last epoch saw nothing else"
@@ -394,12 +405,38 @@ def task2_table(results: list[dict], study: dict) -> Table:
                 ]
             )
         caption = (
-            f"{data_line(compared['first'])}; in %, accuracy with 95 % Wilson interval. compact has "
+            f"{data_line(compared['first'])}, {input_text(compared['first'])}; in %, accuracy with 95 % Wilson "
+            "interval. compact has "
             f"{ratio_line(compared)}, {percent(study_ratio(study))} % in the study (other data)."
         )
     columns = ["model", "accuracy", "precision", "recall", "F1", "study: accuracy"]
     title = "Task 2: compact against ResNet34"
     return {"id": "task2", "title": title, "caption": caption, "columns": columns, "rows": rows}
+
+
+def task2_subset_table(results: list[dict]) -> Table:
+    """Task 2 with fewer channels: the bundled pair, and the stage before that saw RGB alone."""
+    found = {
+        pair: compared for pair in (TASK2_PAIR, TASK2_RGB_PAIR) if (compared := comparison(results, pair)) is not None
+    }
+    rows, columns, caption = [], ["input"], NOT_YET
+    for (first, second), compared in found.items():
+        columns += [first, second, "p"]
+        if not rows:
+            rows = [[row["channels"]] for row in compared["first"]["rows"]]
+            caption = (
+                f"{data_line(compared['first'])}, {input_text(compared['first'])}; accuracy in % with 95 % Wilson "
+                "interval; missing channels are filled (aligned); p is McNemar's exact test, of the two networks to "
+                f"its left, not corrected for {len(rows) * len(found)} tests. "
+            )
+        for row in rows:
+            sides = [with_interval(row_of(compared[side]["rows"], row[0])) for side in ("first", "second")]
+            row += [*sides, p_text(row_of(compared["paired"], row[0])["p_value"])]
+    if found:
+        names = [name for pair in found for name in pair]
+        caption += trained(names, trainings_by_checkpoint(results)).strip()
+    title = "Task 2: channel subsets"
+    return {"id": "task2-subsets", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
 def ratio_line(compared: dict) -> str:

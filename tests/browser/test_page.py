@@ -462,7 +462,7 @@ def test_the_results_open_section_by_section(visit):
     page = visit()
     turn_to(page, "Results")
     first, second = (
-        page.get_by_role("region", name=name).locator("table")
+        page.get_by_role("group", name=name).locator("table")
         for name in ("Test accuracy", "Task 2: compact against ResNet34")
     )
     expect(first).to_be_visible()

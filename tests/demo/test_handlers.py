@@ -151,6 +151,23 @@ def test_a_surprise_is_logged_and_not_shown(caplog):
     assert other == SKIP
 
 
+def test_what_the_host_says_of_its_quota_is_shown():
+    @friendly(outputs=2)
+    def broken(request):
+        raise gr.Error("No quota left")
+
+    with pytest.raises(gr.Error, match="No quota left"):
+        broken(visitor())
+
+
+@pytest.mark.parametrize(("picture", "told"), [(None, False), ("/tmp/own.png", True), (str(EXAMPLES["lion"]), False)])
+def test_a_link_says_of_ones_own_picture_that_it_is_not_part_of_it(monkeypatch, picture, told):
+    said = []
+    monkeypatch.setattr(gr, "Info", said.append)
+    handlers.tell_of_link("both", picture, visitor())
+    assert ("own picture" in said[0]) == told
+
+
 def test_a_chosen_point_is_kept_for_the_next_toggle(events):
     notice, picked, point = events.look_from(str(EXAMPLES["lion"]), ["B"], "aligned", "0.25 0.75", visitor())
     assert (notice, point) == ("", (0.25, 0.75))

@@ -1,12 +1,14 @@
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 from types import SimpleNamespace
 
 import pytest
 
-from demo import loading
+from demo import loading, ui
 from demo.loading import BUNDLED, Source
 from models import MODELS, CheckpointError, ModelConfig, build_model, load_model, save_checkpoint
 from models.checkpoint import BUNDLED as CHECKPOINTS
@@ -22,7 +24,7 @@ def fresh():
 
 def test_many_callers_load_once(monkeypatch, fresh):
     asked = []
-    monkeypatch.setattr(loading, "load_model", lambda name: asked.append(name) or object())
+    monkeypatch.setattr(loading, "load_model", lambda name: asked.append(name) or SimpleNamespace(gamma=None))
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: loading.load_models(), range(16)))
     assert asked == [CHECKPOINTS / name for name in MODELS]  # whatever lies in the working directory
@@ -35,7 +37,7 @@ def test_a_model_missing_on_the_hub_is_replaced_by_the_bundled_one(monkeypatch, 
             raise CheckpointError("no such repository")
         held = {"someone/dynamic_vgg19": "vgg19"}.get(source, Path(source).name)
         names = () if source == "someone/resnet34" else ("ant", "bee")
-        return SimpleNamespace(name=held, source=source, config=SimpleNamespace(class_names=names))
+        return SimpleNamespace(name=held, source=source, config=SimpleNamespace(class_names=names), gamma=None)
 
     monkeypatch.setattr(loading, "load_model", load)
     loaded = loading.load_models(Source("someone"))
@@ -51,8 +53,17 @@ def test_latency_is_measured_once():
 
 
 def test_run_gives_a_function_the_networks(monkeypatch, fresh):
-    monkeypatch.setattr(loading, "load_model", lambda name: name)
+    monkeypatch.setattr(loading, "load_model", lambda name: SimpleNamespace(gamma=0.5))
     assert loading.run(lambda networks, x, y: (sorted(networks), x, y), BUNDLED, 1, y=2) == (sorted(MODELS), 1, 2)
+
+
+@pytest.mark.parametrize("zero_gpu", [False, True])
+def test_where_cuda_is_a_stand_in_the_main_thread_loads(monkeypatch, zero_gpu):
+    loaders = Queue()
+    monkeypatch.setattr(ui, "load_models", lambda source: loaders.put(threading.current_thread()))
+    monkeypatch.setattr(ui, "LOADS_IN_MAIN_THREAD", zero_gpu)
+    ui.create_demo()
+    assert (loaders.get(timeout=60) is threading.main_thread()) == zero_gpu
 
 
 @pytest.fixture

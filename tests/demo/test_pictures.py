@@ -178,5 +178,5 @@ def test_a_picture_that_was_sent_is_deleted_with_the_uploads():
 
 
 def test_no_picture_asks_for_one():
-    with pytest.raises(FriendlyError, match="upload one or choose an example"):
+    with pytest.raises(FriendlyError, match="upload one on the Channels page, or choose an example"):
         open_picture(None)

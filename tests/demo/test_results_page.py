@@ -35,7 +35,7 @@ def test_tables_are_shown_escaped_and_rounded(tmp_path):
     assert "not there" not in html
     for text in ("Test accuracy", "0.612", "21,289,842", "R &lt;b&gt;", "95 % intervals"):
         assert text in html
-    assert 'role="region" aria-label="Test accuracy"' in html
+    assert 'role="group" aria-label="Test accuracy"' in html
 
 
 def test_only_the_first_section_is_open(tmp_path):

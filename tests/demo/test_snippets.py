@@ -11,6 +11,7 @@ import pytest
 
 from demo import snippets
 from demo.snippets import LOCAL_URL, SNIPPETS, read
+from demo.text import say
 from models import load_model
 from models.export import NEEDED
 
@@ -100,3 +101,15 @@ def test_the_snippets_are_in_the_visitors_language():
 
 def test_snippets_are_shown_escaped():
     assert "&lt;class&gt;" in snippets.as_html(read("train"))
+
+
+def test_a_space_shows_the_snippets_that_work_there(tmp_path, monkeypatch):
+    url = SimpleNamespace(scheme="https", path="/")
+    request = SimpleNamespace(headers={"host": "host"}, url=url, base_url=url)
+    whole = snippets.blocks(request)
+    (tmp_path / "demo").mkdir()
+    monkeypatch.setattr(snippets, "ROOT", tmp_path)
+    shown = snippets.blocks(request)
+    for name in SNIPPETS:
+        title = say("en", f"snippet_{name}")
+        assert title in whole and (title in shown) == (name not in ("torch_hub", "train"))

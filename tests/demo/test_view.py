@@ -135,7 +135,7 @@ def test_the_sweep_has_a_table_a_figure_and_a_csv(networks, lion, language):
     pictures = {subset: explain.seen(networks["vgg19"], lion, subset) for subset in SUBSETS}
     html = sweep_view.page(result, pictures, TASK_1, language)
     assert check(html).pictures == 7
-    assert f'role="region" aria-label="{say(language, "sweep_table")}"' in html
+    assert f'role="group" aria-label="{say(language, "sweep_table")}"' in html
     rows = list(csv.DictReader(io.StringIO(downloaded(html))))
     assert len(rows) == 21
     assert {row["channels"] for row in rows} == set(SUBSETS)
@@ -158,7 +158,9 @@ def test_class_names_are_escaped():
     assert "<script>" not in view.bars(answer)
 
 
-@pytest.mark.parametrize(("value", "words"), [(0.003, "near 0"), (-0.8, "real part"), (None, "no attention block")])
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.003, "near 0"), (-0.8, "with this weight"), (None, "no attention block")]
+)
 def test_gamma_gets_a_plain_sentence(value, words):
     assert words in view.gamma(value, "en")
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -250,6 +252,21 @@ def test_torch_hub_loads_bundled_weights():
         torch.hub.load(ROOT, "compact", source="local", pretrained=True, num_classes=3)
 
 
+def test_torch_hub_says_that_another_package_has_the_name(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("")
+    code = f"import models, torch; torch.hub.load({str(ROOT)!r}, 'compact', source='local')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert "another of that name is imported already" in done.stderr.splitlines()[-1]
+
+
+def test_a_device_of_number_0_is_a_device(monkeypatch):
+    asked = []
+    monkeypatch.setattr(models.hub, "load_checkpoint", lambda folder, *, device, expected: asked.append(device))
+    load_model("compact", device=0)
+    assert asked == [0]
+
+
 def test_a_copy_of_the_folder_needs_no_hub(hub, checkpoint, tmp_path):
     shutil.copytree(checkpoint, tmp_path / "copy")
     assert load(tmp_path / "copy").name == "compact"
@@ -258,8 +275,9 @@ def test_a_copy_of_the_folder_needs_no_hub(hub, checkpoint, tmp_path):
 
 def test_a_path_is_always_a_folder(checkpoint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match="no checkpoint 'compact'"):
-        load_model(Path("compact"))
+    for name in ("compact", "runs/compact"):  # of which the Hub is not asked
+        with pytest.raises(CheckpointError, match=f"no checkpoint '{name}'"):
+            load_model(Path(name))
     assert load_model("compact", device="cpu").config.arguments["num_classes"] == 50  # bundled
 
 

@@ -26,13 +26,13 @@ from models.checkpoint import (
     read_tensors,
 )
 from models.model_card import RECIPE, matters, model_card
-from train import RESULTS
+from train import LICENSE, RESULTS
 from train.bundle import PLACES
 from train.cards import main as write_cards
 from train.config import TrainConfig
 from train.findings import find_evaluations
+from train.publish import license_of, stage
 from train.publish import main as publish
-from train.publish import stage
 
 REPO = "USER/tiny"
 PUSHED = {WEIGHTS, CONFIG, GOLDEN, "README.md"}
@@ -383,10 +383,21 @@ def test_a_run_named_as_a_bundled_network_has_not_its_evaluations(tmp_path):
     assert find_evaluations(RESULTS, bundled, tmp_path / "vgg19") == []
 
 
+def test_only_the_projects_own_weights_are_under_its_licence(tmp_path, monkeypatch):
+    assert license_of(BUNDLED / "compact") == LICENSE
+    make_checkpoint("compact", tmp_path / "compact", storage="int8")
+    assert license_of(tmp_path / "compact") is None
+    monkeypatch.setattr("train.publish.BUNDLED", tmp_path)
+    assert license_of(tmp_path / "compact") is None  # of that name, trained on other pictures
+    shutil.copytree(BUNDLED / "compact", tmp_path / "mine")
+    assert license_of(tmp_path / "mine") is None
+
+
 def test_cards_are_written_into_checkpoint_folders(tmp_path, results, capsys):
     folder = make_checkpoint("compact", tmp_path / "tiny", storage="int8")
     write_cards([str(folder), "--user", "SOMEONE", "--results", str(results)])
-    assert 'load_model("SOMEONE/compact")' in (folder / "README.md").read_text()
+    card = (folder / "README.md").read_text()
+    assert 'load_model("SOMEONE/tiny")' in card and "no licence is stated for the weights" in card
     assert "1 evaluations" in capsys.readouterr().out
 
 

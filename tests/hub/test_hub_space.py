@@ -37,6 +37,8 @@ def small(tmp_path, monkeypatch):
         "demo/ui.py",
         "checkpoints/vgg19/.model.tmp",
         "results/summary.json",
+        "results/figures/curves.png",
+        "results/task2.json",
     ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
@@ -52,7 +54,7 @@ def small(tmp_path, monkeypatch):
 
 
 WANTED = {"LICENSE", "README.md", "app.py", "requirements.txt", "models/vgg.py", "demo/ui.py"}
-WANTED |= {"checkpoints/vgg19/model.safetensors", "results/summary.json"}
+WANTED |= {"checkpoints/vgg19/model.safetensors", "results/summary.json", "results/figures/curves.png"}
 
 
 def run(*arguments):

@@ -169,10 +169,10 @@ def test_bf16_autocast_keeps_the_attention_in_full_precision():
     ("arguments", "message"),
     [
         ({"num_kernels": 0}, "must be at least 1"),
-        ({"stride": 0}, "must be at least 1"),
+        ({"stride": 0}, "stride must be one or two whole numbers of at least 1, got 0"),
         ({"tuning_um": (665.0, 560.0)}, "looks like nanometres"),
         ({"tuning_um": (0.6, float("nan"))}, "tuned to known wavelengths"),
-        ({"padding": -1}, "padding must be at least 0, got -1"),
+        ({"padding": -1}, "padding must be one or two whole numbers of at least 0, got -1"),
         ({"num_kernels": 2}, "3 wavelengths to tune to need as many kernels, got 2"),
     ],
 )

@@ -111,7 +111,22 @@ def test_a_tiff_whose_zero_is_white_is_turned(tiff_file, array):
 
 def test_the_numbers_of_a_palette_are_no_brightness(tiff_file, array):
     path = tiff_file(array[..., 0].copy(), photometric="palette", colormap=np.zeros((3, 256), np.uint16))
-    assert refused(path).key == "palette"
+    assert "stored as PALETTE" in str(refused(path))
+
+
+@pytest.mark.parametrize("photometric", ["separated", "cielab"])
+def test_ink_and_other_colour_spaces_are_no_brightness(tiff_file, array, photometric):
+    inks = np.concatenate([array, array], axis=2)[..., :4] if photometric == "separated" else array[..., :3]
+    error = refused(tiff_file(np.ascontiguousarray(inks), photometric=photometric))
+    assert error.key == "not_brightness" and photometric.upper() in str(error)
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_values_of_four_bits_reach_white(tiff_file, photometric):
+    array = np.arange(16, dtype=np.uint8).reshape(1, 16).repeat(8, axis=0)
+    values = open_bands(tiff_file(array, photometric=photometric, bitspersample=4)).values[0, 0]
+    expected = np.arange(16) / 15 if photometric == "minisblack" else 1 - np.arange(16) / 15
+    assert np.allclose(values, expected, atol=1e-6)
 
 
 def test_floats_between_0_and_1_stay(numpy_file, array):

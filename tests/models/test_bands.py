@@ -75,6 +75,8 @@ def test_places_are_those_of_the_sensor_each_unknown_band_in_turn():
         ([0], "is not between"),
         ([math.inf], "looks like nanometres"),
         ([], "wavelengths_um is empty"),
+        ([[0.6], [0.5]], "one number or None per channel"),
+        (torch.tensor(0.6), "one number or None per channel"),
     ],
 )
 def test_bad_wavelengths_are_refused(values, message):

@@ -3,12 +3,24 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from models import MODELS, CheckpointError, ModelConfig, build_model, load_checkpoint, load_model, save_checkpoint
-from models.checkpoint import GOLDEN, golden_logits, halve, pack, quantize, unpack, write_json
+from models import (
+    MODELS,
+    CheckpointError,
+    ImageClassifier,
+    ModelConfig,
+    build_model,
+    load_checkpoint,
+    load_model,
+    save_checkpoint,
+    to_dynamic,
+)
+from models.checkpoint import GOLDEN, golden_logits, halve, pack, quantize, unpack, write_json, write_safely
 from models.compact import Compact
 from models.resnet import ResNet34
+from models.vgg import VGG19
 
 CLASSES = ("n01 red fox", "灰狼", "lynx")
 
@@ -358,3 +370,53 @@ def test_writing_through_a_link_leaves_the_link(tmp_path):
     link.symlink_to(target)
     write_json(link, {"a": 1})
     assert link.is_symlink() and target.read_text() == '{\n  "a": 1\n}\n'
+
+
+def test_a_converted_network_leaves_the_checkpoint_it_came_from(folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ValueError, match=r"this compact has other layers than its arguments make .*; of a compiled"):
+        save_checkpoint(to_dynamic(load_checkpoint(folder)), folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("arguments", [{"name": "x"}, {"num_classes": 10**400}])
+def test_arguments_that_no_network_can_have_are_a_damaged_config(folder, arguments):
+    edit_config(folder, arguments=arguments, class_names=[])
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("changes", [{"input_size": True}, {"input_size": 10**400}, {"crop_pct": 10**400}])
+def test_values_that_cannot_be_are_refused(folder, changes):
+    edit_config(folder, **changes)
+    with pytest.raises(CheckpointError, match=f"{next(iter(changes))} cannot be"):
+        load_checkpoint(folder)
+
+
+def test_a_config_nested_without_end_is_refused(folder):
+    (folder / "config.json").write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match="is not a DynConv Lab config"):
+        load_checkpoint(folder)
+
+
+def test_weights_load_whatever_type_new_tensors_have(folder):
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert next(load_checkpoint(folder).parameters()).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_another_registered_network_is_not_what_was_expected_though_derived_from_it(tmp_path):
+    save_checkpoint(build_model("adaptive_vgg19", num_classes=2, width=0.05), tmp_path)
+    assert load_checkpoint(tmp_path, expected=ImageClassifier).name == "adaptive_vgg19"
+    with pytest.raises(CheckpointError, match="expected VGG19"):
+        load_checkpoint(tmp_path, expected=VGG19)
+
+
+def test_a_full_disk_is_an_error_of_the_disk(tmp_path):
+    def write(path):
+        raise SafetensorError("No space left on device")
+
+    with pytest.raises(OSError, match=r"weights could not be written: No space left"):
+        write_safely(tmp_path / "weights", write)

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.utils.prune
 from torch import nn
 from torchvision.models import densenet121, mobilenet_v3_small, resnet18
 
-from models import AnyChannels, DynamicConv2d, KernelAttention, set_temperature, to_dynamic
+from models import AnyChannels, DynamicConv2d, KernelAttention, build_model, set_temperature, to_dynamic
 from models.convert import noisy_kernels
 
 
@@ -77,14 +78,12 @@ def test_layers_that_are_no_plain_convolutions_are_left_alone():
 
 @pytest.mark.parametrize("name", ["1", "nowhere"])
 def test_a_layer_that_cannot_be_replaced_is_named(name):
-    with pytest.raises(
-        ValueError, match=f"'{name}' is no nn.Conv2d that pads with zeros; those of Sequential are 0, 2"
-    ):
+    with pytest.raises(ValueError, match=rf"'{name}' is no plain nn.Conv2d \(.*\); those of Sequential are 0, 2"):
         to_dynamic(small(), layers=[name])
 
 
 def test_a_network_without_convolutions_is_refused():
-    with pytest.raises(ValueError, match=r"Linear has no nn\.Conv2d"):
+    with pytest.raises(ValueError, match=r"Linear has no plain nn\.Conv2d"):
         to_dynamic(nn.Linear(3, 4))
 
 
@@ -223,3 +222,53 @@ def test_bands_that_are_none_are_refused(images):
         AnyChannels(small(), bands="R,X")
     with pytest.raises(ValueError, match="give either channels"):
         AnyChannels(small())(images, "RGB", wavelengths_um=[0.6, 0.5, 0.4])
+
+
+def hooked(wrap) -> nn.Sequential:
+    network = small()
+    wrap(network[0])
+    return network
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        nn.utils.spectral_norm,
+        lambda conv: nn.utils.prune.l1_unstructured(conv, "weight", 0.5),
+        lambda conv: conv.register_forward_hook(lambda *_: None),
+        lambda conv: setattr(conv, "padding_mode", "reflect"),
+    ],
+)
+def test_a_convolution_that_does_more_is_left_alone(wrap):
+    network = to_dynamic(hooked(wrap))
+    assert type(network[0]) is nn.Conv2d and type(network[2]) is DynamicConv2d
+    with pytest.raises(ValueError, match=r"'0' is no plain nn.Conv2d .* those of Sequential are 2"):
+        to_dynamic(hooked(wrap), layers="0")
+
+
+def test_convolutions_that_share_their_weight_go_on_sharing_it():
+    network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 1))
+    network[1].weight = network[0].weight
+    to_dynamic(network)
+    assert network[1].weight is network[0].weight and type(network[2]) is DynamicConv2d
+
+
+def test_a_padding_of_unequal_sides_is_left_alone():
+    network = to_dynamic(nn.Sequential(nn.Conv2d(3, 3, 4, padding="same"), nn.Conv2d(3, 3, 3, padding="same")))
+    assert [type(part) for part in network] == [nn.Conv2d, DynamicConv2d]
+
+
+def test_conversion_does_not_depend_on_the_default_device():
+    network = small()
+    with torch.device("meta"):
+        to_dynamic(network, layers="0")
+    assert network[0].weight.device.type == "cpu"
+
+
+def test_networks_that_handle_their_three_channels_themselves_are_not_widened():
+    with pytest.raises(ValueError, match=r"ResNet34 takes R, G and B and fills those missing; .* adaptive_vgg19"):
+        AnyChannels(build_model("resnet34"), bands="B,G,R,NIR")
+    network = small()
+    network.transform_input = True
+    with pytest.raises(ValueError, match="set transform_input=False"):
+        AnyChannels(network, bands="B,G,R,NIR")

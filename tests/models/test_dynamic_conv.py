@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models import DynamicConv2d, KernelAttention
 from models.mixture import METHODS, Geometry, choose_method, convolve
-from models.tiled import library
+from models.tiled import library, obstacle
 
 IN_PYTHON = [method for method in METHODS if method != "tiled"]  # which test_tiled.py tests, in float32
 GEOMETRIES = {
@@ -345,3 +345,32 @@ def test_maps_smaller_than_the_kernel_are_refused_by_every_method(method):
     layer = DynamicConv2d(16, 8, 5, method=method).to(memory_format=torch.channels_last)
     with pytest.raises(ValueError, match=r"a map of 4x4 .* is smaller than the 5x5 kernel"):
         layer(torch.randn(2, 16, 4, 4))
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_many_gradients_at_once_are_those_one_by_one(method):
+    torch.manual_seed(0)
+    layer = DynamicConv2d(3, 4, 3, padding=1, method=method).to(memory_format=torch.channels_last)
+    if method == "tiled" and obstacle(torch.zeros(2, 3, 8, 8), layer.weight, 4, Geometry(padding=(1, 1))):
+        pytest.skip("no C compiler")
+    x = torch.randn(2, 3, 8, 8)
+    both = [
+        torch.autograd.functional.jacobian(lambda x: layer(x).mean(dim=(2, 3)), x, vectorize=vectorize)
+        for vectorize in (False, True)
+    ]
+    torch.testing.assert_close(*both, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.*:DeprecationWarning")
+def test_a_traced_layer_can_be_saved(tmp_path):
+    layer, x = DynamicConv2d(3, 4, 3, padding=1).eval(), torch.randn(1, 3, 24, 24)
+    traced = torch.jit.trace(layer, x)
+    traced.save(tmp_path / "layer.pt")
+    torch.testing.assert_close(torch.jit.load(tmp_path / "layer.pt")(x), layer(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_from_the_meta_device_has_its_temperature_after_a_reset():
+    layer = DynamicConv2d(3, 4, 3, temperature=7, device="meta").to_empty(device="cpu")
+    for part in layer.modules():
+        getattr(part, "reset_parameters", lambda: None)()
+    assert layer.attention.temperature == 7

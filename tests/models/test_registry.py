@@ -119,3 +119,11 @@ def test_bad_arguments_are_refused(name, arguments, message):
 def test_an_unknown_argument_is_refused(name):
     with torch.device("meta"), pytest.raises(ValueError, match=f"bad arguments for {name}: .*depth"):
         build_model(name, depth=3)
+
+
+def test_a_network_compiles_into_one_graph():
+    torch.compiler.reset()
+    model = build_model("compact", num_classes=3).eval()
+    x = torch.randn(2, 2, 16, 16)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, "RG"), model(x, "RG"))

@@ -148,3 +148,9 @@ def test_one_kernel_is_a_plain_convolution(plain, images):
 
 def test_a_small_map_is_replicated_before_the_head(plain):
     assert [plain.head_replication(size) for size in (32, 64, 224, 256)] == [49.0, 12.25, 1.0, 1.0]
+
+
+def test_synchronised_normalisation_fails_instead_of_forgetting_what_it_learned():
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(build_model("adaptive_vgg19", num_classes=2, width=0.05)).eval()
+    with pytest.raises(TypeError):
+        model(torch.randn(1, 3, 32, 32))

@@ -1,3 +1,5 @@
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -97,13 +99,33 @@ def test_the_first_pictures_of_each_class_are_taken_in_order(lists):
     assert len(load_split(lists, "train").first_of_each_class(9)) == 3
 
 
+def test_a_label_that_is_another_folders_class_is_refused(lists):
+    (lists / "classes.txt").write_text("n02 lynx\nn01 fox\n")
+    with pytest.raises(DataError, match=r"train.txt gives images/n01/a.JPEG the label 0, but classes.txt gives n01 1"):
+        load_split(lists, "train")
+
+
+@pytest.mark.parametrize("labels", [(0, 1, 2), (0, 0, 0)])
+def test_folders_that_do_not_tell_the_classes_need_their_names(lists, labels):
+    paths = [line.rpartition(" ")[0] for line in (lists / "train.txt").read_text().splitlines()]
+    lines = [f"{path} {label}" for path, label in zip(paths, labels, strict=True)]
+    (lists / "train.txt").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"do not tell the classes: .* name the classes, a line each, in .*classes.txt"):
+        load_split(lists, "train")
+    (lists / "classes.txt").write_text("zero\none\ntwo\n")
+    assert load_split(lists, "train").labels == labels
+
+
 # Unreadable pictures
 
 
 def test_missing_and_unreadable_pictures_stop_with_their_count_and_paths(lists):
     (lists / "images/n01/a.JPEG").unlink()
     (lists / "images/n02/d.JPEG").write_bytes(b"not a picture")
-    with pytest.raises(DataError, match=r"(?s)2 of 3 pictures.*a\.JPEG\n.*d\.JPEG\n.*--skip-unreadable"):
+    with pytest.raises(
+        DataError,
+        match=r"(?s)2 of 3 pictures.*a\.JPEG: .*No such file.*\n.*d\.JPEG: cannot identify.*\n.*--skip-unreadable",
+    ):
         load_split(lists, "train")
 
 
@@ -116,7 +138,7 @@ def test_a_truncated_picture_is_unreadable(lists):
 
 def test_only_the_first_paths_are_shown(lists):
     (lists / "train.txt").write_text("".join(f"images/n01/missing{number}.JPEG 0\n" for number in range(9)))
-    with pytest.raises(DataError, match=r"(?s)9 of 9 .*missing4\.JPEG\n  …") as caught:
+    with pytest.raises(DataError, match=r"(?s)9 of 9 .*missing4\.JPEG: .*\n  …") as caught:
         load_split(lists, "train")
     assert "missing5" not in str(caught.value)
 
@@ -333,3 +355,29 @@ def test_a_decompression_bomb_is_unreadable(lists, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(DataError, match="3 of 3 pictures"):
         load_split(lists, "train")
+
+
+def test_crops_show_things_in_the_shape_that_the_whole_resized_to_a_square_shows_them(tmp_path):
+    across, down = np.meshgrid(np.linspace(0, 255, 200), np.linspace(0, 255, 80))
+    Image.fromarray(np.stack([across, down, down], axis=2).astype(np.uint8)).save(tmp_path / "wide.png")
+    split = Split((tmp_path / "wide.png",) * 40, (0,) * 40, ("a",), ("a",))
+    shares = []
+    for pixels, _ in Pictures(split, size=32, crop_scale=0.3):
+        width, height = ((part.max() - part.min()).item() for part in pixels[:2].float())
+        shares.append(width / height)  # 1 where a crop has the shape of the picture
+    assert 0.7 < min(shares) < 0.9 and 1.1 < max(shares) < 1.43
+
+
+def test_files_with_other_endings_are_told_of_once(class_folders, capsys):
+    for name in ("cat/a.gif", "cat/b.gif", "dog/notes", "dog/.hidden.gif"):
+        (class_folders / name).write_bytes(b"")
+    for split in ("train", "val"):
+        load_split(class_folders, split)
+    told = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
+    assert len(told) == 1 and told[0].endswith("are left out (2 of .gif, 1 of no ending)")
+
+
+def test_a_name_that_is_not_utf_8_is_a_name(class_folders):
+    odd = os.fsencode(class_folders / "cat") + b"/caf\xe9.png"
+    shutil.copy(class_folders / "cat" / "000.png", odd)
+    assert sum(len(load_split(class_folders, split)) for split in ("train", "val", "test")) == 81

@@ -193,7 +193,9 @@ def test_a_checkpoint_is_compared_with_itself_seeing_otherwise(checkpoint, colou
     result = json.loads((tmp_path / "out.json").read_text())
     seen = [(result[side]["input_size"], result[side]["crop_pct"]) for side in ("first", "second")]
     assert seen == [(16, 1), (24, 0.8)]
-    assert "compact at 16 px | compact at 24 px, crop 0.8" in done.stdout
+    name = f"…/{checkpoint.name}"  # without the way there
+    assert result["first"]["checkpoint"] == name
+    assert f"{name} at 16 px | {name} at 24 px, crop 0.8" in done.stdout
     done = subprocess.run([*command, "16", "4"], cwd=root, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (1, "error: image size 4: compact needs 8 px or more\n")
     done = subprocess.run([*command, "16", "24", "32"], cwd=root, capture_output=True, text=True)

@@ -20,8 +20,10 @@ def test_a_class_has_its_recall_its_precision_and_what_it_is_taken_for():
 
 def test_the_file_has_a_row_for_each_checkpoint_subset_and_class():
     found = {"logits": {"RGB": LOGITS, "R": LOGITS.flip(1)}, "labels": LABELS}
-    lines = as_csv([({"checkpoint": "runs/a"}, found), ({"checkpoint": "vgg19"}, found)], NAMES).splitlines()
-    assert lines[0] == "checkpoint,channels,class,pictures,recall,precision,taken_for,times"
+    seen = {"input_size": 64, "crop_pct": 0.875}
+    evaluations = [({"checkpoint": name} | seen, found) for name in ("runs/a", "vgg19")]
+    lines = as_csv(evaluations, NAMES).splitlines()
+    assert lines[0] == "checkpoint,input_size,crop_pct,channels,class,pictures,recall,precision,taken_for,times"
     assert len(lines) == 1 + 2 * 2 * 4
-    assert lines[1] == "runs/a,RGB,cat,4,0.25,0.5,dog,2" and lines[4] == "runs/a,RGB,fox,0,,,,0"
-    assert lines[5].startswith("runs/a,R,cat,4,")
+    assert lines[1] == "runs/a,64,0.875,RGB,cat,4,0.25,0.5,dog,2" and lines[4] == "runs/a,64,0.875,RGB,fox,0,,,,0"
+    assert lines[5].startswith("runs/a,64,0.875,R,cat,4,")

@@ -24,6 +24,7 @@ from train.tables import (
     seen_table,
     speed_table,
     subset_table,
+    task2_subset_table,
     task2_table,
     training_line,
 )
@@ -122,6 +123,16 @@ def test_the_adaptive_table_says_which_rival_was_compared_in_another_precision(r
     assert table["columns"] == ["input", "adaptive_vgg19", "vgg19-rgb (p)", "dynamic_vgg19-rgb (p)"]
     assert "Compared in fp32, both sides: dynamic_vgg19-rgb. " in table["caption"]
     assert "Compared in" not in adaptive_table([*results, fp32], "adaptive-rgb")["caption"]
+
+
+def test_the_adaptive_table_says_whose_weights_were_not_8_bit(results):
+    stored = json.loads(json.dumps(results[2]))
+    stored["first"]["storage"], stored["second"]["storage"] = "fp32", "int8"
+    stored["first"]["checkpoint"] = "runs/vgg19-rgb"
+    said = "Weights in full precision: vgg19-rgb; the others 8-bit. "
+    assert said in adaptive_table([stored], "adaptive-rgb")["caption"]
+    stored["first"]["storage"] = "int8"
+    assert "full precision" not in adaptive_table([stored], "adaptive-rgb")["caption"]
 
 
 def test_an_earlier_stage_has_its_own_table_and_says_how_each_was_trained(results):
@@ -284,6 +295,22 @@ def test_task2_states_the_ratio_beside_the_studys(results):
     assert "), 90.2 % in the study (other data)" in caption
 
 
+def test_task2_on_fewer_channels_shows_the_bundled_pair_and_the_stage_before(results):
+    subsets = [row["channels"] for row in results[0]["first"]["rows"]]
+    for suffix, accuracy in ("", 0.6), ("-48", 0.4):
+        first = evaluation("compact", subsets, accuracy, checkpoint=f"runs/compact{suffix}")
+        second = evaluation("resnet34", subsets, 0.5, checkpoint=f"runs/resnet34{suffix}")
+        results.append({"kind": "comparison", "first": first, "second": second, "paired": results[0]["paired"]})
+    training = {"kind": "training", "checkpoint": "compact", "epochs": 4, "channels": "sample", "settings": {}}
+    table = task2_subset_table([*results, training])
+    assert table["columns"] == ["input", "compact", "resnet34", "p", "compact-48", "resnet34-48", "p"]
+    compact, resnet34, before = (f"{100 * a:.1f} ({100 * a - 2.2:.1f}–{100 * a + 2.2:.1f})" for a in (0.6, 0.5, 0.4))
+    assert table["rows"][0] == ["RGB", compact, resnet34, "0.15", before, resnet34, "0.15"]
+    assert [row[0] for row in table["rows"]] == subsets
+    assert "not corrected for 14 tests" in table["caption"]
+    assert table["caption"].endswith("Last stage of training: compact 4 epochs on random channels.")
+
+
 def test_accuracy_counts_parameters_and_macs(results):
     rows = {row[0]: row for row in accuracy_table(results)["rows"]}
     assert rows["dynamic_vgg19"][3] == "81.89 M"
@@ -308,6 +335,14 @@ def test_results_of_bundled_weights_that_were_replaced_are_left_out(tmp_path):
     for number, result in enumerate(found):
         (tmp_path / f"{number}.json").write_text(json.dumps(result))
     assert read_results(tmp_path) == found[:2]
+
+
+def test_a_table_of_bands_goes_with_the_weights_it_is_of(tmp_path):
+    now = checksum(BUNDLED / "compact")
+    for number, theirs in enumerate((now, "of others")):
+        result = {"kind": "bands", "weights_sha256": {"compact": theirs}}
+        (tmp_path / f"{number}.json").write_text(json.dumps(result))
+    assert [result["weights_sha256"]["compact"] for result in read_results(tmp_path)] == [now]
 
 
 def test_a_marker_of_no_table_is_named():

@@ -271,6 +271,45 @@ def test_resuming_on_other_data_is_refused(config, tmp_path, pictures, renamed, 
         train(config(epochs=1, resume=True, data_root=tmp_path / "data"))
 
 
+def test_resuming_on_other_pictures_of_the_same_names_is_refused(config, tmp_path):
+    train(config(epochs=1))
+    copy = tmp_path / "copy"
+    shutil.copytree(config().data_root, copy)
+    train(config(epochs=1, resume=True, data_root=copy))
+    path = next(copy.glob("images/*/*"))
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(CheckpointError, match=r"belongs to a run on other pictures than .*copy has"):
+        train(config(epochs=1, resume=True, data_root=copy))
+
+
+def test_a_resumed_run_keeps_the_record_of_its_beginning(config, monkeypatch):
+    train(config(epochs=1))
+    path = config().run_dir / "run.json"
+    about = json.loads(path.read_text()) | {"device": "NVIDIA H100"}
+    path.write_text(json.dumps(about))
+    train(config(epochs=1, resume=True))
+    assert json.loads(path.read_text()) == about  # nothing was left to do
+
+    interrupt(monkeypatch, step=4)
+    later = {"epochs": 3, "run_dir": config().run_dir.with_name("longer")}
+    with pytest.raises(Killed):
+        train(config(**later))
+    monkeypatch.undo()
+    train(config(**later, resume=True))
+    about = json.loads((later["run_dir"] / "run.json").read_text())
+    assert [session["after_epoch"] for session in about["resumed"]] == [1]
+    assert about["resumed"][0].keys() >= {"command", "device", "git_commit", "versions"}
+
+
+def test_a_picture_in_train_and_val_is_refused(config, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(config().data_root, copy)
+    line = (copy / "train.txt").read_text().splitlines()[0]
+    (copy / "val.txt").write_text((copy / "val.txt").read_text().rstrip("\n") + f"\n{line}\n")
+    with pytest.raises(DataError, match=r"1 pictures are both in train and in val \(.*\.png|1 pictures are both"):
+        train(config(data_root=copy))
+
+
 def test_resuming_in_another_number_of_processes_is_refused(config):
     train(config(epochs=1))
     path = config().run_dir / "run.json"
