@@ -16,9 +16,9 @@ CHINESE = ("zh-TW", "zh-CN")  # whose browsers get 繁體中文: Gradio's own wo
 TEXT: dict[str, tuple[str, str]] = {
     # page frame
     "subtitle": (
-        "Switch colour channels off and see what neural networks still recognise. A dynamic convolution mixes its "
-        "kernels, small filters, anew for each picture.",
-        "關掉色彩通道，看看神經網路還認得什麼。動態卷積會為每張圖片重新混合它的卷積核（小型濾鏡）。",
+        "See what neural networks recognise without a colour channel, and how dynamic convolution mixes its filters "
+        "for each picture.",
+        "看看少了色彩通道，神經網路還認得什麼，以及動態卷積如何為每張圖片混合它的濾鏡（卷積核）。",
     ),
     "page_channels": ("Channels", "色彩通道"),
     "page_sweep": ("All subsets", "所有組合"),
