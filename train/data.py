@@ -30,6 +30,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from models.band_files import NUMPY, TIFF, BandFileError, open_bands
+from models.hub import first_line
 from models.pictures import resize, to_rgb, within
 
 NAME_BANDS = "files of a sensor are read where its bands are named (train.run --bands)"
@@ -119,11 +120,12 @@ def from_list(root: Path, name: str) -> Split:
     if class_file.is_file():
         rows = [line.strip().partition(" ") for line in class_file.read_text("utf-8-sig").splitlines() if line.strip()]
         synsets, names = tuple(row[0] for row in rows), tuple(row[2] or row[0] for row in rows)
+        index = {synset: label for label, synset in enumerate(synsets)}
         for path, label in items:
-            if path.parent.name in synsets and synsets.index(path.parent.name) != label:
+            if (theirs := index.get(path.parent.name, label)) != label:
                 raise DataError(
                     f"{name}.txt gives {path.relative_to(root)} the label {label}, but {class_file.name} gives "
-                    f"{path.parent.name} {synsets.index(path.parent.name)}; correct one of them"
+                    f"{path.parent.name} {theirs}; correct one of them"
                 )
     else:
         folders = {label: path.parent.name for path, label in items}
@@ -220,7 +222,7 @@ def problem(path: Path, bands: tuple[str, ...]) -> str | None:
     except (BandFileError, DataError) as error:
         return f"{path}: {error}"
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        return f"{path}: {str(error).partition(chr(10))[0].replace(repr(str(path)), 'it') or type(error).__name__}"
+        return f"{path}: {first_line(error).replace(repr(str(path)), 'it') or type(error).__name__}"
     return None
 
 

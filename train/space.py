@@ -20,8 +20,10 @@ from train import ROOT
 from train.upload import UploadError, files_in, list_files, upload
 
 FROM_HUB = "DYNCONV_FROM_HUB"  # the app's default for --from-hub, since a Space starts it without arguments
-NEEDED = ("README.md", "LICENSE", "app.py", "requirements.txt", "models", "demo", "checkpoints")
-NEEDED += ("results/summary.json", "results/figures")  # of the results, what the page shows
+NEEDED = (
+    "README.md", "LICENSE", "app.py", "requirements.txt", "models", "demo", "checkpoints",
+    "results/summary.json", "results/figures",
+)  # fmt: skip
 
 
 def stage(root: Path, staging: Path) -> None:
