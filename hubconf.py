@@ -39,11 +39,13 @@ def resnet34(pretrained: bool = False, *, device=None, **arguments):
 
 
 def _load(name: str, pretrained: bool, device, arguments: dict):
+    file = getattr(sys.modules.get("models"), "__file__", None)
+    another = "models" in sys.modules and not str(file).startswith(str(Path(__file__).parent))
     try:
         from models import build_model, load_model
         from models.checkpoint import BUNDLED
     except ImportError as error:
-        if str(getattr(sys.modules.get("models"), "__file__", None)).startswith(str(Path(__file__).parent)):
+        if not another:
             raise
         raise ImportError(
             "this project's package is named models, and another of that name is imported already; load the network "

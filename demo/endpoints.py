@@ -156,8 +156,9 @@ class Endpoints:
     ) -> tuple[dict, Image.Image]:
         """Where the compact network's self-attention looks from a point.
 
-        x and y: 0 to 1 across and down the picture. Returns the map (rows of weights that sum to 1 in all),
-        the learned gamma, the share of attention on the strongest tenth of positions, and the overlay.
+        x and y: 0 to 1 across and down the picture. Returns the map (rows of weights that sum to 1 in all, over the
+        part of the picture that the network sees), the learned gamma, the share of attention on the strongest tenth of
+        its positions, and the overlay.
         """
         picture = open_picture(image)
         point = check_share("x", x), check_share("y", y)
@@ -168,7 +169,7 @@ class Endpoints:
             "attention": attention.tolist(),
             "gamma": self.events.loaded.gamma,
             "share_on_strongest_tenth": explain.concentration(attention),
-        }, explain.overlay(picture, attention)
+        }, explain.overlay(picture, attention, self.events.loaded.networks["compact"].config.crop_pct)
 
 
 def answering(function: Callable) -> Callable:

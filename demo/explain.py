@@ -66,18 +66,22 @@ def attention_from(
     channels: str = CHANNELS,
     fill: str = "aligned",
 ) -> np.ndarray:
-    """Where self-attention looks from ``point``: (P, P), at least 0, summing to 1.
+    """Where self-attention looks from ``point``: (S/2, S/2) over the part that the network sees, summing to 1.
 
-    P is S/2, and more where the network sees a part of the picture only: nothing is looked at around it.
-    ``point`` is (x, y) as shares of the picture's width and height, clipped to what the network sees.
+    ``point`` is (x, y) as shares of the picture's width and height, clipped to that part.
     Raises ``ValueError`` for a network without the attention block.
     """
     x = select_channels(network_input(network, picture), channels)  # (1, C, S, S)
     size = network.config.input_size // 2
-    margin = round(size * (1 / network.config.crop_pct - 1) / 2)
+    margin = margin_of(size, network.config.crop_pct)
     column, row = (min(max(int(share * (size + 2 * margin)) - margin, 0), size - 1) for share in point)
     attention = network.attention_at(x, torch.tensor([[row, column]]), channels, fill=fill)[0, 0]
-    return np.pad(attention.float().cpu().numpy(), margin)
+    return attention.float().cpu().numpy()
+
+
+def margin_of(size: int, crop_pct: float) -> int:
+    """How many more positions the whole picture has on each side of the ``size`` in the part that is seen."""
+    return round(size * (1 / crop_pct - 1) / 2)
 
 
 def concentration(attention: np.ndarray, share: float = 0.1) -> float:
@@ -86,14 +90,21 @@ def concentration(attention: np.ndarray, share: float = 0.1) -> float:
     return float(values[: max(1, round(share * values.size))].sum())
 
 
-def overlay(picture: Image.Image, attention: np.ndarray, colour: tuple[int, int, int] = (255, 138, 36)) -> Image.Image:
+def overlay(
+    picture: Image.Image,
+    attention: np.ndarray,
+    crop_pct: float = 1.0,
+    colour: tuple[int, int, int] = (255, 138, 36),
+) -> Image.Image:
     """The picture, darkened, glowing in ``colour`` where attention is above an even spread.
 
+    ``attention`` (P, P) lies on the middle ``crop_pct`` of each side; nothing glows around it.
     The glow grows with the logarithm of that ratio and is full at the strongest position, or at
     four times even where attention is flatter than that: a flat map does not glow.
     """
     ratio = np.maximum(attention * attention.size, 1e-12)
     strength = np.clip(np.log2(ratio) / np.log2(max(float(ratio.max()), 4.0)), 0, 1)
+    strength = np.pad(strength, margin_of(len(strength), crop_pct))
     mask = Image.fromarray((strength * 255).astype(np.uint8)).resize(picture.size, Image.Resampling.BICUBIC)
     dimmed = Image.blend(picture, Image.new("RGB", picture.size, "black"), 0.45)
     return Image.composite(Image.blend(dimmed, Image.new("RGB", picture.size, colour), 0.75), dimmed, mask)

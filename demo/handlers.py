@@ -113,7 +113,7 @@ class Handlers:
     def analyse(self, path, channels, fill, temperature, point, request: gr.Request):
         """A picture, toggles or temperature changed → notice, Task 2's, answers, input, heat map, Task 2."""
         picture, names, spoken = opened(path), chosen(channels), language(request)
-        bands = self.loaded.networks[ADAPTIVE].config.bands
+        bands, metrics = (self.loaded.networks[ADAPTIVE].config.bands, self.loaded.networks[DYNAMIC].config.metrics)
         known = {"fill": fill, "temperature": temperature, "reference": reference(self.source, path, temperature)}
         prediction, attention, latency = run(answer, self.source, picture, names, point, **known)
         adaptive = view.nothing_filled(prediction, spoken) + view.trained_on(bands, spoken)
@@ -122,7 +122,7 @@ class Handlers:
             "",
             view.answers(prediction, TASK_1, spoken, {ADAPTIVE: adaptive}),
             self.seen(picture, prediction, spoken),
-            heatmap.channel_attention(prediction, spoken) + heatmap.kernel_attention(prediction, spoken),
+            heatmap.channel_attention(prediction, spoken) + heatmap.kernel_attention(prediction, spoken, metrics),
             self.asked_task_2(prediction, spoken)
             + view.answers(prediction, TASK_2, spoken, self.costs(latency, spoken)),
             self.pick(picture, attention, point, spoken),
@@ -183,10 +183,16 @@ class Handlers:
         )
 
     def seen(self, picture: Image.Image, prediction: inference.Prediction, spoken: str) -> str:
-        network = self.loaded.networks[DYNAMIC]
+        networks = self.loaded.networks
+        network = networks[DYNAMIC]
         filled = explain.seen(network, picture, prediction.channels, prediction.fill)
-        pictures, whole = explain.channel_pictures(network, picture), network.config.crop_pct == 1
-        return view.seen(filled, pictures, prediction, spoken, whole=whole)
+        views = {name: (networks[name].config.input_size, networks[name].config.crop_pct) for name in TASK_1}
+        alike = [name for name in TASK_1 if views[name] == views[DYNAMIC]]
+        if prediction.channels != CHANNELS:
+            alike = [name for name in alike if name != ADAPTIVE]  # for which nothing is filled
+        by = alike if len(alike) < len(TASK_1) else ()
+        pictures = explain.channel_pictures(network, picture)
+        return view.seen(filled, pictures, prediction, spoken, whole=network.config.crop_pct == 1, by=by)
 
     def asked_task_2(self, prediction: inference.Prediction, spoken: str) -> str:
         """Which channels Task 2's networks get, and whether some lack that never lacked in their training."""
@@ -199,7 +205,8 @@ class Handlers:
     def pick(self, picture: Image.Image, attention: np.ndarray | None, point: Point, spoken: str) -> str:
         if attention is None:
             return view.notice(say(spoken, "no_attention"))
-        return view.pick(explain.overlay(picture, attention), explain.concentration(attention), point, spoken)
+        glowing = explain.overlay(picture, attention, self.loaded.networks["compact"].config.crop_pct)
+        return view.pick(glowing, explain.concentration(attention), point, spoken)
 
     def costs(self, latency: dict[str, float], spoken: str) -> dict[str, str]:
         networks = self.loaded.networks

@@ -3,12 +3,14 @@
 Its rows are the layers of the dynamic network, or the channels that the adaptive one was given.
 """
 
+from collections.abc import Mapping
 from html import escape
+from types import MappingProxyType
 
 import numpy as np
 
-from demo.html import card, signed, tag
-from demo.inference import Prediction, evenness
+from demo.html import card, percent, signed, tag
+from demo.inference import Prediction
 from demo.text import joined, say
 from demo.view import COLOURS
 from models import CHANNELS
@@ -29,18 +31,36 @@ def layer_names() -> list[str]:
     return names
 
 
-def kernel_attention(prediction: Prediction, language: str) -> str:
-    """The dynamic network's weights now, and their difference from those of all channels, side by side."""
+def kernel_attention(prediction: Prediction, language: str, metrics: Mapping = MappingProxyType({})) -> str:
+    """The dynamic network's weights now, and their difference from those of all channels, side by side.
+
+    ``metrics`` of its config say whether the mix earns accuracy, where that was measured.
+    """
     now = np.array(prediction.answers[DYNAMIC].attention)  # (16, K)
     change = now - np.array(prediction.reference[DYNAMIC].attention)
     L, K = now.shape
     lead = say(language, "attention_lead", layers=L, kernels=K, even=f"{1 / K:.2f}", network=say(language, DYNAMIC))
     tables = side_by_side(prediction, now, change, layer_names(), "layer", language)
-    even = say(language, "attention_even", value=f"{evenness(now):.3f}")
+    even = say(language, "attention_even", value=percent(distance_from_even(now)), even=f"{1 / K:.2f}")
+    sentences = [lead, even, *worth_of_mixing(metrics, language)]
     return card(
-        say(language, "attention"), tag("p", escape(joined([lead, even], language)), class_="hint"), tables,
+        say(language, "attention"), tag("p", escape(joined(sentences, language)), class_="hint"), tables,
         class_="layers",
     )  # fmt: skip
+
+
+def distance_from_even(attention: np.ndarray) -> float:
+    """How far weights (…, K) lie from 1/K, relative to it, on average: 0 is an even mix."""
+    return float(np.abs(attention * attention.shape[-1] - 1).mean())
+
+
+def worth_of_mixing(metrics: Mapping, language: str) -> list[str]:
+    """A sentence on how often the network is right with its weights and with even ones; none where nobody measured."""
+    if "val_accuracy_even" not in metrics:
+        return []
+    shares = {"now": metrics["val_accuracy"], "even": metrics["val_accuracy_even"]}
+    shown = {name: f"{100 * share:.1f}" for name, share in shares.items()}
+    return [say(language, "attention_worth", count=metrics["val_images"], **shown)]
 
 
 def channel_attention(prediction: Prediction, language: str) -> str:

@@ -86,8 +86,9 @@ def check_numbers(values: list[float]) -> None:
 
 
 def check_count(picture: BandPicture, bands: Bands) -> None:
-    """One name per band, or a ``FriendlyError`` with as many as an example."""
+    """One name per band, or a ``FriendlyError`` with as many as an example, of more than three in sensors' order."""
     found = len(picture.values)
     if len(bands.names) != found:
-        example = ", ".join([*"RGB", *[UNKNOWN] * found][:found])
+        names = ["R", "G", "B"] if found <= 3 else ["B", "G", "R", "NIR", *[UNKNOWN] * found]
+        example = ", ".join(names[:found])
         raise FriendlyError("bands_count", found=found, typed=len(bands.names), example=example)

@@ -18,7 +18,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "subtitle": (
         "See what neural networks recognise without a colour channel, and how dynamic convolution mixes its filters "
         "for each picture.",
-        "看看少了色彩通道，神經網路還認得什麼，以及動態卷積如何為每張圖片混合它的濾鏡（卷積核）。",
+        "看看少了色彩通道，神經網路還認得什麼，以及動態卷積如何為每張圖片混合它的卷積核（濾波器）。",
     ),
     "page_channels": ("Channels", "色彩通道"),
     "page_sweep": ("All subsets", "所有組合"),
@@ -78,6 +78,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "{missing} is missing: the mean of {a} and {b} takes its place.",
         "缺少{missing}色：以{a}、{b}的平均值補在原位。",
     ),
+    "given_two_same": (
+        "Blue is missing: the mean of red and green takes its place, which is the last one either way.",
+        "缺少藍色：以紅、綠的平均值補在原位，也就是最後一個，兩種方式相同。",
+    ),
     "given_two_appended": (
         "{missing} is missing: {a} and {b} move to the front and their mean comes last.",
         "缺少{missing}色：{a}、{b}移到前面，平均值放在最後。",
@@ -96,30 +100,35 @@ TEXT: dict[str, tuple[str, str]] = {
         "The picture at {size} by {size} pixels with channels {channels}, as the networks get it",
         "網路收到的圖片：{size} × {size} 像素，通道 {channels}",
     ),
+    "seen_by": ("As seen by {names}.", "{names} 收到的圖片。"),
     "seen_filled": (
-        "What {first} and {second} get: the missing channels filled.",
-        "{first}與 {second} 收到的圖片：缺少的通道已填補。",
+        "As seen by {names}: the missing channels filled.",
+        "{names} 收到的圖片：缺少的通道已填補。",
     ),
     "channel_alt": ("The {name} channel alone", "只有{name}色通道"),
     "channel_dropped": ("{name}: dropped", "{name}：已移除"),
     "agrees": ("Same answer as with all channels", "與三通道時答案相同"),
     "disagrees": ("With all channels: {name} (now rank {rank})", "三通道時為 {name}（現在排第 {rank}）"),
     "unsure": (
-        "Not sure: nine in ten of its right answers with as many channels are more certain. Perhaps it is none of the "
-        "{count} classes.",
-        "沒有把握：通道數相同而答對時，十次有九次比這更確定。也許不屬於這 {count} 個類別。",
+        "Not sure: nine in ten of its right answers on validation pictures were more certain. Perhaps it is none of "
+        "the {count} classes.",
+        "沒有把握：在驗證圖片上答對時，十次有九次比這更確定。也許不屬於這 {count} 個類別。",
     ),
     # kernel attention
     "attention": ("Kernel attention", "卷積核注意力"),
     "attention_lead": (
         "Each of the {layers} convolutions of {network} mixes its {kernels} kernels by these weights. "
         "Every row sums to 1; {even} everywhere would be an even mix.",
-        "{network} 的 {layers} 個卷積層各以下列權重混合 {kernels} 個卷積核。每列總和為 1；全為 {even} 表示平均混合。",
+        "{network} 的 {layers} 個卷積層各以下列權重混合 {kernels} 個卷積核。每列總和為 1；全為 {even} 表示均勻混合。",
     ),
     "attention_even": (
-        "How even the mix is: {value} (mean entropy over that of an even mix). At 1 a layer is a plain convolution "
-        "with the mean kernel.",
-        "混合的平均程度：{value}（平均熵與平均混合時的熵之比）。為 1 時，該層等同以平均核做的一般卷積。",
+        "On average these weights lie {value} off {even}; at 0 % a layer is a plain convolution with the mean kernel.",
+        "這些權重平均偏離 {even} 達 {value}；偏離為 0 % 時，該層等同以平均核做的一般卷積。",
+    ),
+    "attention_worth": (
+        "On {count:,} validation pictures, with all channels, this network is right in {now} % with its weights and in "
+        "{even} % with an even mix in every layer.",
+        "在 {count:,} 張三通道齊全的驗證圖片上，這個網路以其權重答對 {now} %，每層都改為均勻混合時答對 {even} %。",
     ),
     "attention_now": ("Weights now", "目前權重"),
     "attention_change": ("Difference from RGB", "與 RGB 的差"),
@@ -129,13 +138,14 @@ TEXT: dict[str, tuple[str, str]] = {
     "small_change": ("No weight changes by as much as 0.01.", "沒有任何權重變動達到百分之一。"),
     "biggest_change": (
         "Largest change: {value} in {row}, kernel {number}.",
-        "最大變化：{row} 的卷積核 {number}，{value}。",
+        "最大變化：{row}，卷積核 {number}，{value}。",
     ),
     "channel_attention": ("Attention to each channel", "對每個通道的注意力"),
     "channel_attention_lead": (
         "{network} has {kernels} kernels in its first layer, and each draws what it sees from the channels that are "
         "there. Every column sums to 1; nothing is filled, so a missing channel has no row.",
-        "{network} 的第一層有 {kernels} 個卷積核，各從存在的通道取得所見。每欄總和為 1；不填補，所以缺少的通道沒有列。",
+        "{network} 的第一層有 {kernels} 個卷積核，各自從現有的通道擷取資訊。每欄總和為 1；"
+        "不填補，所以缺少的通道沒有列。",
     ),
     "constant_channel": (
         "A row of zeros: that channel hardly varies, carries nothing and counts as absent.",
@@ -176,10 +186,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "bands_names": ("Its bands, in the file's order", "檔案中的波段，依序輸入"),
     "bands_names_info": (
         "Names for Sentinel-2's wavelengths (R, G, B, COASTAL, REDEDGE, NIR, SWIR1, SWIR2) or your sensor's own in µm, "
-        "with commas; ? for an unknown one. For example: R, G, B, NIR or 0.665, 0.842, ?",
+        "with commas; ? for an unknown one. For example: B, G, R, NIR or 0.665, 0.842, ?",
         "名稱（代表 Sentinel-2 的波長：R、G、B、COASTAL、REDEDGE、NIR、SWIR1、SWIR2）或你的感測器以 µm 為單位的波長，"
         "用逗號分隔；不知道的寫 ?。"
-        "例如：R, G, B, NIR 或 0.665, 0.842, ?",
+        "例如：B, G, R, NIR 或 0.665, 0.842, ?",
     ),
     "bands_button": ("Ask about these bands", "詢問這些波段"),
     "bands_example": ("Try the lion in five bands", "試試五個波段的獅子"),
@@ -187,7 +197,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "bands_weights": ("Weights", "權重"),
     "bands_attention_lead": (
         "Each of the {kernels} kernels of the first layer draws what it sees from the bands. Every column sums to 1.",
-        "第一層的 {kernels} 個卷積核各從這些波段取得所見。每欄總和為 1。",
+        "第一層的 {kernels} 個卷積核各自從這些波段擷取資訊。每欄總和為 1。",
     ),
     "band": ("Band", "波段"),
     "bands_seen": ("What is in the file", "檔案的內容"),
@@ -266,10 +276,15 @@ TEXT: dict[str, tuple[str, str]] = {
         "γ is well away from 0: what attention gathers is added with this weight.",
         "γ 明顯不為 0：注意力收集的資訊以此權重加入。",
     ),
+    "gamma_subtracts": (
+        "γ is well below 0: what attention gathers is subtracted with this weight, so that a place is told apart from "
+        "those it looks at.",
+        "γ 明顯小於 0：注意力收集的資訊以此權重減去，使該處與所看向之處有所區別。",
+    ),
     "no_attention": ("This compact model has no attention block.", "這個 compact 模型沒有注意力區塊。"),
     "parameters": ("parameters", "參數"),
     "macs": ("multiply-accumulates", "乘加運算"),
-    "latency": ("one picture on the server: fastest run, measured once", "伺服器單張耗時：只量測一回，取最快者"),
+    "latency": ("one picture on the server, fastest of several runs", "伺服器單張耗時，多次執行中最快"),
     # results and code
     "no_results": (
         "No measured results are here yet: results/summary.json is missing.",
@@ -291,34 +306,42 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "results_task1": ("Task 1: what does a lost channel cost?", "任務一：少了通道，代價多大？"),
     "results_task1_lead": (
-        "Plain and dynamic VGG19 on the seven subsets of R, G and B, missing channels filled. First trained on "
-        "RGB alone, as in the study but shorter; then as bundled, trained on random channels, and longer. A small p "
-        "says that these two would differ on other such pictures, too. The bundled dynamic network's kernels hardly "
-        "moved from the plain one's, which they started as: this pair is no verdict on dynamic convolution, for which "
-        "see the ablations.",
+        "Every lost channel costs accuracy. Training on random channels keeps most of it; dynamic convolution shows no "
+        "such effect. Plain and dynamic VGG19 on the seven subsets of R, G and B, missing channels filled. First "
+        "trained on RGB alone, as in the study but shorter; then as bundled, trained on random channels, and longer. A "
+        "small p says that these two would differ on other such pictures, too. The bundled dynamic network's kernels "
+        "hardly moved from the plain one's, which they started as: this pair is no verdict on dynamic convolution, for "
+        "which see the ablations.",
+        "每少一個通道都會降低準確率；以隨機通道訓練可保住大部分，動態卷積則看不出幫助。"
         "一般與動態 VGG19 在 R、G、B 七種子集上的表現，缺少的通道以填補代替。先是如研究一般只用 RGB 訓練（但較短），"
         "再是內附的版本（以隨機通道訓練，也訓練得更久）。p 很小表示這兩組權重在其他同類圖片上也會有差異。"
         "內附動態網路的卷積核幾乎沒有離開起點（一般網路的卷積核），因此這一對不足以評斷動態卷積，請看消融實驗。",
     ),
     "results_any_channels": ("Any channels: does it help to fill nothing?", "任意通道：不填補有幫助嗎？"),
     "results_any_channels_lead": (
+        "On R, G and B it is as good to fill nothing as to fill; bands beyond them only this network takes. "
         "The adaptive VGG19 beside networks whose missing channels are filled, then with one to six bands, channels "
         "in another order and a channel that died unnoticed. Then what one channel can give a network whose last epoch "
-        "saw nothing else, and what larger pictures, or less of them, change.",
+        "saw nothing else, and what the size of the pictures and their crop change.",
+        "在 R、G、B 上，不填補與填補一樣好；其他波段則只有這個網路能接受。"
         "任意通道 VGG19 與填補通道的網路相比；接著是一到六個波段、調換順序的通道，以及無預警失效的通道。"
-        "最後是單一通道能達到多少（最後一個訓練週期只用該通道的網路），以及放大或裁切圖片的影響。",
+        "最後是單一通道能達到多少（最後一個訓練週期只用該通道的網路），以及圖片大小與裁切的影響。",
     ),
     "results_task2": ("Task 2: can a compact network match ResNet34?", "任務二：小型網路能追上 ResNet34 嗎？"),
     "results_task2_lead": (
-        "Two convolutions with an RRDB and self-attention between them, beside ResNet34: same test pictures at the "
-        "same size; each was trained as suits it.",
+        "On all three channels nearly: the two differ within the error; with fewer, compact is behind. Two "
+        "convolutions with an RRDB and self-attention between them, beside ResNet34: same test pictures at the same "
+        "size; each was trained as suits it.",
+        "三個通道齊全時幾乎追上，差距在誤差之內；通道較少時則落後。"
         "兩層卷積、其間是 RRDB 與自注意力的小型網路，與 ResNet34 使用相同測試圖片、相同大小比較；"
         "兩者各用適合自己的方式訓練。",
     ),
     "results_ablations": ("Ablations: which choices matter?", "消融實驗：哪些選擇有影響？"),
     "results_ablations_lead": (
-        "Short trainings, most over three seeds, on validation. The last table compares: an interval that holds 0 "
-        "shows no difference, nor that there is none.",
+        "With one channel it helps to fill nothing, and self-attention helps compact; dynamic convolution, its number "
+        "of kernels and its temperature show no effect. Short trainings, most over three seeds, on validation. The "
+        "last table compares: an interval that holds 0 shows no difference, nor that there is none.",
+        "只剩一個通道時，不填補有幫助；自注意力對 compact 有幫助；動態卷積、卷積核數量與溫度都看不出影響。"
         "短訓練，多為三個隨機種子，在驗證集上評估。最後的表格逐一比較：區間包含 0，表示看不出差異，但不表示沒有差異。",
     ),
     "results_cost": ("What does it cost? Arithmetic, memory, time", "代價多大？運算量、記憶體、時間"),
@@ -436,8 +459,9 @@ TEXT: dict[str, tuple[str, str]] = {
     "bands_constant": (PROBLEMS["constant"], "每個波段都只有一個固定值，看不到任何內容：請檢查檔案。"),
     "bands_count": (
         "The file has {found} {found:band|bands}, but {typed} {typed:is|are} typed: please type one name or wavelength "
-        "per band, such as {example}",
-        "檔案有 {found} 個波段，但輸入了 {typed} 個：請為每個波段輸入一個名稱或波長，例如 {example}",
+        "per band, in the file's order, such as {example} (? for one that you do not know)",
+        "檔案有 {found} 個波段，但輸入了 {typed} 個：請依檔案中的順序為每個波段輸入一個名稱或波長，"
+        "例如 {example}（不知道的寫 ?）",
     ),
     "bands_unknown": (
         "There is no band called {came}; known names are {known} (? for an unknown one), and Sentinel-2's B2, "

@@ -46,7 +46,8 @@ def channels_left(prediction: Prediction, language: str) -> str:
         return say(language, "given_one", a=lower(present[0], language))
     missing = say(language, COLOURS[next(name for name in CHANNELS if name not in prediction.channels)])
     names = {"missing": missing, "a": lower(present[0], language), "b": lower(present[1], language)}
-    return say(language, f"given_two_{prediction.fill}", **names)
+    same = prediction.channels == CHANNELS[:2]  # its missing slot is the last one
+    return say(language, "given_two_same" if same else f"given_two_{prediction.fill}", **names)
 
 
 def lower(name: str, language: str) -> str:
@@ -124,9 +125,16 @@ def asked(image: Image.Image, language: str) -> str:
 
 
 def seen(
-    filled: Image.Image, channels: Mapping[str, Image.Image], prediction: Prediction, language: str, *, whole: bool
+    filled: Image.Image,
+    channels: Mapping[str, Image.Image],
+    prediction: Prediction,
+    language: str,
+    *,
+    whole: bool,
+    by: Sequence[str] = (),
 ) -> str:
-    """The picture, ``whole`` or its middle, as the networks get it and its three channels, pixel by pixel."""
+    """The picture, ``whole`` or its middle, as networks get it and its three channels, pixel by pixel; ``by`` names
+    these networks, where not all get the same."""
     size, caption = filled.width, "input_whole" if whole else "input_middle"
     alt = say(language, "seen_alt", size=size, channels=prediction.channels)
     figures = [figure(picture(filled, alt), say(language, caption, size=size), "seen")]
@@ -135,11 +143,17 @@ def seen(
         caption = say(language, "channel_dropped", name=colour) if dropped else colour
         alt = say(language, "channel_alt", name=lower(colour, language))
         figures.append(figure(picture(image, alt), caption, "dropped" if dropped else ""))
-    lead = ""
-    if prediction.channels != CHANNELS:
-        networks = {"first": say(language, "dynamic_vgg19"), "second": say(language, "vgg19")}
-        lead = tag("p", escape(say(language, "seen_filled", **networks)), class_="hint")
+    lead, key = "", "seen_by" if prediction.channels == CHANNELS else "seen_filled"
+    if by:
+        names = listed([say(language, name) for name in by], language)
+        lead = tag("p", escape(say(language, key, names=names)), class_="hint")
     return card(say(language, "network_sees"), lead, tag("div", *figures, class_="strip"))
+
+
+def listed(names: Sequence[str], language: str) -> str:
+    """``a, b and c``."""
+    comma, last = (", ", " and ") if language == "en" else ("、", "、")
+    return last.join([comma.join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def figure(content: str, caption: str, class_: str = "") -> str:
@@ -191,7 +205,7 @@ def gamma(value: float | None, language: str) -> str:
     """What the learned γ says about self-attention's part in the answer."""
     if value is None:
         return tag("p", escape(say(language, "no_attention")), class_="hint")
-    meaning = "gamma_small" if abs(value) < 0.1 else "gamma_matters"
+    meaning = "gamma_small" if abs(value) < 0.1 else "gamma_matters" if value > 0 else "gamma_subtracts"
     learned = tag("strong", escape(say(language, "gamma", value=signed(value, 3))))
     return tag("p", joined([learned, escape(say(language, meaning))], language), class_="gamma")
 

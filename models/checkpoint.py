@@ -11,6 +11,7 @@ Only safetensors is ever read, every key and shape must fit, and each failure is
 import hashlib
 import json
 import math
+import os
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -339,7 +340,7 @@ def write_text(path: Path, text: str) -> None:
 def write_safely(path: Path, write):
     """What ``write(temporary path)`` gives; then rename: a crash leaves the old file or the new one, never half."""
     path = path.resolve()  # a link stays one
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         result = write(temporary)
         temporary.replace(path)

@@ -183,6 +183,29 @@ class ImageClassifier(
             pretrained_model_name_or_path, device=map_location if device is None else device, expected=cls, **download
         )
 
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        config: None = None,
+        repo_id: str | None = None,
+        push_to_hub: bool = False,
+        model_card_kwargs: dict | None = None,
+        **push_options,
+    ) -> str | None:
+        """Write weights, config, golden logits and a model card to a folder; what cannot be saved leaves it untouched.
+
+        It replaces the mixin's, which deletes an existing config first and keeps an existing card. ``config`` is the
+        model's own. With ``push_to_hub`` they go to ``repo_id``, by default the folder's name, too; the URL is
+        returned. Raises ``ValueError`` for a network that ``save_checkpoint`` refuses.
+        """
+        folder = Path(save_directory)
+        self._save_pretrained(folder)
+        self.generate_model_card(**(model_card_kwargs or {})).save(folder / "README.md")
+        if not push_to_hub:
+            return None
+        return self.push_to_hub(repo_id or folder.name, model_card_kwargs=model_card_kwargs, **push_options)
+
     def push_to_hub(self, repo_id: str, **options) -> str:
         """The mixin's ``push_to_hub``: one commit with weights, config, golden logits and a model card.
 
@@ -196,7 +219,7 @@ class ImageClassifier(
 
         ``details`` are the function's ``repo_id``, ``evaluations`` and ``license``.
         """
+        from models.checkpoint import published
         from models.model_card import model_card
 
-        config = self.config or ModelConfig(model=self.name, arguments=self.arguments)
-        return ModelCard(model_card(replace(config, storage="fp32"), **details))
+        return ModelCard(model_card(published(self, storage="fp32"), **details))

@@ -48,7 +48,7 @@ def to_dynamic(
     Raises ``ValueError`` for a layer that is not there or no such convolution, and where there is none.
     """
     found = {name: module for name, module in network.named_modules(remove_duplicate=False) if is_plain(module)}
-    owners = Counter(id(module.weight) for module in set(found.values()))
+    owners = Counter(id(weight) for module in network.modules() for weight in module._parameters.values())
     found = {name: module for name, module in found.items() if owners[id(module.weight)] == 1}
     chosen = list(found) if layers is None else [layers] if isinstance(layers, str) else list(layers)
     if unknown := [name for name in chosen if name not in found]:
@@ -76,7 +76,8 @@ def is_plain(module: nn.Module) -> bool:
     if type(module) is not nn.Conv2d or module.padding_mode != "zeros" or "weight" not in module._parameters:
         return False
     uneven = module.padding == "same" and any(side % 2 == 0 for side in module.kernel_size)
-    return not (uneven or module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return not (uneven or any(getattr(module, kind) for kind in hooks))
 
 
 def from_plain(conv: nn.Conv2d, noise: float, generator: torch.Generator, **options) -> DynamicConv2d:

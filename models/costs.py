@@ -1,6 +1,4 @@
-"""Parameters and multiply-accumulates, to the digit of the study's two cost tables.
-
-    python -m models.costs [--image-size 256] [--json]
+"""Parameters and multiply-accumulates, to the digit of the study's two cost tables (``train/costs.py``).
 
 Each network is run once on shapes alone (the meta device) and every module that does arithmetic
 is counted from what went in and came out of it. Two conventions:
@@ -12,11 +10,9 @@ is counted from what went in and came out of it. Two conventions:
   normalisation is 4 per value, average pooling one more than its window per output.
 """
 
-import argparse
-import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +23,6 @@ from models.classifier import ImageClassifier
 from models.conditional_norm import ConditionalBatchNorm2d
 from models.dynamic_conv import DynamicConv2d, KernelAttention
 from models.registry import build_model
-
-IMAGENET_CLASSES = 1000
-STUDY_CLASSES = 50
 
 
 @dataclass(frozen=True)
@@ -136,44 +129,3 @@ def cost_of(name: str, image_size: int = 256, convention: str = "fvcore", **argu
 def cost_of_loaded(model: ImageClassifier) -> Cost:
     """Cost of a loaded network at its own input size and with its own arguments."""
     return cost_of(model.name, model.config.input_size, **model.arguments)
-
-
-def cost_tables(image_size: int = 256) -> dict[str, dict[str, Cost]]:
-    """The study's two tables: ``{"task1": {row: Cost}, "task2": {row: Cost}}``."""
-    fifty = {"num_classes": STUDY_CLASSES}
-    compact = cost_of("compact", image_size, **fifty)
-    thop = cost_of("compact", image_size, "thop", **fifty)
-    gamma = 1  # the study's counter also missed this one parameter
-    return {
-        "task1": {name: cost_of(name, image_size, **fifty) for name in ("vgg19", "dynamic_vgg19")},
-        "task2": {
-            "resnet34 (1000-class head)": cost_of("resnet34", image_size, num_classes=IMAGENET_CLASSES),
-            "resnet34": cost_of("resnet34", image_size, **fifty),
-            "compact (as the study counted)": Cost(compact.parameters - gamma, thop.macs),
-            "compact": compact,
-        },
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m models.costs", description="The study's two cost tables.")
-    parser.add_argument("--image-size", type=int, default=256, help="pixels (default %(default)s)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args()
-    if options.image_size < 32:
-        parser.error(f"--image-size must be at least 32, got {options.image_size}")
-    tables = cost_tables(options.image_size)
-    if options.json:
-        rows = {table: {row: asdict(cost) for row, cost in costs.items()} for table, costs in tables.items()}
-        print(json.dumps({"image_size": options.image_size, **rows}, indent=2))
-        return
-    for title, costs in zip(("Task 1", "Task 2"), tables.values(), strict=True):
-        print(f"\n{title}, {options.image_size} x {options.image_size} input")
-        print(f"  {'model':<32}{'parameters':>14}{'multiply-accumulates':>24}")
-        for row, cost in costs.items():
-            print(f"  {row:<32}{cost.parameters:>14,}{cost.macs:>24,}")
-    print("\nMultiply-accumulates in fvcore's train-mode convention, except where the study counted otherwise.")
-
-
-if __name__ == "__main__":
-    main()

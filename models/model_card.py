@@ -62,10 +62,11 @@ DATA_TERMS = {
     "mini-imagenet-50": "Their training pictures, of mini-ImageNet (Vinyals et al., 2016), are for research use.",
 }
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
-    "width", "image_size", "epochs", "batch_size", "bands", "channels", "channel_counts", "pseudo_share",
-    "own_kernels", "optimizer", "lr", "head_lr_scale", "schedule", "warmup", "momentum", "weight_decay", "clip_norm",
-    "label_smoothing", "mix", "crop_scale", "ema", "init_from", "init_noise", "teacher", "teacher_share",
-    "temperature_start", "temperature_end", "temperature_epochs", "bf16", "seed",
+    "width", "num_kernels", "own_kernels", "blocks", "fill", "images_per_class", "image_size", "epochs", "batch_size",
+    "bands", "channels", "channel_counts", "pseudo_share", "optimizer", "lr", "head_lr_scale", "schedule", "warmup",
+    "momentum", "weight_decay", "clip_norm", "label_smoothing", "mix", "crop_scale", "crop_pct", "ema", "init_from",
+    "init_noise", "teacher", "teacher_share", "temperature_start", "temperature_end", "temperature_epochs", "bf16",
+    "seed",
 )  # fmt: skip
 
 FILLING = {
@@ -365,16 +366,16 @@ images = model.config.preprocess(values)[None]  # (1, {len(config.bands)}, {size
 logits = model(images, "{config.all_channels}")
 logits = model(images[:, :{len(few)}], "{spell(few)}")  # any subset of the bands
 """
-    dynamic = ", temperature=30" if config.model == "dynamic_vgg19" else ""
+    dynamic = "logits, attention = model(images, return_attention=True)  # the kernels' weights: (1, 16 layers, K)\n"
     wavelengths = "logits = model(x, wavelengths_um=[0.665, 0.842])  # any channels: (B, 2, H, W) of red and infrared\n"
-    others = wavelengths if config.model == "adaptive_vgg19" else ""
+    others = {"adaptive_vgg19": wavelengths, "dynamic_vgg19": dynamic}.get(config.model, "")
     return f"""\
 from models import load_model
 
 model = load_model("{repo_id}")  # a revision="v1" pins it
 images = model.config.preprocess(picture)[None]  # a PIL picture → (1, 3, {size}, {size})
 logits = model(images)
-logits = model(images[:, :2], channels="RG"{dynamic})  # any subset of the channels
+logits = model(images[:, :2], channels="RG")  # any subset of the channels
 {others}"""
 
 
@@ -555,7 +556,8 @@ def numbers(values: Sequence[float]) -> str:
 
 
 def percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+    """``72.6``; a half goes the same way whichever sum it came from."""
+    return f"{round(100 * value, 6):.1f}"
 
 
 def table(header: Sequence[str], rows, *, rule: str = "---") -> str:

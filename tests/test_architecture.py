@@ -22,7 +22,6 @@ FORBIDDEN = {
     "demo": {"app", "train"},
     "app.py": {"train"},
 }
-COMMAND_LINES = {Path("models/costs.py")}  # may use argparse
 
 
 def imports(path: Path) -> set[str]:
@@ -43,8 +42,7 @@ def packages(names: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_imports_follow_the_architecture(path):
-    allowed = {"argparse"} if path in COMMAND_LINES else set()
-    assert not packages(imports(path)) & (FORBIDDEN[path.parts[0]] - allowed)
+    assert not packages(imports(path)) & FORBIDDEN[path.parts[0]]
 
 
 WATCH = """

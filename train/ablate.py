@@ -30,10 +30,8 @@ mean little. A run needs up to 2 GB of disk, freed when it is measured.
 
 import argparse
 import itertools
-import json
 import math
 import statistics
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,26 +40,28 @@ import torch
 from scipy.stats import t as student
 from torch import Tensor
 
-from models import CHANNELS, SUBSETS, CheckpointError, ImageClassifier
+from models import CHANNELS, SUBSETS, ImageClassifier
 from models.bands import parse_bands, spell
 from models.checkpoint import BUNDLED, GOLDEN, WEIGHTS, checksum, write_json
 from models.compact import BLOCKS
+from models.hub import locate
 from models.pictures import normalize
 from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19
 from train import RESULTS
 from train.bundle import PLACES, minutes_of, read_run
+from train.calibrate import accuracy_of_even_mix
+from train.commands import one_line_errors
 from train.config import TrainConfig
 from train.data import Pictures, Split, load_split, make_loader
-from train.engine import NonFiniteLossError
 from train.evaluate import channels_of, parse_subsets, predict_views
 from train.evaluate_bands import pseudo_name, pseudo_view
+from train.findings import read_json
 from train.landsat import BANDS as LANDSAT
 from train.pseudo_bands import MOST_BANDS
 from train.run import STATE, defaults_of, train
 from train.views import View, named_view
 
 FOLDER = RESULTS / "ablations"
-EVEN = 1e9  # a softmax temperature that gives every kernel the same weight
 MANY_BANDS = range(len(CHANNELS) + 1, MOST_BANDS + 1)  # more than a picture has channels
 
 
@@ -183,7 +183,7 @@ def plan(ablation: str, *, seeds: Iterable[int], runs_dir: Path, **options) -> l
             f"{ablation} starts from the bundled vgg19, whose width is 1, got width {options['width']:g}; add "
             "--from-scratch, or --init-from a plain vgg19 of that width"
         )
-    start = checksum(shared["init_from"]) if shared.get("init_from") else None
+    start = checksum(locate(shared["init_from"].as_posix())) if shared.get("init_from") else None
     runs = []
     for seed in dict.fromkeys(seeds):
         for variant, changes in made.variants.items():
@@ -200,8 +200,9 @@ def ablate(runs: list[Run], folder: Path, *, keep_weights: bool = False) -> list
     Raises ``ValueError`` before any training when a record was made under other conditions, and
     what ``train`` raises.
     """
+    known = read_records(folder)
     for run in runs:
-        check_conditions(run, read_records(folder))
+        check_conditions(run, known)
     folder.mkdir(parents=True, exist_ok=True)
     for run in runs:
         path = folder / f"{run.name}.json"
@@ -218,7 +219,7 @@ def ablate(runs: list[Run], folder: Path, *, keep_weights: bool = False) -> list
 
 def read_records(folder: Path = FOLDER) -> list[dict]:
     """The records of a folder; other files there are none of its business."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    found = [read_json(path) for path in sorted(folder.glob("*.json"))]
     return [record for record in found if isinstance(record, dict) and record.get("kind") == "ablation"]
 
 
@@ -281,9 +282,7 @@ def train_and_record(run: Run) -> dict:
     if isinstance(model, DynamicVGG19):
         layers = attention_entropy(model, val, rows[-1]["size"])
         record["attention_entropy"] = {"layers": layers.tolist(), "mean": layers.mean().item()}
-        model.set_temperature(EVEN)
-        views = {CHANNELS: named_view(CHANNELS)}
-        record["val_accuracy_even"] = accuracies(model, val, views, run.config.bf16)[CHANNELS]
+        record["val_accuracy_even"] = accuracy_of_even_mix(model, val, bf16=run.config.bf16)
     return record
 
 
@@ -453,13 +452,11 @@ def options_of(options: argparse.Namespace) -> dict:
     return given | {key: getattr(options, key) for key in ("data_root", "skip_unreadable", "bf16")}
 
 
+@one_line_errors()
 def main() -> None:
     options = parse()
-    try:
-        runs = plan(options.ablation, seeds=options.seeds, runs_dir=options.runs_dir, **options_of(options))
-        records = ablate(runs, options.results, keep_weights=options.keep_weights)
-    except (CheckpointError, NonFiniteLossError, ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    runs = plan(options.ablation, seeds=options.seeds, runs_dir=options.runs_dir, **options_of(options))
+    records = ablate(runs, options.results, keep_weights=options.keep_weights)
     print_variants(records, options.ablation)
 
 

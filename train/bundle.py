@@ -9,18 +9,18 @@ confidences are worth, keeps both in the checkpoint's config, and writes
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-from models import CheckpointError, load_checkpoint, save_checkpoint
+from models import load_checkpoint, save_checkpoint
 from models.checkpoint import STORAGES, pack, unpack, without_folders, write_json
 from models.memory import keep_large_blocks
 from models.model_card import data_name
 from train import RESULTS
 from train.calibrate import validation_metrics
+from train.commands import one_line_errors
 from train.config import TrainConfig
-from train.data import DataError, load_split
+from train.data import load_split
 from train.evaluate import measure, predict_subsets
 
 PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # where and how fast, not what
@@ -32,10 +32,13 @@ def bundle(
     """Write ``target`` and return the training record. Raises ``CheckpointError`` or ``DataError``."""
     model = load_checkpoint(run_dir)
     about, rows = read_run(run_dir)
-    defaults = TrainConfig(model=model.name, data_root=data_root, run_dir=run_dir).to_dict()
+    config = about["config"]
+    own = {key: config[key] for key in ("image_size", "epochs", "bands")}  # which other defaults follow from
+    plain, alike = (TrainConfig(model.name, data_root, run_dir, **some).to_dict() for some in ({}, own))
+    defaults = alike | {key: plain[key] for key in own}
     settings = {
         key: value
-        for key, value in without_folders(about["config"]).items()
+        for key, value in without_folders(config).items()
         if key not in PLACES and value is not None and (value != defaults[key] or key == "seed")
     }
     val = load_split(data_root, "val", bands=model.config.bands, skip_unreadable=skip_unreadable)
@@ -72,8 +75,9 @@ def bundle(
 
 def read_run(run_dir: Path) -> tuple[dict, list[dict]]:
     """``run.json`` and the rows of ``metrics.jsonl`` of a run folder."""
-    about = json.loads((run_dir / "run.json").read_text())
-    return about, [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    about = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+    rows = (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return about, [json.loads(line) for line in rows]
 
 
 def minutes_of(rows: list[dict]) -> float:
@@ -81,6 +85,7 @@ def minutes_of(rows: list[dict]) -> float:
     return sum(row["train_s"] for row in rows) / 60
 
 
+@one_line_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m train.bundle", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -94,13 +99,10 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the training record")
     options = parser.parse_args()
     keep_large_blocks()
-    try:
-        record = bundle(
-            options.run_dir, options.to, options.data_root, options.storage,
-            bf16=options.bf16, skip_unreadable=options.skip_unreadable,
-        )  # fmt: skip
-    except (CheckpointError, DataError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    record = bundle(
+        options.run_dir, options.to, options.data_root, options.storage,
+        bf16=options.bf16, skip_unreadable=options.skip_unreadable,
+    )  # fmt: skip
     options.results.mkdir(parents=True, exist_ok=True)
     path = options.results / f"training-{options.to.name}.json"
     write_json(path, record)

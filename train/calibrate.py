@@ -4,23 +4,26 @@
 
 ``train.bundle`` does so itself, ``train.run`` with the channels that it validates on. This is for a run that will
 answer with fewer, for pictures of another kind (of the same classes), and for another crop (``--crop-pct 0.875`` is
-kept in the config, too). The weights stay as they are. Measured are accuracy on validation with all channels and, for
-every number of channels, the softmax temperature that makes confidences match the share of right answers, and the
-confidence below which an answer is unsure.
+kept in the config, too). The weights stay as they are. Measured are accuracy on validation with all channels (of a
+dynamic network also with an even mix of its kernels in every layer) and, for every number of channels, the softmax
+temperature that makes confidences match the share of right answers, and the confidence below which an answer is unsure.
 """
 
 import argparse
-import sys
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from models import CheckpointError, ImageClassifier, ModelConfig, load_checkpoint
+from models import ImageClassifier, ModelConfig, load_checkpoint
 from models.checkpoint import write_config
 from models.memory import keep_large_blocks
+from models.vgg import DynamicVGG19
+from train.commands import one_line_errors
 from train.confidence import confidence_by_number
-from train.data import DataError, Split, load_split
+from train.data import Split, load_split
 from train.evaluate import measure, number_of, parse_subsets, predict_subsets, set_size
+
+EVEN = 1e9  # a softmax temperature that gives every kernel the same weight
 
 
 def calibrate(
@@ -47,10 +50,24 @@ def validation_metrics(model: ImageClassifier, val: Split, *, bf16: bool) -> dic
     by_number = defaultdict(list)
     for subset in subsets:
         by_number[number_of(subset, val.bands)].append(logits[subset])
-    accuracy = measure(model.config.all_channels, logits[subsets[0]], labels).accuracy
-    return {"val_accuracy": accuracy, "val_images": len(val)} | confidence_by_number(by_number, labels)
+    accuracies = {"val_accuracy": measure(model.config.all_channels, logits[subsets[0]], labels).accuracy}
+    if isinstance(model, DynamicVGG19):
+        accuracies["val_accuracy_even"] = accuracy_of_even_mix(model, val, bf16=bf16)
+    return accuracies | {"val_images": len(val)} | confidence_by_number(by_number, labels)
 
 
+def accuracy_of_even_mix(model: DynamicVGG19, val: Split, *, bf16: bool) -> float:
+    """Accuracy with all channels where every kernel has the same weight: what attention adds is the rest."""
+    temperature, channels = model.temperature, model.config.all_channels
+    model.set_temperature(EVEN)
+    try:
+        logits, labels = predict_subsets(model, val, [channels], bf16=bf16)
+    finally:
+        model.set_temperature(temperature)
+    return measure(channels, logits[channels], labels).accuracy
+
+
+@one_line_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m train.calibrate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -62,13 +79,10 @@ def main() -> None:
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out pictures that cannot be read")
     options = parser.parse_args()
     keep_large_blocks()
-    try:
-        config = calibrate(
-            options.checkpoint, options.data_root, options.crop_pct,
-            bf16=options.bf16, skip_unreadable=options.skip_unreadable,
-        )  # fmt: skip
-    except (CheckpointError, DataError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    config = calibrate(
+        options.checkpoint, options.data_root, options.crop_pct,
+        bf16=options.bf16, skip_unreadable=options.skip_unreadable,
+    )  # fmt: skip
     for name, value in config.metrics.items():
         values = value if isinstance(value, list) else [value]
         print(f"{name:<26}{', '.join(f'{value:.4g}' for value in values)}")

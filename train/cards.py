@@ -4,17 +4,17 @@ python -m train.cards checkpoints/vgg19 checkpoints/compact … [--user USER]
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from models import CheckpointError
 from models.checkpoint import CONFIG, read_config, write_text
 from models.model_card import model_card
 from train import LICENSE, RESULTS
+from train.commands import one_line_errors
 from train.findings import find_evaluations
 from train.publish import license_of
 
 
+@one_line_errors()
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m train.cards", description=__doc__.partition("\n")[0])
     parser.add_argument("checkpoints", nargs="+", type=Path, help="folders that get a README.md")
@@ -23,17 +23,14 @@ def main(arguments: list[str] | None = None) -> None:
     licence = f"of the weights, as the Hub spells it; by default {LICENSE} for the project's, none for yours"
     parser.add_argument("--license", help=licence)
     options = parser.parse_args(arguments)
-    try:
-        for folder in options.checkpoints:
-            config = read_config(folder / CONFIG)
-            evaluations = find_evaluations(options.results, config, folder)
-            license = options.license or license_of(folder)
-            repo_id = f"{options.user}/{folder.resolve().name}"
-            card = model_card(config, repo_id=repo_id, evaluations=evaluations, license=license)
-            write_text(folder / "README.md", card)
-            print(f"{folder / 'README.md'}: {len(evaluations)} evaluations")
-    except (CheckpointError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    for folder in options.checkpoints:
+        config = read_config(folder / CONFIG)
+        evaluations = find_evaluations(options.results, config, folder)
+        license = options.license or license_of(folder)
+        repo_id = f"{options.user}/{folder.resolve().name}"
+        card = model_card(config, repo_id=repo_id, evaluations=evaluations, license=license)
+        write_text(folder / "README.md", card)
+        print(f"{folder / 'README.md'}: {len(evaluations)} evaluations")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ recognised and what it is taken for.
 """
 
 import argparse
-import sys
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,12 +30,13 @@ from torchmetrics.functional.classification import (
 )
 from tqdm import tqdm
 
-from models import CHANNELS, FILLS, SUBSETS, CheckpointError, ImageClassifier, ModelConfig, load_model
+from models import CHANNELS, FILLS, SUBSETS, ImageClassifier, ModelConfig, load_model
 from models.bands import parse_bands, places_of, spell
 from models.checkpoint import checksum, write_json, write_text
 from models.hub import locate
 from models.memory import keep_large_blocks
 from train import ROOT
+from train.commands import one_line_errors
 from train.config import parse_rgb
 from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader, workers_for_gpu
 from train.engine import predict
@@ -237,10 +237,15 @@ def parse_subsets(channels: str, bands: tuple[str, ...] = ()) -> list[str]:
         named = [band for band in bands if bands.count(band) == 1]  # several unknown ones have no names of their own
         alone = named if len(bands) > 1 else []
         return [ALL_BANDS, *(f"{NO}{band}" for band in named if len(bands) > 2), *alone]
-    subsets = [part.strip() for part in channels.split(",")]
-    for subset in subsets:
-        channels_of(subset, bands)
-    return subsets
+    return list(dict.fromkeys(spelt(part.strip(), bands) for part in channels.split(",")))
+
+
+def spelt(subset: str, bands: tuple[str, ...]) -> str:
+    """A subset of a sensor's bands as it is always named: ``r+nir`` → ``R+NIR``. Raises ``ValueError``."""
+    channels = channels_of(subset, bands)
+    if subset == ALL_BANDS or subset.startswith(NO):
+        return subset
+    return spell(bands[place] for place in places_of(channels, bands))
 
 
 def channels_of(subset: str, bands: tuple[str, ...]) -> str:
@@ -376,16 +381,14 @@ def run(options: argparse.Namespace) -> dict:
     return {"kind": "comparison", "first": first, "second": second, "paired": [asdict(row) for row in paired]}
 
 
+@one_line_errors()
 def main() -> None:
     options = parse()
     if not torch.cuda.is_available():
         keep_large_blocks()
-    try:
-        result = run(options)
-        if options.json:
-            write_json(options.json, result)
-    except (DataError, CheckpointError, ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    result = run(options)
+    if options.json:
+        write_json(options.json, result)
 
 
 if __name__ == "__main__":

@@ -11,20 +11,20 @@ one grey level. Accuracy with 95 % Wilson intervals; p is McNemar's exact test a
 
 import argparse
 import itertools
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from models import CHANNELS, CheckpointError, ImageClassifier, ModelConfig, load_model
+from models import CHANNELS, ImageClassifier, ModelConfig, load_model
 from models.channels import channel_indices
 from models.checkpoint import checksum, write_json
 from models.hub import locate
 from models.memory import keep_large_blocks
 from models.pictures import normalize
-from train.data import SPLITS, DataError, Split, load_split
+from train.commands import one_line_errors
+from train.data import SPLITS, Split, load_split
 from train.evaluate import compare, measure, predict_views, result_file
 from train.findings import is_bundled
 from train.pseudo_bands import MOST_BANDS, pseudo_bands, real_bands, stack_bands
@@ -119,32 +119,28 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out pictures that cannot be read")
     parser.add_argument("--json", type=result_file, help="write the results to this file")
     options = parser.parse_args()
-    names = [Path(source).name for source in options.others]
+    names = [Path(source).name for source in (options.checkpoint, *options.others)]
     if len({*names}) < len(names):
         parser.error(f"the networks are told apart by their names, got {', '.join(names)}; rename a folder")
     return options
 
 
+@one_line_errors()
 def main() -> None:
     options = parse()
     if not torch.cuda.is_available():
         keep_large_blocks()
-    try:
-        adaptive = load_model(options.checkpoint)
-        if not adaptive.any_channels:
-            raise ValueError(
-                f"{options.checkpoint} is {adaptive.name}, which takes three channels; give adaptive_vgg19"
-            )
-        others = {Path(source).name: load_model(source) for source in options.others}
-        split = load_split(options.data_root, options.split, skip_unreadable=options.skip_unreadable)
-        about = {"checkpoint": Path(options.checkpoint).name, "split": options.split, "bf16": options.bf16}
-        bundled = [source for source in (options.checkpoint, *options.others) if is_bundled(source)]
-        about["weights_sha256"] = {Path(source).name: checksum(locate(source)) for source in bundled}
-        result = evaluate_bands(adaptive, others, split, about | {"data": options.data_root.resolve().name})
-        if options.json:
-            write_json(options.json, result)
-    except (DataError, CheckpointError, ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    adaptive = load_model(options.checkpoint)
+    if not adaptive.any_channels:
+        raise ValueError(f"{options.checkpoint} is {adaptive.name}, which takes three channels; give adaptive_vgg19")
+    others = {Path(source).name: load_model(source) for source in options.others}
+    split = load_split(options.data_root, options.split, skip_unreadable=options.skip_unreadable)
+    about = {"checkpoint": Path(options.checkpoint).name, "split": options.split, "bf16": options.bf16}
+    bundled = [source for source in (options.checkpoint, *options.others) if is_bundled(source)]
+    about["weights_sha256"] = {Path(source).name: checksum(locate(source)) for source in bundled}
+    result = evaluate_bands(adaptive, others, split, about | {"data": options.data_root.resolve().name})
+    if options.json:
+        write_json(options.json, result)
     for name, rows in {result["checkpoint"]: result["adaptive"], **result["others"]}.items():
         for row in rows:
             print(f"{name:<20}{row['channels']:<26}{row['accuracy']:.4f}  {row['ci_low']:.4f}–{row['ci_high']:.4f}")

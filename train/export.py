@@ -9,14 +9,15 @@ onnxruntime.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from models import CheckpointError, load_model
+from models import load_model
 from models.bands import parse_bands, spell
 from models.export import export_onnx
+from train.commands import one_line_errors
 
 
+@one_line_errors(ImportError)
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m train.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -25,14 +26,11 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True, help="file to write")
     parser.add_argument("--channels", help="such as RG: the file takes these; by default RGB, or any where they can be")
     options = parser.parse_args()
-    try:
-        if options.to.is_dir():
-            raise ValueError(f"{options.to} is a folder; name a file in it")
-        options.to.parent.mkdir(parents=True, exist_ok=True)
-        model = load_model(options.checkpoint, device="cpu")
-        difference = export_onnx(model, options.to, channels=options.channels)
-    except (CheckpointError, ImportError, OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    if options.to.is_dir():
+        raise ValueError(f"{options.to} is a folder; name a file in it")
+    options.to.parent.mkdir(parents=True, exist_ok=True)
+    model = load_model(options.checkpoint, device="cpu")
+    difference = export_onnx(model, options.to, channels=options.channels)
     free = model.any_channels and options.channels is None
     channels = spell(parse_bands(options.channels or model.config.all_channels))
     shown = "any number of channels, with their wavelengths_um" if free else channels

@@ -71,12 +71,8 @@ def subset_figure(results: list[dict], path: Path) -> dict | None:
 
 
 def curves_figure(results: list[dict], path: Path) -> dict | None:
-    """Validation accuracy on RGB by epoch of every training that was validated there, on whole pictures."""
-    trainings = [
-        record
-        for record in of_kind(results, "training")
-        if record["channels"] in ("RGB", "sample") and "crop_pct" not in record["settings"]
-    ]
+    """Validation accuracy on RGB by epoch of every training that was validated there."""
+    trainings = [record for record in of_kind(results, "training") if record["channels"] in ("RGB", "sample")]
     known = {record["checkpoint"]: record for record in trainings}
     if not trainings:
         return None
@@ -86,15 +82,16 @@ def curves_figure(results: list[dict], path: Path) -> dict | None:
         # a run that started from another goes on where that one ended
         before = sum(stage["epochs"] for stage in stages_of(record, known)[:-1])
         epochs, values = [before + row["epoch"] for row in rows], [100 * row["val_accuracy"] for row in rows]
-        marker = "o" if record["channels"] == "sample" else "."
-        axes.plot(epochs, values, marker=marker, color=COLORS[model], label=None if model in named else model)
+        look = {"marker": "o" if record["channels"] == "sample" else ".", "color": COLORS[model]}
+        look["linestyle"] = "--" if "crop_pct" in record["settings"] else "-"
+        axes.plot(epochs, values, label=None if model in named else model, **look)
         named.add(model)
     axes.set(xlabel="epoch", ylabel="validation accuracy, %")
     axes.grid(alpha=0.3)
     alt = "Line chart of validation accuracy by epoch for every training run"
     caption = (
-        "Validation accuracy on RGB by epoch, whole pictures at each epoch's own size; a line is one stage of "
-        "training, large points are stages with random channels."
+        "Validation accuracy on RGB by epoch, at each epoch's own size; a line is one stage of training, large points "
+        "are stages with random channels; solid: of whole pictures, dashed: of their middle."
     )
     return finish(axes, path, alt, caption)
 

@@ -11,12 +11,12 @@ test. Places of one scene may overlap, so that accuracies are not those on anoth
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from models.bands import parse_bands, places_of
+from train.commands import one_line_errors
 from train.data import DataError
 
 BANDS = "0.55,0.65,0.75,0.95"  # µm, the middles of 0.5-0.6, 0.6-0.7, 0.7-0.8 and 0.8-1.1
@@ -85,6 +85,7 @@ def convert(source: Path, data_root: Path, bands: tuple[str, ...] = kept_bands()
     return counts
 
 
+@one_line_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m train.landsat", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -93,11 +94,8 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, required=True, help="folder to write the class folders to")
     parser.add_argument("--without", help=f"bands to leave out, of {BANDS}")
     options = parser.parse_args()
-    try:
-        bands = kept_bands(options.without)
-        counts = convert(options.source, options.data_root, bands)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    bands = kept_bands(options.without)
+    counts = convert(options.source, options.data_root, bands)
     print(", ".join(f"{split} {count:,}" for split, count in counts.items()), f"pictures, --bands {','.join(bands)}")
 
 

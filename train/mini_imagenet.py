@@ -10,11 +10,11 @@ ours had been by whoever packed them; by another way of resizing accuracies diff
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
 
 from PIL import Image
 
+from train.commands import one_line_errors
 from train.data import SPLITS, DataError
 
 SIDE = 84  # pixels
@@ -39,7 +39,8 @@ def prepare(source: Path, data_root: Path) -> dict[str, int]:
     classes, files = read_names()
     if not source.is_dir():
         raise DataError(f"no folder {source}; --source is the folder that holds mini-ImageNet")
-    found = {path.name: path for path in sorted(source.rglob("*.jpg"))}
+    made = data_root.resolve()  # an earlier, interrupted run's copies may lie within the source
+    found = {path.name: path for path in sorted(source.rglob("*.jpg")) if made not in path.resolve().parents}
     wanted = [name for names in files.values() for name in names]
     if missing := [name for name in wanted if name not in found]:
         raise DataError(
@@ -76,6 +77,7 @@ def copy(source: Path, target: Path) -> None:
         resized.save(target, quality=95)
 
 
+@one_line_errors()
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m train.mini_imagenet", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -83,10 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--source", type=Path, required=True, help="folder with mini-ImageNet's pictures")
     parser.add_argument("--data-root", type=Path, required=True, help="folder to write")
     options = parser.parse_args(arguments)
-    try:
-        counts = prepare(options.source, options.data_root)
-    except (DataError, OSError) as error:
-        sys.exit(f"error: {error}")
+    counts = prepare(options.source, options.data_root)
     print(f"wrote {', '.join(f'{count:,} {split}' for split, count in counts.items())} pictures to {options.data_root}")
 
 

@@ -10,16 +10,16 @@ from ``HF_TOKEN`` or ``hf auth login``.
 """
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 
-from models import MODELS, CheckpointError, ModelConfig, load_checkpoint, save_checkpoint
+from models import MODELS, ModelConfig, load_checkpoint, save_checkpoint
 from models.checkpoint import BUNDLED, CONFIG, STORAGES, read_config, verify_golden, write_text
 from models.model_card import data_name, model_card, percent, table
 from train import DATA, LICENSE, RESULTS
+from train.commands import one_line_errors
 from train.findings import find_evaluations
-from train.upload import UploadError, list_files, upload
+from train.upload import list_files, upload
 
 COLLECTION = "dynconv-lab"  # the repository whose README links the others
 
@@ -74,8 +74,8 @@ def collection_card(configs: dict[str, ModelConfig], folder: Path, results: Path
     rows = []
     for repo_id, config in configs.items():
         found = find_evaluations(results, config, folder / config.model)
-        accuracy = {row["channels"]: row["accuracy"] for result in found for row in result["rows"]}.get("RGB")
-        rows.append((f"[{repo_id}](https://huggingface.co/{repo_id})", percent(accuracy) if accuracy else "–"))
+        measured = [percent(row["accuracy"]) for result in found for row in result["rows"] if row["channels"] == "RGB"]
+        rows.append((f"[{repo_id}](https://huggingface.co/{repo_id})", measured[0] if measured else "–"))
     first = next(iter(configs))
     return f"""\
 ---
@@ -154,11 +154,9 @@ def publish(options: argparse.Namespace) -> None:
         print("dry run: nothing was sent")
 
 
+@one_line_errors()
 def main(arguments: list[str] | None = None) -> None:
-    try:
-        publish(parse(arguments))
-    except (CheckpointError, UploadError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    publish(parse(arguments))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from models import CheckpointError, ImageClassifier, ModelConfig, build_model, l
 from models.checkpoint import WEIGHTS, write_json, write_safely, write_text
 from models.memory import keep_large_blocks
 from models.processor import capabilities, has_bf16
+from train.commands import one_line_errors
 from train.confidence import confidence_metrics
 from train.config import TrainConfig
 from train.curves import plot_curves
@@ -48,6 +49,7 @@ from train.views import named_view
 from train.warm_start import warm_start
 
 STATE = "state.safetensors"
+FEW_STEPS = 100  # with fewer in all a network hardly moves
 METRICS = ("val_accuracy", "calibration_temperature", "unsure_below", "epoch")  # of a row, kept with the weights
 
 
@@ -120,12 +122,17 @@ def train(config: TrainConfig) -> ImageClassifier:
     if resuming:
         progress = load_state(state_path, config, split, val, plain, averaged, optimizer, accelerator.num_processes)
     if accelerator.is_main_process:
-        start_folder(config, split, val, progress, accelerator.num_processes)
+        start_folder(config, split, val, progress, accelerator)
         if not resuming:
             save_state(state_path, progress, plain, averaged, optimizer)
 
     describe(kept, config, split, config.sizes[-1])
     steps = len(loader)
+    if steps * len(config.sizes) < FEW_STEPS and accelerator.is_main_process:
+        tqdm.write(
+            f"{len(split)} pictures make {steps * len(config.sizes)} steps in all, too few to learn much; with few "
+            "pictures say --batch-size 16 --epochs 50, for example"
+        )
     for epoch in range(progress.epoch, len(config.sizes)):
         size = config.sizes[epoch]
         for part in (pictures, val_pictures):
@@ -163,7 +170,7 @@ def train(config: TrainConfig) -> ImageClassifier:
             tqdm.write(f"epoch {epoch + 1}: val accuracy {row['val_accuracy']:.4f}, train loss {row['train_loss']:.4f}")
             finish_epoch(config, progress, kept, plain, averaged, optimizer)
     accelerator.wait_for_everyone()
-    return kept
+    return accelerator.unwrap_model(kept, keep_fp32_wrapper=False)  # whose own forward answers as PyTorch is told to
 
 
 def load_data(config: TrainConfig) -> tuple[Split, Split]:
@@ -286,7 +293,7 @@ def config_of(config: TrainConfig) -> ModelConfig:
     return ours.for_bands(config.band_names) if config.bands else ours
 
 
-def start_folder(config: TrainConfig, split: Split, val: Split, progress: Progress, processes: int) -> None:
+def start_folder(config: TrainConfig, split: Split, val: Split, progress: Progress, accelerator: Accelerator) -> None:
     """Write ``run.json``, of a resumed run what this session adds to it; drop metrics of an epoch that a kill left
     unfinished."""
     config.run_dir.mkdir(parents=True, exist_ok=True)
@@ -294,14 +301,14 @@ def start_folder(config: TrainConfig, split: Split, val: Split, progress: Progre
         "command": " ".join(sys.argv),
         "git_commit": git_commit(),
         "versions": {module.__name__: module.__version__ for module in (torch, torchvision, accelerate)},
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": torch.cuda.get_device_name() if accelerator.device.type == "cuda" else accelerator.device.type,
         "threads": torch.get_num_threads(),
     }
     path, about = config.run_dir / "run.json", {}
     if not progress.epoch:
-        about = {"config": config.to_dict()} | session | data_facts(config, split, val, processes)
+        about = {"config": config.to_dict()} | session | data_facts(config, split, val, accelerator.num_processes)
     elif progress.epoch < len(config.sizes):
-        about = json.loads(path.read_text())
+        about = json.loads(path.read_text(encoding="utf-8"))
         about["resumed"] = [*about.get("resumed", []), session | {"after_epoch": progress.epoch}]
     if about:
         write_json(path, about)
@@ -366,7 +373,7 @@ def load_state(
         with safe_open(path, "pt") as file:
             about = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-        saved = json.loads((config.run_dir / "run.json").read_text())
+        saved = json.loads((config.run_dir / "run.json").read_text(encoding="utf-8"))
         synsets, images = tuple(saved["synsets"]), saved["train_images"]
         settings = defaults_of(config) | saved["config"]  # a setting younger than the run had its default
     except (SafetensorError, OSError, ValueError, KeyError) as error:
@@ -459,7 +466,10 @@ def read_recipe(path: Path) -> dict[str, str]:
     """The settings of a YAML file as they are written there: YAML itself would read ``32:1`` as 1921."""
     if not path.is_file():
         raise FileNotFoundError(f"no recipe {path}; the project's own are in train/recipes/")
-    values = yaml.load(path.read_text(), yaml.BaseLoader) or {}
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
         raise ValueError(f"{path} is not a recipe; each line sets one value, such as 'lr: 0.1'")
     return values
@@ -477,13 +487,9 @@ def flag(key: str, value: str) -> list[str]:
     return [f"--{name}", value]
 
 
+@one_line_errors()
 def main() -> None:
-    try:
-        train(parse())
-    except torch.OutOfMemoryError:
-        sys.exit("error: the GPU's memory is too small; lower --batch-size or --image-size, or add --bf16")
-    except (CheckpointError, NonFiniteLossError, ValueError, OSError, yaml.YAMLError) as error:
-        sys.exit(f"error: {error}")
+    train(parse())
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ earlier version that are gone here are deleted there. The token comes from ``HF_
 import argparse
 import re
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 from huggingface_hub import metadata_load
 
 from train import ROOT
+from train.commands import one_line_errors
 from train.upload import UploadError, files_in, list_files, upload
 
 FROM_HUB = "DYNCONV_FROM_HUB"  # the app's default for --from-hub, since a Space starts it without arguments
@@ -55,6 +55,7 @@ def version(root: Path) -> str:
     return re.search(r'^version = "(.+)"', (root / "pyproject.toml").read_text(), re.MULTILINE)[1]
 
 
+@one_line_errors()
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m train.space", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -65,26 +66,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--private", action="store_true", help="create it as a private Space")
     parser.add_argument("--dry-run", action="store_true", help="list what would be uploaded; needs no network")
     options = parser.parse_args(arguments)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            staging = Path(folder)
-            stage(ROOT, staging)
-            print(f"{options.repo_id}\n{list_files(staging)}")
-            if options.dry_run:
-                print("dry run: nothing was sent")
-                return
-            commit = upload(
-                staging,
-                options.repo_id,
-                repo_type="space",
-                message=f"DynConv Lab {version(ROOT)}",
-                private=options.private,
-                variables={FROM_HUB: options.from_hub} if options.from_hub else {},
-                replace_all=True,
-            )
-        print(f"commit {commit[:7]}; the Space builds at https://huggingface.co/spaces/{options.repo_id}")
-    except UploadError as error:
-        sys.exit(f"error: {error}")
+    with tempfile.TemporaryDirectory() as folder:
+        staging = Path(folder)
+        stage(ROOT, staging)
+        print(f"{options.repo_id}\n{list_files(staging)}")
+        if options.dry_run:
+            print("dry run: nothing was sent")
+            return
+        commit = upload(
+            staging,
+            options.repo_id,
+            repo_type="space",
+            message=f"DynConv Lab {version(ROOT)}",
+            private=options.private,
+            variables={FROM_HUB: options.from_hub} if options.from_hub else {},
+            replace_all=True,
+        )
+    print(f"commit {commit[:7]}; the Space builds at https://huggingface.co/spaces/{options.repo_id}")
 
 
 if __name__ == "__main__":

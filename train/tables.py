@@ -7,10 +7,11 @@ import statistics
 from collections.abc import Callable, Iterable
 
 from models import CHANNELS, SUBSETS
-from models.costs import cost_of, cost_tables
+from models.costs import cost_of
 from models.model_card import percent
 from train.bootstrap import paired_counts, ratio_interval
 from train.config import TrainConfig
+from train.costs import cost_tables
 from train.findings import (
     ADAPTIVE,
     EXPERT,

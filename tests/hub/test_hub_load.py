@@ -260,6 +260,14 @@ def test_torch_hub_says_that_another_package_has_the_name(tmp_path):
     assert "another of that name is imported already" in done.stderr.splitlines()[-1]
 
 
+def test_torch_hub_passes_on_what_this_package_lacks():
+    code = (
+        f"import sys, torch; sys.modules['models.hub'] = None; torch.hub.load({str(ROOT)!r}, 'compact', source='local')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True)
+    assert "models.hub" in done.stderr.splitlines()[-1] and "another of that name" not in done.stderr
+
+
 def test_a_device_of_number_0_is_a_device(monkeypatch):
     asked = []
     monkeypatch.setattr(models.hub, "load_checkpoint", lambda folder, *, device, expected: asked.append(device))

@@ -379,6 +379,17 @@ def test_a_converted_network_leaves_the_checkpoint_it_came_from(folder):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_saving_the_huggingface_way_is_whole_or_not_at_all_and_renews_the_card(folder):
+    model = load_checkpoint(folder)
+    (folder / "README.md").write_text("of other weights")
+    model.save_pretrained(folder)
+    assert "of other weights" not in (folder / "README.md").read_text()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ValueError, match="this compact has other layers"):
+        to_dynamic(model).save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 @pytest.mark.parametrize("arguments", [{"name": "x"}, {"num_classes": 10**400}])
 def test_arguments_that_no_network_can_have_are_a_damaged_config(folder, arguments):
     edit_config(folder, arguments=arguments, class_names=[])

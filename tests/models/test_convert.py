@@ -236,6 +236,7 @@ def hooked(wrap) -> nn.Sequential:
         nn.utils.spectral_norm,
         lambda conv: nn.utils.prune.l1_unstructured(conv, "weight", 0.5),
         lambda conv: conv.register_forward_hook(lambda *_: None),
+        lambda conv: conv.register_full_backward_pre_hook(lambda *_: None),
         lambda conv: setattr(conv, "padding_mode", "reflect"),
     ],
 )
@@ -251,6 +252,16 @@ def test_convolutions_that_share_their_weight_go_on_sharing_it():
     network[1].weight = network[0].weight
     to_dynamic(network)
     assert network[1].weight is network[0].weight and type(network[2]) is DynamicConv2d
+
+
+def test_a_convolution_whose_weight_another_module_holds_is_left_alone():
+    class Tied(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
+            self.held = nn.ParameterList([self[0].weight])
+
+    made = to_dynamic(Tied())
+    assert type(made[0]) is nn.Conv2d and type(made[1]) is DynamicConv2d
 
 
 def test_a_padding_of_unequal_sides_is_left_alone():

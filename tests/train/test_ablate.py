@@ -198,7 +198,8 @@ def test_a_sensors_networks_are_measured_on_every_subset_of_its_bands(runs, fold
 
 
 def test_even_weights_are_those_of_a_network_without_attention(tiny_vgg, colours, runs, folder, monkeypatch):
-    """With kernels far apart and sharp routers they change the answers; the record's figure is of even ones."""
+    """With kernels far apart and sharp routers they change the answers; the record's figure is of even ones, and the
+    network's own come back."""
     torch.manual_seed(1)
     model = build_model("dynamic_vgg19", num_classes=3, width=2)
     run = runs("convolutions")[1]
@@ -207,8 +208,11 @@ def test_even_weights_are_those_of_a_network_without_attention(tiny_vgg, colours
     for layer in model.dynamic_layers:
         torch.nn.init.normal_(layer.attention.fc2.bias, std=9)
     seen = []
+    right = {"RGB": torch.eye(3)}, torch.arange(3)
+    monkeypatch.setattr(module, "accuracies", lambda *_: {"RGB": 0.5})
     monkeypatch.setattr(
-        module, "accuracies", lambda network, *_: seen.append(network.kernel_attention(images)) or {"RGB": 0.5}
+        "train.calibrate.predict_subsets",
+        lambda network, *_, **__: seen.append(network.kernel_attention(images)) or right,
     )
     monkeypatch.setattr(module, "train", lambda config: model)
     monkeypatch.setattr(
@@ -220,9 +224,11 @@ def test_even_weights_are_those_of_a_network_without_attention(tiny_vgg, colours
         ),
     )
     images = torch.randn(2, 3, 32, 32)
-    module.train_and_record(run)
-    assert seen[0].amax() > 0.5
-    torch.testing.assert_close(seen[1], torch.full_like(seen[1], 0.25))
+    own = model.kernel_attention(images)
+    assert module.train_and_record(run)["val_accuracy_even"] == 1
+    assert own.amax() > 0.5
+    torch.testing.assert_close(seen[0], torch.full_like(seen[0], 0.25))
+    torch.testing.assert_close(model.kernel_attention(images), own)
 
 
 def test_the_annealed_runs_are_those_with_four_kernels(runs, folder, start, monkeypatch):

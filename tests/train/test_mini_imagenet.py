@@ -54,6 +54,12 @@ def test_pictures_are_found_wherever_they_lie_and_have_84_pixels(source, tmp_pat
     assert (tmp_path / "data" / "images" / "n02" / "n020.jpg").read_bytes() == copied.read_bytes()
 
 
+def test_copies_of_an_earlier_run_within_the_source_are_no_source(source):
+    for _ in range(2):
+        prepare(source, source / "made")
+    assert len([*(source / "made").rglob("*.jpg")]) == 6
+
+
 def test_a_copy_that_lacks_pictures_writes_nothing(source, tmp_path):
     (source / "part1" / "n020.jpg").unlink()
     with pytest.raises(DataError, match=r"1 of 6 pictures are not in .*source \(n020\.jpg, …\)"):

@@ -144,12 +144,15 @@ def test_the_command_refuses_a_three_channel_network(networks, colours, tmp_path
     assert done.returncode == 1 and "is vgg19, which takes three channels" in done.stderr
 
 
-def test_the_command_refuses_two_networks_of_one_name(colours, monkeypatch, capsys):
-    command = ["evaluate_bands", "--data-root", str(colours), "--others", "runs/a/vgg19", "runs/b/vgg19"]
+@pytest.mark.parametrize(
+    "networks", [["--others", "runs/a/vgg19", "runs/b/vgg19"], ["--checkpoint", "runs/vgg19", "--others", "vgg19"]]
+)
+def test_the_command_refuses_two_networks_of_one_name(colours, monkeypatch, capsys, networks):
+    command = ["evaluate_bands", "--data-root", str(colours), *networks]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit):
         parse()
-    assert "told apart by their names, got vgg19, vgg19; rename a folder" in capsys.readouterr().err
+    assert "vgg19, vgg19; rename a folder" in capsys.readouterr().err
 
 
 def test_the_command_writes_its_result(networks, colours, tmp_path):

@@ -437,6 +437,20 @@ def test_bfloat16_that_the_processor_lacks_is_remarked_on(config, monkeypatch, c
     assert ("emulates it, many times slower" in capsys.readouterr().out) == emulated
 
 
+def test_a_network_trained_in_bfloat16_answers_in_fp32_again(config):
+    kept = train(config(epochs=1, bf16=True))
+    images = torch.randn(2, 3, 16, 16)
+    with torch.inference_mode():
+        torch.testing.assert_close(kept(images), load_checkpoint(config().run_dir)(images))
+
+
+@pytest.mark.parametrize(("batch_size", "few"), [(8, True), (1, False)])
+def test_a_run_of_few_steps_is_remarked_on(config, monkeypatch, capsys, batch_size, few):
+    monkeypatch.setattr(run, "FEW_STEPS", 10)
+    train(config(epochs=1, batch_size=batch_size))
+    assert ("steps in all, too few to learn much" in capsys.readouterr().out) == few
+
+
 def test_the_temperature_is_annealed_and_saved(config):
     options = {"model": "dynamic_vgg19", "image_size": "32", "num_kernels": 2, "batch_size": 24, "epochs": 2}
     kept = train(config(temperature_start=30.0, temperature_end=2.0, temperature_epochs=2, **options))

@@ -1,0 +1,24 @@
+"""What the commands of ``train`` share: how they fail."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from models import CheckpointError
+from train.engine import NonFiniteLossError
+from train.upload import UploadError
+
+EXPECTED = (CheckpointError, NonFiniteLossError, UploadError, ValueError, OSError, MemoryError)
+
+
+@contextmanager
+def one_line_errors(*more: type[Exception]) -> Iterator[None]:
+    """What the user can mend, ``EXPECTED`` or ``more``, ends the command in one line instead of a traceback."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        sys.exit("error: the GPU's memory is too small; lower --batch-size or --image-size, or add --bf16")
+    except (*EXPECTED, *more) as error:
+        sys.exit(f"error: {error}")
