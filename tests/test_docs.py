@@ -32,11 +32,20 @@ def test_the_apps_summary_equals_the_results():
     assert all((ROOT / figure["path"]).is_file() for figure in drawn)
 
 
-def test_linked_files_exist():
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    missing = [link for link in links if not (ROOT / link).exists()]
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_linked_files_and_headings_exist(path):
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", path.read_text(encoding="utf-8"))
     assert links
-    assert not missing
+    for file, heading in links:
+        target = path.parent / file if file else path
+        assert target.exists(), file
+        assert not heading or heading in headings(target), f"{file}#{heading}"
+
+
+def headings(path):
+    """The anchors that GitHub gives a document's headings."""
+    found = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 def test_make_targets_in_the_readme_exist():

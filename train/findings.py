@@ -5,17 +5,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from models import CHANNELS, MODELS, SUBSETS
-from models.checkpoint import BUNDLED, CONFIG, checksum, read_config
+from models.checkpoint import BUNDLED, CONFIG, WEIGHTS, checksum, read_config
 from models.classifier import ModelConfig
 from models.costs import Cost, cost_of
 from models.model_card import data_name, percent, settings_of
 from train import RESULTS
 
 RGB_PAIR = ("vgg19-32", "dynamic_vgg19-32")  # checkpoints trained on RGB alone, as in the study
-RGB_PLAIN = "vgg19-rgb"  # as the bundled plain one, its last epochs on RGB alone
-RGB_DYNAMIC = "dynamic_vgg19-rgb"  # the bundled dynamic one, one more epoch on RGB alone
-RGB_MORE = "vgg19-rgb-more"  # the bundled plain one, one more epoch on RGB alone
-EXPERT = "vgg19-b"  # the bundled plain one, one more epoch on blue alone
+RGB_PLAIN = "vgg19-rgb"  # as the bundled plain one, its last epoch on RGB alone
+# an earlier stage, at 64 px: a network whose last epoch saw blue alone, its twin for RGB, and the one for any channels
+EXPERT, EXPERTS_TWIN, EXPERTS_RIVAL = "vgg19-b", "vgg19-trunk-rgb", "adaptive_vgg19-trunk-taught"
 SAMPLED_PAIR = ("vgg19", "dynamic_vgg19")  # the bundled ones, trained on random subsets
 TASK2_PAIR = ("compact", "resnet34")
 TASK2_RGB_PAIR = ("compact-48", "resnet34-48")  # the stage before, on RGB alone, as in the study
@@ -23,8 +22,7 @@ ADAPTIVE = "adaptive_vgg19"
 ALL_BANDS = "all bands"  # the subset of a sensor's bands that is all of them
 RIVALS = {  # by table: the network for any channels, and what it is compared with
     "adaptive": (ADAPTIVE, SAMPLED_PAIR),
-    "adaptive-rgb-more": (ADAPTIVE, (RGB_MORE,)),
-    "adaptive-rgb": (ADAPTIVE, (RGB_PLAIN, RGB_DYNAMIC)),
+    "adaptive-rgb": (ADAPTIVE, (RGB_PLAIN,)),
     "adaptive-sampled": ("adaptive_vgg19-sampled", ("vgg19-64-rgb", "vgg19-sampled", "dynamic_vgg19-sampled")),
 }
 
@@ -34,8 +32,16 @@ def read_results(folder: Path = RESULTS) -> list[dict]:
     bundled weights that others have replaced."""
     paths = sorted(path for path in folder.glob("*.json") if path.name != "summary.json")
     paths += sorted((folder / "ablations").glob("*.json"))
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    results = [read_json(path) for path in paths]
     return [result for result in results if isinstance(result, dict) and "kind" in result and not is_outdated(result)]
+
+
+def read_json(path: Path):
+    """What a file of results holds; ``ValueError`` naming one that is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); write it again, or remove it") from error
 
 
 def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -> list[dict]:
@@ -48,15 +54,9 @@ def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -
     """
     found = []
     for path in sorted(results_dir.glob("*.json")):
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(
-                f"{path} is not JSON ({error}); write it again with train.evaluate, or remove it"
-            ) from error
         found += [
             evaluation
-            for evaluation in evaluations_in(result)
+            for evaluation in evaluations_in(read_json(path))
             if evaluation["split"] == "test"
             and evaluation["model"] == config.model
             and checkpoint_of(evaluation) == checkpoint.resolve().name
@@ -72,15 +72,20 @@ def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -
 def is_outdated(result: dict) -> bool:
     """Whether it holds an evaluation of bundled weights that are no longer there."""
     if result["kind"] == "bands":
-        return any(checksum(BUNDLED / name) != theirs for name, theirs in result.get("weights_sha256", {}).items())
+        return any(weights_of(BUNDLED / name) != theirs for name, theirs in result["weights_sha256"].items())
     bundled = [evaluation for evaluation in evaluations_in(result) if is_bundled(evaluation["checkpoint"])]
     return not all(of_these_weights(evaluation, BUNDLED / checkpoint_of(evaluation)) for evaluation in bundled)
 
 
 def of_these_weights(evaluation: dict, checkpoint: Path) -> bool:
-    """Whether an evaluation is of the weights that the folder holds now; older ones do not say."""
+    """Whether an evaluation is of the weights that the folder holds now; of one's own, older ones do not say."""
     theirs = evaluation.get("weights_sha256")
-    return theirs is None or theirs == checksum(checkpoint)
+    return theirs == weights_of(checkpoint) if theirs or is_bundled(checkpoint) else True
+
+
+def weights_of(checkpoint: Path) -> str | None:
+    """The checksum of a checkpoint's weights, None where there are none."""
+    return checksum(checkpoint) if (checkpoint / WEIGHTS).is_file() else None
 
 
 def without_repetition(evaluations: list[dict], *, bf16: bool) -> list[dict]:

@@ -1,9 +1,9 @@
 """From results/*.json to the tables of the README, the figures and the app's summary.
 
-    python -m train.report            # rewrites the tables of both READMEs, results/figures/, results/summary.json
+    python -m train.report            # rewrites the tables of the documents, results/figures/, results/summary.json
     python -m train.report --check    # only says whether the tables are up to date
 
-Nothing is measured here and no figure of a table is written by hand; those in the prose of results/README.md are. The
+Nothing is measured here and no figure of a table is written by hand; those in the prose of ``results/*.md`` are. The
 study's own figures stand beside ours and are marked as on other data; they are quoted in results/study.json.
 """
 
@@ -17,6 +17,7 @@ from models.model_card import table
 from train import RESULTS, ROOT, figures
 from train.ablate import ABLATIONS
 from train.ablation_tables import ablation_table, difference_table
+from train.commands import one_line_errors
 from train.findings import RGB_PAIR, RIVALS, SAMPLED_PAIR, of_kind, read_results
 from train.tables import (
     Table,
@@ -45,12 +46,12 @@ SECTIONS = {  # of the app's Results page: tables by id, figures by file name
         "sampled-aligned",
         "sampled-appended",
     ),
-    "any_channels": ("adaptive", "adaptive-rgb-more", "adaptive-rgb", "bands", "expert", "seen", "adaptive-sampled"),
+    "any_channels": ("adaptive", "adaptive-rgb", "bands", "expert", "seen", "adaptive-sampled"),
     "task2": ("task2", "task2-subsets"),
     "ablations": ("ablations", *[f"ablation-{ablation}" for ablation in ABLATIONS], "ablation-differences"),
     "cost": ("costs", "memory", "speed-all"),
 }
-DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md")
+DOCUMENTS = (ROOT / "README.md", RESULTS / "README.md", RESULTS / "DETAILS.md")
 
 
 def make_tables(results: list[dict]) -> list[Table]:
@@ -118,11 +119,14 @@ def fill_markers(text: str, tables: list[Table]) -> str:
         begin, end = f"<!-- table:{made['id']} -->", "<!-- end -->"
         if begin in text:
             head, rest = text.split(begin, 1)
+            if end not in rest:
+                raise ValueError(f"{begin} has no {end} after it")
             _, tail = rest.split(end, 1)
             text = f"{head}{begin}\n{markdown(made)}\n{end}{tail}"
     return text
 
 
+@one_line_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m train.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -15,8 +15,9 @@ from train.costs import cost_tables
 from train.findings import (
     ADAPTIVE,
     EXPERT,
+    EXPERTS_RIVAL,
+    EXPERTS_TWIN,
     RGB_PAIR,
-    RGB_PLAIN,
     RIVALS,
     SAMPLED_PAIR,
     TASK2_PAIR,
@@ -41,8 +42,7 @@ from train.findings import (
 SPEED_NETWORKS = ("vgg19", "dynamic_vgg19", "grouped")  # of benchmarks/dynamic_conv.py
 WHICH = {
     "adaptive": "",
-    "adaptive-rgb-more": ", plain VGG19 after one more epoch on RGB alone",
-    "adaptive-rgb": ", last trained on RGB alone",
+    "adaptive-rgb": ", a plain VGG19 whose last epoch saw RGB alone",
     "adaptive-sampled": ", an earlier stage",
 }
 NOT_YET = "not measured yet"
@@ -217,34 +217,36 @@ def trained(names: Iterable[str], trainings: dict[str, dict]) -> str:
 
 
 def expert_table(results: list[dict], channel: str = "B") -> Table:
-    """What one channel can give: a network whose last epoch saw it alone, beside one trained on any channels."""
-    expert = comparison(results, (EXPERT, ADAPTIVE), channels=channel)
-    full = comparison(results, (RGB_PLAIN, ADAPTIVE), channels=[CHANNELS])
+    """What one channel can give: a network whose last epoch saw it alone, beside one trained on any channels.
+
+    Of an earlier stage: today's would be other networks.
+    """
+    expert = comparison(results, (EXPERT, EXPERTS_RIVAL), channels=channel)
+    full = comparison(results, (EXPERTS_TWIN, EXPERTS_RIVAL), channels=[CHANNELS])
     trainings = trainings_by_checkpoint(results)
     rows, caption = [], NOT_YET
     if expert and full:
         whole = rgb_row(full["first"])["accuracy"]
-        for name, evaluation in ((EXPERT, expert["first"]), (ADAPTIVE, expert["second"])):
+        for name, evaluation in ((EXPERT, expert["first"]), (EXPERTS_RIVAL, expert["second"])):
             found = row_of(evaluation["rows"], channel)
             rows.append([name, with_interval(found), f"{percent(found['accuracy'] / whole)} %"])
         test = row_of(expert["paired"], channel)
         caption = (
-            f"{data_line(expert['first'])}; accuracy in % with 95 % Wilson interval. Last column: divided by the "
-            f"{percent(whole)} % of {RGB_PLAIN}, trained on RGB, on RGB. McNemar's exact test of the two: "
+            f"{data_line(expert['first'])}, {input_text(expert['first'])}; accuracy in % with 95 % Wilson interval. "
+            f"Last column: divided by the {percent(whole)} % of {EXPERTS_TWIN} on RGB. Their McNemar's exact test: "
             f"p-value {p_text(test['p_value'])}. {full_weights(expert['first'], expert['second'], full['first'])}"
-            f"{trained((EXPERT, ADAPTIVE), trainings)}".strip()
+            f"{trained((EXPERT, EXPERTS_TWIN, EXPERTS_RIVAL), trainings)}".strip()
         )
-    columns = ["model", f"accuracy on {channel} alone", f"of {RGB_PLAIN} on RGB"]
-    title = "One channel: a network whose last epoch saw nothing else"
+    columns = ["model", f"accuracy on {channel} alone", f"of {EXPERTS_TWIN} on RGB"]
+    title = "One channel: a network whose last epoch saw nothing else, an earlier stage"
     return {"id": "expert", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
 def seen_table(results: list[dict]) -> Table:
-    """The same weights on larger pictures, and on less of them."""
-    found, rows, caption, subsets = comparisons_with_itself(results), [], NOT_YET, ["RGB"]
+    """The same weights on pictures of other sizes and on more or less of them."""
+    found, rows, caption, subsets = comparisons_with_itself(results), [], NOT_YET, (CHANNELS, *CHANNELS)
     for name, comparisons in found.items():
         whole = comparisons[0]["first"]
-        subsets = [row["channels"] for row in whole["rows"]]
         others = [(compared["second"], compared["paired"]) for compared in comparisons]
         for evaluation, paired in [(whole, []), *others]:
             p_values = {row["channels"]: f" ({p_text(row['p_value'])})" for row in paired}
@@ -259,7 +261,7 @@ def seen_table(results: list[dict]) -> Table:
             "accuracy divided by RGB's."
         )
     columns = ["model", "input", *subsets, "kept", "multiply-accumulates"]
-    title = "The same weights on larger pictures and on less of them"
+    title = "The same weights on pictures of other sizes and crops"
     return {"id": "seen", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
@@ -459,7 +461,7 @@ def cost_table() -> Table:
         [name, f"{cost.parameters:,}", f"{cost.macs:,}"] for costs in tables.values() for name, cost in costs.items()
     ]
     caption = (
-        "256 x 256 input, counted by python -m models.costs; fvcore's train-mode convention except where the study's "
+        "256 x 256 input, counted by python -m train.costs; fvcore's train-mode convention except where the study's "
         "differs."
     )
     columns = ["model", "parameters", "multiply-accumulates"]

@@ -245,7 +245,11 @@ def test_the_card_holds_the_figures_of_the_checkpoint_and_its_own_evaluations(hu
     assert told == ["RGB", "G"]  # the Hub puts together what has one config
 
 
-SOMEONES = {f"{name}": f"/home/someone/{name}" for name in ("data_root", "init_from", "teacher")}
+SOMEONES = {
+    "data_root": "/home/someone/pictures",
+    "init_from": "/home/someone/runs/base",
+    "teacher": "/home/someone/runs/teacher",
+}
 
 
 def test_no_path_of_the_machine_is_published(hub, token, checkpoint):
@@ -255,7 +259,7 @@ def test_no_path_of_the_machine_is_published(hub, token, checkpoint):
     model.push_to_hub("USER/mixin")
     for repo_id in (REPO, "USER/mixin"):
         assert not any(b"/home/someone" in content for content in hub.repo(repo_id).files.values())
-        assert b'"data_root": "data_root"' in hub.repo(repo_id).files[CONFIG]
+        assert b'"data_root": "pictures"' in hub.repo(repo_id).files[CONFIG]
 
 
 def test_the_card_says_when_the_figures_are_of_another_storage(tmp_path, results):

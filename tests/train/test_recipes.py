@@ -25,6 +25,7 @@ def test_a_recipe_is_a_complete_command(path):
     assert config.sizes
 
 
+LEADING = {"image_size": "--image-size", "epochs": "--epochs"}  # which other defaults follow from
 STARTS = {"init_from", "teacher", *PLACES_AND_SPEED}  # which the commands give
 
 
@@ -32,7 +33,8 @@ STARTS = {"init_from", "teacher", *PLACES_AND_SPEED}  # which the commands give
 def test_a_recipe_is_what_the_recorded_training_used(path):
     record = json.loads(record_of(path).read_text(encoding="utf-8"))
     parsed = parse(["--recipe", str(path), *PLACES]).to_dict()
-    used = parse(["--model", record["model"], *PLACES]).to_dict() | record["settings"]
+    own = [part for key in LEADING if key in record["settings"] for part in (LEADING[key], record["settings"][key])]
+    used = parse(["--model", record["model"], *PLACES, *map(str, own)]).to_dict() | record["settings"]
     assert {key: parsed[key] for key in parsed if key not in STARTS} == {
         key: used[key] for key in parsed if key not in STARTS
     }

@@ -10,7 +10,7 @@ from tests.train.records import STUDY
 from train import RESULTS, figures
 from train.ablate import ABLATIONS
 from train.figures import ablations_figure, cost_figure, curves_figure, subset_figure
-from train.findings import RGB_PAIR, SAMPLED_PAIR, p_text, read_results, stages_of
+from train.findings import EXPERTS_RIVAL, RGB_PAIR, SAMPLED_PAIR, p_text, read_results, stages_of
 from train.report import SECTIONS, fill_markers, make_tables, markdown
 from train.tables import (
     accuracy_table,
@@ -117,12 +117,13 @@ def test_the_accuracy_table_takes_no_evaluation_beside_a_stage_that_is_not_bundl
 def test_the_adaptive_table_says_which_rival_was_compared_in_another_precision(results):
     bf16, fp32 = (json.loads(json.dumps(results[2])) for _ in range(2))
     bf16["first"]["bf16"] = bf16["second"]["bf16"] = True
-    fp32["first"]["checkpoint"] = "runs/dynamic_vgg19-rgb"
-    bf16["first"]["checkpoint"] = "runs/vgg19-rgb"
-    table = adaptive_table([*results, bf16, fp32], "adaptive-rgb")
-    assert table["columns"] == ["input", "adaptive_vgg19", "vgg19-rgb (p)", "dynamic_vgg19-rgb (p)"]
-    assert "Compared in fp32, both sides: dynamic_vgg19-rgb. " in table["caption"]
-    assert "Compared in" not in adaptive_table([*results, fp32], "adaptive-rgb")["caption"]
+    bf16["first"]["checkpoint"], fp32["first"]["checkpoint"] = "vgg19-64-rgb", "vgg19-sampled"
+    for compared in (bf16, fp32):
+        compared["second"]["checkpoint"] = "adaptive_vgg19-sampled"
+    table = adaptive_table([*results, bf16, fp32], "adaptive-sampled")
+    assert table["columns"] == ["input", "adaptive_vgg19-sampled", "vgg19-64-rgb (p)", "vgg19-sampled (p)"]
+    assert "Compared in fp32, both sides: vgg19-sampled. " in table["caption"]
+    assert "Compared in" not in adaptive_table([*results, fp32], "adaptive-sampled")["caption"]
 
 
 def test_the_adaptive_table_says_whose_weights_were_not_8_bit(results):
@@ -148,16 +149,16 @@ def test_an_earlier_stage_has_its_own_table_and_says_how_each_was_trained(result
 def test_the_expert_table_measures_one_channel_by_what_rgb_gives(results):
     def against_adaptive(name: str, subsets: list[str], accuracy: float) -> dict:
         first = evaluation("vgg19", subsets, accuracy, checkpoint=f"runs/{name}")
-        return results[2] | {"first": first}
+        return results[2] | {"first": first, "second": results[2]["second"] | {"checkpoint": EXPERTS_RIVAL}}
 
     assert expert_table(results)["rows"] == []  # neither network was measured
-    expert, full = against_adaptive("vgg19-b", ["B"], 0.48), against_adaptive("vgg19-rgb", ["RGB"], 0.6)
+    expert, full = against_adaptive("vgg19-b", ["B"], 0.48), against_adaptive("vgg19-trunk-rgb", ["RGB"], 0.6)
     table = expert_table([*results, expert, full])
     assert table["rows"] == [
         ["vgg19-b", "48.0 (45.8–50.2)", "80.0 %"],
-        ["adaptive_vgg19", "55.0 (52.8–57.2)", "91.7 %"],
+        ["adaptive_vgg19-trunk-taught", "55.0 (52.8–57.2)", "91.7 %"],
     ]
-    assert "the 60.0 % of vgg19-rgb" in table["caption"] and "p-value 0.15" in table["caption"]
+    assert "the 60.0 % of vgg19-trunk-rgb" in table["caption"] and "p-value 0.15" in table["caption"]
 
 
 def test_a_network_seeing_otherwise_is_compared_with_itself_and_enters_no_other_table(results):
@@ -174,7 +175,7 @@ def test_a_network_seeing_otherwise_is_compared_with_itself_and_enters_no_other_
     assert {line[0] for line in table["rows"]} == {"adaptive_vgg19"}
     assert table["rows"][0][2] == "55.0" and table["rows"][1][2] == table["rows"][2][2] == "60.0 (0.15)"
     assert table["rows"][1][-2] == "95.0 %"
-    assert "not corrected for 14 tests" in table["caption"]
+    assert "not corrected for 8 tests" in table["caption"]
     assert accuracy_table([larger, less, *results])["rows"] == accuracy_table(results)["rows"]
     assert adaptive_table([larger, less, *results], "adaptive") == adaptive_table(results, "adaptive")
 
@@ -325,16 +326,11 @@ def test_missing_results_make_empty_tables_not_invented_ones():
 def test_results_of_bundled_weights_that_were_replaced_are_left_out(tmp_path):
     evaluation = {"kind": "evaluation", "checkpoint": "compact"}
     now = checksum(BUNDLED / "compact")
-    found = [
-        evaluation,
-        evaluation | {"weights_sha256": now},
-        evaluation | {"weights_sha256": "of others"},
-        [],
-        {"a": 1},
-    ]
-    for number, result in enumerate(found):
+    kept = [evaluation | {"checkpoint": "runs/compact"}, evaluation | {"weights_sha256": now}]
+    others = [evaluation, evaluation | {"weights_sha256": "of others"}, [], {"a": 1}]
+    for number, result in enumerate([*kept, *others]):
         (tmp_path / f"{number}.json").write_text(json.dumps(result))
-    assert read_results(tmp_path) == found[:2]
+    assert read_results(tmp_path) == kept
 
 
 def test_a_table_of_bands_goes_with_the_weights_it_is_of(tmp_path):
@@ -343,6 +339,17 @@ def test_a_table_of_bands_goes_with_the_weights_it_is_of(tmp_path):
         result = {"kind": "bands", "weights_sha256": {"compact": theirs}}
         (tmp_path / f"{number}.json").write_text(json.dumps(result))
     assert [result["weights_sha256"]["compact"] for result in read_results(tmp_path)] == [now]
+
+
+def test_a_result_that_is_not_json_is_named(tmp_path):
+    (tmp_path / "half.json").write_text('{"kind":')
+    with pytest.raises(ValueError, match=r"half\.json is not JSON"):
+        read_results(tmp_path)
+
+
+def test_a_marker_without_an_end_is_named():
+    with pytest.raises(ValueError, match="<!-- table:a --> has no <!-- end --> after it"):
+        fill_markers("<!-- table:a -->", [{"id": "a", "columns": ["x"], "rows": [], "caption": ""}])
 
 
 def test_a_marker_of_no_table_is_named():
