@@ -53,6 +53,7 @@ from train.calibrate import accuracy_of_even_mix
 from train.commands import one_line_errors
 from train.config import TrainConfig
 from train.data import Pictures, Split, load_split, make_loader
+from train.engine import NonFiniteLossError
 from train.evaluate import channels_of, parse_subsets, predict_views
 from train.evaluate_bands import pseudo_name, pseudo_view
 from train.findings import read_json
@@ -452,7 +453,7 @@ def options_of(options: argparse.Namespace) -> dict:
     return given | {key: getattr(options, key) for key in ("data_root", "skip_unreadable", "bf16")}
 
 
-@one_line_errors()
+@one_line_errors(NonFiniteLossError)
 def main() -> None:
     options = parse()
     runs = plan(options.ablation, seeds=options.seeds, runs_dir=options.runs_dir, **options_of(options))

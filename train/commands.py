@@ -7,10 +7,9 @@ from contextlib import contextmanager
 import torch
 
 from models import CheckpointError
-from train.engine import NonFiniteLossError
 from train.upload import UploadError
 
-EXPECTED = (CheckpointError, NonFiniteLossError, UploadError, ValueError, OSError, MemoryError)
+EXPECTED = (CheckpointError, UploadError, ValueError, OSError, MemoryError)
 
 
 @contextmanager

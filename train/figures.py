@@ -153,7 +153,7 @@ def cost_figure(results: list[dict], path: Path) -> dict | None:
         style = {"fmt": MARKERS[name], "fillstyle": "none", "markersize": 9, "capsize": 3}  # of which some coincide
         axes.errorbar(macs, value, yerr=error, color=COLORS[name], label=label, **style)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 5, 7)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda macs, _: f"{macs / 1e6:,.0f} M"))
     axes.xaxis.set_minor_formatter("")
     axes.margins(x=0.2, y=0.1)

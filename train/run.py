@@ -487,7 +487,7 @@ def flag(key: str, value: str) -> list[str]:
     return [f"--{name}", value]
 
 
-@one_line_errors()
+@one_line_errors(NonFiniteLossError)
 def main() -> None:
     train(parse())
 

@@ -66,7 +66,7 @@ def test_the_client_snippet_asks_the_running_app(served, root):
 @pytest.mark.parametrize("name", ["train", "gpu"])
 def test_commands_name_modules_and_options_that_exist(name, root, monkeypatch, capsys):
     monkeypatch.chdir(root)
-    for line in read(name).splitlines():
+    for line in read(name).replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         if words[:2] == ["python", "-m"]:
             start = partial(runpy.run_module, words[2], run_name="__main__", alter_sys=True)

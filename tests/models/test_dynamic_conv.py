@@ -236,8 +236,8 @@ def test_a_gradient_penalty_is_the_same_by_every_method(method):
 
     def penalty(method: str) -> Tensor:
         torch.manual_seed(0)
-        layer = DynamicConv2d(32, 8, 3, padding=1, method=method).to(memory_format=torch.channels_last)
-        x = torch.rand(3, 32, 6, 6, requires_grad=True)
+        layer = DynamicConv2d(64, 8, 3, padding=1, method=method).to(memory_format=torch.channels_last)
+        x = torch.rand(3, 64, 6, 6, requires_grad=True)
         (gradient,) = torch.autograd.grad(layer(x).sum(), x, create_graph=True)
         (gradient.flatten(1).norm(dim=1) - 1).square().mean().backward()
         return layer.weight.grad

@@ -224,7 +224,7 @@ def test_even_weights_are_those_of_a_network_without_attention(tiny_vgg, colours
         ),
     )
     images = torch.randn(2, 3, 32, 32)
-    own = model.kernel_attention(images)
+    own = model.eval().kernel_attention(images)
     assert module.train_and_record(run)["val_accuracy_even"] == 1
     assert own.amax() > 0.5
     torch.testing.assert_close(seen[0], torch.full_like(seen[0], 0.25))
@@ -342,7 +342,7 @@ def test_compact_variants_have_no_common_start(runs, start):
 
 
 def test_a_missing_start_is_named(runs, tmp_path):
-    with pytest.raises(CheckpointError, match=r"no model\.safetensors in .*nowhere; give the folder of a checkpoint"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint '.*nowhere'; give one of vgg19"):
         runs("kernels", init_from=tmp_path / "nowhere")
 
 

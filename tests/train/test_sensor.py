@@ -67,7 +67,7 @@ def config(field, tmp_path):
 def trained(field, tmp_path_factory):
     """The folder of a run on the four bands."""
     folder = tmp_path_factory.mktemp("runs") / "field"
-    settings = {"image_size": "32", "epochs": 2, "batch_size": 12, "workers": 0, "lr": 0.05, "crop_pct": 0.875}
+    settings = {"image_size": "32", "epochs": 4, "batch_size": 12, "workers": 0, "lr": 0.05, "crop_pct": 0.875}
     bands = {"bands": "b, .61, nir, ?", "channels": "sample", "init_from": Path("adaptive_vgg19")}
     train(TrainConfig(model="adaptive_vgg19", data_root=field, run_dir=folder, **bands, **settings))
     return folder
