@@ -10,12 +10,12 @@ from tests.browser.running import ROOT, running_app, running_browser
 
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 SHOTS = {  # file → (query, page, visitor)
-    "channels": ("?example=ladybug&channels=R", 0, {}),
+    "channels": ("?example=ladybug&channels=GB", 0, {}),
     "channels-dark": ("?example=orange&channels=G", 0, {"color_scheme": "dark"}),
     "channels-zh": ("?example=ladybug&channels=RG&temperature=4", 0, {"locale": "zh-TW"}),
     "subsets": ("?example=lion", 1, {}),
     "bands": ("?example=lion", 2, {}),
-    "compact": ("?example=lion", 3, {}),
+    "compact": ("?example=ladybug", 3, {}),
     "results": ("?example=lion", 4, {}),
     "code": ("?example=lion", 5, {}),
     "phone": ("?example=lion&channels=RG", 0, {"viewport": PHONE, "device_scale_factor": 2}),
