@@ -113,7 +113,8 @@ class Handlers:
     def analyse(self, path, channels, fill, temperature, point, request: gr.Request):
         """A picture, toggles or temperature changed → notice, Task 2's, answers, input, heat map, Task 2."""
         picture, names, spoken = opened(path), chosen(channels), language(request)
-        bands, metrics = (self.loaded.networks[ADAPTIVE].config.bands, self.loaded.networks[DYNAMIC].config.metrics)
+        networks = self.loaded.networks
+        bands, metrics = networks[ADAPTIVE].config.bands, networks[DYNAMIC].config.metrics
         known = {"fill": fill, "temperature": temperature, "reference": reference(self.source, path, temperature)}
         prediction, attention, latency = run(answer, self.source, picture, names, point, **known)
         adaptive = view.nothing_filled(prediction, spoken) + view.trained_on(bands, spoken)
@@ -187,12 +188,11 @@ class Handlers:
         network = networks[DYNAMIC]
         filled = explain.seen(network, picture, prediction.channels, prediction.fill)
         views = {name: (networks[name].config.input_size, networks[name].config.crop_pct) for name in TASK_1}
-        alike = [name for name in TASK_1 if views[name] == views[DYNAMIC]]
-        if prediction.channels != CHANNELS:
-            alike = [name for name in alike if name != ADAPTIVE]  # for which nothing is filled
-        by = alike if len(alike) < len(TASK_1) else ()
-        pictures = explain.channel_pictures(network, picture)
-        return view.seen(filled, pictures, prediction, spoken, whole=network.config.crop_pct == 1, by=by)
+        filling = prediction.channels != CHANNELS  # but for the adaptive network
+        by = [name for name in TASK_1 if views[name] == views[DYNAMIC] and not (filling and name == ADAPTIVE)]
+        by = by if len(by) < len(TASK_1) else ()
+        pictures, whole = explain.channel_pictures(network, picture), network.config.crop_pct == 1
+        return view.seen(filled, pictures, prediction, spoken, whole=whole, by=by)
 
     def asked_task_2(self, prediction: inference.Prediction, spoken: str) -> str:
         """Which channels Task 2's networks get, and whether some lack that never lacked in their training."""

@@ -58,9 +58,8 @@ def worth_of_mixing(metrics: Mapping, language: str) -> list[str]:
     """A sentence on how often the network is right with its weights and with even ones; none where nobody measured."""
     if "val_accuracy_even" not in metrics:
         return []
-    shares = {"now": metrics["val_accuracy"], "even": metrics["val_accuracy_even"]}
-    shown = {name: f"{100 * share:.1f}" for name, share in shares.items()}
-    return [say(language, "attention_worth", count=metrics["val_images"], **shown)]
+    now, even = (percent(metrics[name]) for name in ("val_accuracy", "val_accuracy_even"))
+    return [say(language, "attention_worth", count=metrics["val_images"], now=now, even=even)]
 
 
 def channel_attention(prediction: Prediction, language: str) -> str:

@@ -126,9 +126,9 @@ TEXT: dict[str, tuple[str, str]] = {
         "這些權重平均偏離 {even} 達 {value}；偏離為 0 % 時，該層等同以平均核做的一般卷積。",
     ),
     "attention_worth": (
-        "On {count:,} validation pictures, with all channels, this network is right in {now} % with its weights and in "
-        "{even} % with an even mix in every layer.",
-        "在 {count:,} 張三通道齊全的驗證圖片上，這個網路以其權重答對 {now} %，每層都改為均勻混合時答對 {even} %。",
+        "On {count:,} validation pictures, with all channels, this network is right in {now} with its weights and in "
+        "{even} with an even mix in every layer.",
+        "在 {count:,} 張三通道齊全的驗證圖片上，這個網路以其權重答對 {now}，每層都改為均勻混合時答對 {even}。",
     ),
     "attention_now": ("Weights now", "目前權重"),
     "attention_change": ("Difference from RGB", "與 RGB 的差"),

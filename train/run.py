@@ -128,9 +128,9 @@ def train(config: TrainConfig) -> ImageClassifier:
 
     describe(kept, config, split, config.sizes[-1])
     steps = len(loader)
-    if steps * len(config.sizes) < FEW_STEPS and accelerator.is_main_process:
+    if (in_all := steps * len(config.sizes)) < FEW_STEPS and accelerator.is_main_process:
         tqdm.write(
-            f"{len(split)} pictures make {steps * len(config.sizes)} steps in all, too few to learn much; with few "
+            f"{len(split)} pictures make {in_all} steps in all, too few to learn much; with few "
             "pictures say --batch-size 16 --epochs 50, for example"
         )
     for epoch in range(progress.epoch, len(config.sizes)):
