@@ -11,6 +11,7 @@ them: joining the queue until the last byte of the last output. Prints one table
 import argparse
 import itertools
 import json
+import math
 import os
 import platform
 import socket
@@ -98,7 +99,9 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def memory_gb(process: subprocess.Popen) -> tuple[float, float]:
-    """Resident memory of the app now, and at its peak."""
+    """Resident memory of the app now, and at its peak; NaN but on Linux."""
+    if not Path(f"/proc/{process.pid}/status").is_file():
+        return math.nan, math.nan
     status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in status if line.startswith(("VmRSS", "VmHWM"))}
     return kilobytes["VmRSS"] / 2**20, kilobytes["VmHWM"] / 2**20

@@ -13,6 +13,7 @@ fresh process over a training step with SGD and momentum, or what CUDA allocated
 
 import argparse
 import json
+import math
 import multiprocessing
 import platform
 import statistics
@@ -161,7 +162,9 @@ def peak_memory(name: str, batch: int, device: str) -> float:
 
 
 def peak_resident() -> float:
-    """MiB this process has had in memory at most (Linux; ``ru_maxrss`` would include the parent's)."""
+    """MiB this process has had in memory at most (NaN but on Linux; ``ru_maxrss`` would include the parent's)."""
+    if not Path("/proc/self/status").is_file():
+        return math.nan
     line = next(text for text in Path("/proc/self/status").read_text().splitlines() if text.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 

@@ -28,6 +28,7 @@ each kernel has a second part, W'_k, which counts as far as some channel is near
     y = Σ_k g_k (W_k + n_k W'_k) * (Σ_c π_ck x_c),        n_k = max_c 1 / (1 + (ln λ_c − μ_k)² / σ_k²)
 
 so that what is there and what stands in for it are seen by different kernels, for K planes more in one convolution.
+A channel of unknown wavelength has the same constant, and thus some nearness, to every kernel.
 On photographs they did not help (``results/README.md``); they are for sensors whose bands show different things.
 
 Sources: attention over kernels, Chen et al., CVPR 2020; conditioning on the wavelength, DOFA (Xiong et al.,
@@ -129,15 +130,19 @@ class ChannelAttention(nn.Module):
         """
         if not isinstance(wavelengths_um, Tensor):
             wavelengths_um = wavelengths_of(wavelengths_um=wavelengths_um)
-        wavelengths_um = check_count(wavelengths_um, x)
         if is_readable(wavelengths_um):
             check_wavelengths(wavelengths_um.flatten().tolist())
+        wavelengths_um = check_count(wavelengths_um, x)
         if present is not None:
+            present = torch.as_tensor(present)
             if present.dtype != torch.bool or present.shape != x.shape[:2]:
                 raise ValueError(
                     f"expected present of shape {tuple(x.shape[:2])} and type bool, one value for each channel of each "
                     f"sample, got {tuple(present.shape)} of {present.dtype}"
                 )
+            if is_readable(present) and not present.any(dim=1).all():
+                raise ValueError("each sample needs at least one channel that is present")
+            present = present.to(x.device)
             x = x.where(present[..., None, None], 0)
         routing = self.route(x, wavelengths_um, present)
         shares = routing.attention * routing.gates[:, None]  # (B, C, K)

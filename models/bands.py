@@ -121,7 +121,7 @@ def check_wavelengths(wavelengths_um: Sequence[float | None] | Tensor) -> tuple[
     """The wavelengths as floats, NaN for None; ``ValueError`` for one that cannot be micrometres."""
     try:
         values = tuple(math.nan if value is None else float(value) for value in wavelengths_um)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last for a tensor of more dimensions
         raise ValueError(
             f"wavelengths_um must be one number or None per channel, got {wavelengths_um!r:.80}"
         ) from error
@@ -166,10 +166,16 @@ def wavelengths_of(
 
 def check_count(wavelengths_um: Tensor, x: Tensor) -> Tensor:
     """The wavelengths beside ``x`` (B, C, H, W), on its device; ``ValueError`` when the counts differ."""
+    if wavelengths_um.ndim not in (1, 2):
+        raise ValueError(
+            "wavelengths_um must be of shape (C,), or (B, C) if each picture has its own, got "
+            f"{tuple(wavelengths_um.shape)}"
+        )
     count = wavelengths_um.shape[-1]
     if x.ndim != 4 or x.shape[1] != count or wavelengths_um.shape[:-1] not in ((), x.shape[:1]):
         raise ValueError(
-            f"expected x of shape (B, {count}, H, W) for {count} channels, got {tuple(x.shape)}; "
-            "give one name or wavelength per channel of x"
+            f"expected x of shape ({'B' if wavelengths_um.ndim == 1 else len(wavelengths_um)}, {count}, H, W) for "
+            f"wavelengths of shape {tuple(wavelengths_um.shape)}, got {tuple(x.shape)}; give one name or wavelength "
+            "per channel of x"
         )
     return wavelengths_um.to(x.device)

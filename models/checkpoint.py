@@ -12,8 +12,10 @@ import hashlib
 import json
 import math
 import os
+import types
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import get_args, get_origin
 
 import torch
 from safetensors import SafetensorError
@@ -40,18 +42,21 @@ class CheckpointError(RuntimeError):
 def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str = "fp32") -> ModelConfig:
     """Write ``model`` with its ``config`` to ``folder`` and read it back to record golden logits.
 
-    A model without a config gets one from its name and arguments. Raises ``ValueError`` for an
-    unknown storage, and for a model whose layers are not those its arguments make; nothing is written then.
+    A model without a config gets one from its name and arguments. Raises ``ValueError`` for an unknown storage, for
+    a model whose layers are not those its arguments make, and for a config that could not be read again; nothing is
+    written then.
     """
     folder = Path(folder)
-    config = published(model, storage=storage)
+    config, packed = published(model, storage=storage), pack(model.state_dict(), storage)
+    if problem := contradiction(config) or unwritable(config):
+        raise ValueError(f"the config of this {model.name} does not fit: {problem}")
     if problems := differences(blank(config).state_dict(), unpack(model.state_dict())):
         raise ValueError(
             f"this {model.name} has other layers than its arguments make ({shown(problems)}); of a compiled network "
             "save its _orig_mod, a converted one with safetensors.torch.save_model"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write_safely(folder / WEIGHTS, lambda path: save_file(pack(model.state_dict(), storage), path))
+    write_safely(folder / WEIGHTS, lambda path: save_file(packed, path))
     write_config(config, folder)
     images = golden_input(config.input_size)
     logits = golden_logits(load_checkpoint(folder), images)
@@ -137,7 +142,7 @@ def read_config(path: Path) -> ModelConfig:
         raise CheckpointError(f"{path} has format {version!r}, this code reads {FORMAT_VERSION}; update the code")
     if not isinstance(name, str) or name not in MODELS:
         raise CheckpointError(f"{path} names model {name!r}; known are {', '.join(MODELS)}")
-    known = {field.name: getattr(field.type, "__origin__", field.type) for field in fields(ModelConfig)}
+    known = {field.name: types_of(field.type) for field in fields(ModelConfig)}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items() if key in known}
     for key, value in values.items():
         whole = type(value) is int and isinstance(0.0, known[key])  # JSON has 1 for 1.0
@@ -147,6 +152,13 @@ def read_config(path: Path) -> ModelConfig:
     if problem := contradiction(config):
         raise CheckpointError(f"{path}: {problem}; fetch the checkpoint again")
     return config
+
+
+def types_of(annotation: type | types.UnionType | types.GenericAlias) -> type | tuple[type, ...]:
+    """What ``isinstance`` compares with: ``tuple[str, ...]`` → tuple, ``float | None`` → (float, NoneType)."""
+    if isinstance(annotation, types.UnionType):
+        return get_args(annotation)
+    return get_origin(annotation) or annotation
 
 
 def contradiction(config: ModelConfig) -> str | None:
@@ -179,6 +191,15 @@ def contradiction(config: ModelConfig) -> str | None:
     count = config.arguments.get("num_classes", 0)
     if config.class_names and count and len(config.class_names) != count:
         return f"it names {len(config.class_names)} classes for {count}"
+    return None
+
+
+def unwritable(config: ModelConfig) -> str | None:
+    """Why JSON cannot hold it; None if it can."""
+    try:
+        json.dumps(config.to_dict())
+    except (TypeError, ValueError) as error:
+        return str(error)
     return None
 
 
@@ -263,9 +284,9 @@ def unpack(packed: dict[str, Tensor]) -> dict[str, Tensor]:
     for key, tensor in packed.items():
         if tensor.dtype == torch.int8:
             scale = packed.get(f"{key}.scale")
-            if scale is None or scale.shape != tensor.shape[:1]:
+            if scale is None or not tensor.ndim or scale.shape != tensor.shape[:1]:
                 found = "none" if scale is None else scale.numel()
-                raise ValueError(f"{key} needs {len(tensor)} scales, found {found}")
+                raise ValueError(f"{key} needs a scale for each row of {tuple(tensor.shape)}, found {found}")
             state[key] = tensor.float() * scale.view(-1, *[1] * (tensor.ndim - 1))
         elif not (key.endswith(".scale") and key.removesuffix(".scale") in packed):
             state[key] = tensor.float() if tensor.is_floating_point() else tensor

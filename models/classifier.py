@@ -90,8 +90,9 @@ class ModelConfig:
     def preprocess(self, picture: Image.Image | Tensor | np.ndarray) -> Tensor:
         """Any PIL picture, or values (C, H, W) → normalised (C, S, S), as in training and evaluation.
 
-        Values are uint8, or floats in 0..1 such as ``open_bands`` gives (``band_files.py``). Other channels than it was
-        trained on are normalised by the averages of ``mean`` and ``std``. ``ValueError`` for other values or shapes.
+        Values are uint8, or floats in 0..1 such as ``open_bands`` gives (``band_files.py``). As many channels as it was
+        trained on are taken for these, in their order; any other number is normalised by the averages of ``mean`` and
+        ``std``. ``ValueError`` for other values or shapes.
         """
         picture = to_rgb(picture) if isinstance(picture, Image.Image) else check_values(torch.as_tensor(picture))
         pixels = self.resize(picture)
@@ -199,6 +200,11 @@ class ImageClassifier(
         model's own. With ``push_to_hub`` they go to ``repo_id``, by default the folder's name, too; the URL is
         returned. Raises ``ValueError`` for a network that ``save_checkpoint`` refuses.
         """
+        if push_options and not push_to_hub:
+            raise TypeError(
+                f"save_pretrained got {next(iter(push_options))!r}, which is for push_to_hub=True; for 8-bit weights "
+                "use models.save_checkpoint(model, folder, storage='int8')"
+            )
         folder = Path(save_directory)
         self._save_pretrained(folder)
         self.generate_model_card(**(model_card_kwargs or {})).save(folder / "README.md")

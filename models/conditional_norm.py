@@ -23,9 +23,15 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
     def __init__(self, num_features: int, *, description_size: int):
         super().__init__(num_features, affine=False)
         self.modulation = nn.Linear(description_size, 2 * num_features)
-        nn.init.zeros_(self.modulation.weight)
-        with torch.no_grad():
-            self.modulation.bias.copy_(torch.cat([torch.ones(num_features), torch.zeros(num_features)]))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Plain batch normalisation: a scale of 1 and a shift of 0, whatever the description."""
+        super().reset_parameters()
+        if hasattr(self, "modulation"):  # the base class calls this before there is one
+            nn.init.zeros_(self.modulation.weight)
+            with torch.no_grad():
+                self.modulation.bias.copy_(torch.arange(2 * self.num_features) < self.num_features)
 
     def forward(self, x: Tensor, description: Tensor) -> Tensor:
         with full_precision(x):

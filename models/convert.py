@@ -170,6 +170,8 @@ def widen_input(network: nn.Module, num_inputs: int) -> nn.Module:
         )
     if not is_plain_rgb(first):
         found = "none" if first is None else f"{type(first).__name__} of {first.in_channels} channels"
+        if first is not None and "weight" not in first._parameters:
+            found += " whose weight is computed (spectral_norm, prune, …)"
         raise ValueError(
             f"the first convolution of {type(network).__name__} must be an nn.Conv2d of three channels to take more, "
             f"found {found}; without bands a network need not have one"
@@ -182,4 +184,5 @@ def widen_input(network: nn.Module, num_inputs: int) -> nn.Module:
 
 
 def is_plain_rgb(module: nn.Module | None) -> bool:
-    return type(module) is nn.Conv2d and module.in_channels == len(CHANNELS) and module.groups == 1
+    plain = type(module) is nn.Conv2d and "weight" in module._parameters  # else a hook makes the weight
+    return plain and module.in_channels == len(CHANNELS) and module.groups == 1

@@ -62,6 +62,11 @@ def locate(
     bundled = isinstance(source, str) and source in MODELS and not (Path(source) / CONFIG).is_file()
     if revision and (bundled or Path(source).is_dir()):
         raise CheckpointError(f"{str(source)!r} is on this machine, so it has no revision {revision!r}; leave it out")
+    if bundled and not BUNDLED.is_dir():
+        raise CheckpointError(
+            f"the bundled weights of {source} are in a clone of the repository only: pip install -e . there, or load "
+            f"them from the Hub as 'user/{source}'"
+        )
     if bundled:
         return BUNDLED / source
     if Path(source).is_dir():

@@ -29,7 +29,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from models import tiled
-from models.precision import full_precision
+from models.precision import autocast_dtype, full_precision
 from models.processor import has
 from models.second_order import twice_differentiable
 
@@ -75,11 +75,9 @@ def convolve(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor | None, 
     elif method == "tiled":
         if reason := tiled.obstacle(x, weight, K, geometry):
             raise ValueError(f"method 'tiled' cannot convolve this: {reason}; use auto")
-        y = tiled.TiledConvolution.apply(x.to(tiled.dtype_of(x)), attention, weight, geometry)
+        y = tiled.TiledConvolution.apply(x.to(autocast_dtype(x)), attention, weight, geometry)
     else:
-        device = x.device.type
-        if torch.is_autocast_enabled(device):
-            x = x.to(torch.get_autocast_dtype(device))
+        x = x.to(autocast_dtype(x))
         with full_precision(x):  # mixtures are made in the weights' own precision
             y = {"loop": LoopConvolution, "matmul": MatmulConvolution}[method].apply(x, attention, weight, geometry)
     return y if bias is None else y + (attention @ bias.view(K, -1))[..., None, None].to(y.dtype)
@@ -105,7 +103,7 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
     if x.device.type != "cpu" or torch.compiler.is_compiling() or is_watched() or is_transformed():
         return "grouped" if x.shape[0] == 1 or (positions > 16 and x.shape[0]) else "mix"  # no groups for no samples
     in_place = weight.is_contiguous(memory_format=torch.channels_last)  # else all kernels would be copied first
-    half = tiled.dtype_of(x).itemsize == 2
+    half = autocast_dtype(x).itemsize == 2
     amx = half and has("amx_bf16")
     for_tiles = positions <= TILED_UP_TO and in_place and enough_tiles(x) and not amx
     if for_tiles and not tiled.obstacle(x, weight, num_kernels, geometry):
@@ -208,11 +206,11 @@ class MatmulConvolution(torch.autograd.Function):
         ctx.save_for_backward(x, attention, weight)
         ctx.geometry = geometry
         K = attention.shape[1]
-        stored = weight.permute(0, 2, 3, 1).reshape(K, -1).to(x.dtype)  # (K, C_out·k·k·C_in)
+        stored = weight.permute(0, 2, 3, 1).reshape(K, -1)  # (K, C_out·k·k·C_in)
         out = geometry.out_size(x.shape[2:], weight.shape[2:])
         y = []
         for pi, inputs in zip(attention.split(CHUNK), pad(x, geometry).split(CHUNK), strict=True):
-            kernels = (pi.to(x.dtype) @ stored).view(len(pi), len(weight) // K, -1)  # (chunk, C_out, k·k·C_in)
+            kernels = (pi @ stored).to(x.dtype).view(len(pi), len(weight) // K, -1)  # (chunk, C_out, k·k·C_in)
             y.append(torch.bmm(kernels, patches(inputs, weight, geometry, out).transpose(1, 2)))
         y = torch.cat(y).view(len(x), -1, *out)  # (B, C_out, H', W')
         return y.contiguous(memory_format=torch.channels_last) if is_channels_last(x) else y
@@ -235,13 +233,14 @@ class MatmulConvolution(torch.autograd.Function):
             grad_view = grad_padded[tap_slices(i, j, geometry, out)]
             for start in range(0, C, width):
                 part = slice(start, start + width)
-                kernels = stored[:, :, i, j, part].reshape(K, -1).to(x.dtype)  # (K, C_out·n)
+                exact = stored[:, :, i, j, part].reshape(K, -1)  # (K, C_out·n)
+                kernels = exact.to(x.dtype)
                 inputs = view[..., part].reshape(B, outer.shape[1], -1)  # (B, H'·W', n)
                 total = None
                 for first in range(0, B, SLICE_SAMPLES):
                     some = slice(first, first + SLICE_SAMPLES)
                     pi, g = attention[some].to(x.dtype), outer[some]
-                    mixed = (pi @ kernels).view(len(pi), stored.shape[1], -1)  # (b, C_out, n)
+                    mixed = (attention[some] @ exact).to(x.dtype).view(len(pi), stored.shape[1], -1)  # (b, C_out, n)
                     grad_view[some, ..., part] += torch.bmm(g, mixed).view(len(pi), *out, -1)
                     grads = torch.bmm(g.transpose(1, 2), inputs[some]).flatten(1)  # (b, C_out·n)
                     total = pi.t() @ grads if total is None else total + pi.t() @ grads

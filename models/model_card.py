@@ -360,21 +360,25 @@ def usage(config: ModelConfig, repo_id: str) -> str:
 from models import load_model
 from models.band_files import open_bands
 
-model = load_model("{repo_id}")  # a revision="v1" pins it
+model = load_model("{repo_id}")  # on the GPU if there is one; a revision="v1" pins it
 values = open_bands("picture.tif", bands={len(config.bands)}).values  # ({len(config.bands)}, H, W) in 0 to 1
 images = model.config.preprocess(values)[None]  # (1, {len(config.bands)}, {size}, {size})
+images = images.to(next(model.parameters()).device)
 logits = model(images, "{config.all_channels}")
 logits = model(images[:, :{len(few)}], "{spell(few)}")  # any subset of the bands
 """
     dynamic = "logits, attention = model(images, return_attention=True)  # the kernels' weights: (1, 16 layers, K)\n"
-    wavelengths = "logits = model(x, wavelengths_um=[0.665, 0.842])  # any channels: (B, 2, H, W) of red and infrared\n"
+    wavelengths = "logits = model(images[:, :2], wavelengths_um=[0.665, 0.56])  # any channels, these by wavelength\n"
     others = {"adaptive_vgg19": wavelengths, "dynamic_vgg19": dynamic}.get(config.model, "")
     return f"""\
+from PIL import Image
 from models import load_model
 
-model = load_model("{repo_id}")  # a revision="v1" pins it
-images = model.config.preprocess(picture)[None]  # a PIL picture → (1, 3, {size}, {size})
+model = load_model("{repo_id}")  # on the GPU if there is one; a revision="v1" pins it
+picture = Image.open("picture.jpg")
+images = model.config.preprocess(picture)[None].to(next(model.parameters()).device)  # (1, 3, {size}, {size})
 logits = model(images)
+print(model.config.class_names[logits.argmax()])
 logits = model(images[:, :2], channels="RG")  # any subset of the channels
 {others}"""
 
@@ -412,11 +416,17 @@ def results(config: ModelConfig, evaluations: Sequence[dict]) -> str:
     if (accuracy := config.metrics.get("val_accuracy")) is not None:
         full = config.metrics.get("val_accuracy_full_precision")
         rounded = f" ({percent(full)} % before the weights were rounded)" if full is not None else ""
-        chosen = "the epoch was chosen on the same pictures"
+        chosen = "the epoch was chosen on the same pictures" if chose_epoch(config) else "of one epoch, none was chosen"
         text.append(f"Accuracy on validation: {percent(accuracy)} %{rounded}; {chosen}.")
     if len(text) == 1:
         text.append("Not evaluated: treat the predictions as meaningless until `train.evaluate` has been run.")
     return "\n\n".join(text)
+
+
+def chose_epoch(config: ModelConfig) -> bool:
+    """Whether the last size had several epochs, of which the best on validation was kept."""
+    schedule = str(settings_of(config).get("image_size", ""))
+    return int(schedule.rpartition(":")[2] if ":" in schedule else config.training.get("epochs", 0)) != 1
 
 
 def filling(evaluation: dict) -> str:
@@ -471,6 +481,10 @@ def matters(key: str, settings: dict, model: str) -> bool:
     if key == "own_kernels" and not settings.get("own_kernels"):
         return False
     if key == "pseudo_share" and (model != "adaptive_vgg19" or settings.get("bands")):
+        return False
+    if key == "momentum" and settings.get("optimizer") == "adamw":
+        return False
+    if key == "warmup" and settings.get("schedule") == "cosine":
         return False
     if key == "teacher_share" and not settings.get("teacher"):
         return False

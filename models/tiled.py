@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import shlex
+import stat
 import subprocess
 import threading
 from functools import cache, lru_cache, partial
@@ -21,7 +22,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from models.processor import capabilities, has
+from models.precision import autocast_dtype
+from models.processor import has, instructions
 from models.second_order import twice_differentiable
 
 if TYPE_CHECKING:
@@ -39,26 +41,38 @@ def library(dtype: torch.dtype) -> ctypes.CDLL | None:
     """The program compiled for maps of float32 or bfloat16, or None where it cannot be had."""
     if os.environ.get("DYNCONV_TILED") == "0":
         return None
-    compiler = shlex.split(os.environ.get("CC", "cc"))
     try:
+        compiler = shlex.split(os.environ.get("CC", "cc"))
         version = subprocess.run([*compiler, "--version"], capture_output=True, check=True).stdout
         flags = FLAGS + FOR_BF16 if dtype == torch.bfloat16 else FLAGS
-        made_of = [SOURCE.read_bytes(), version, " ".join(flags).encode(), str(capabilities()).encode()]
+        made_of = [SOURCE.read_bytes(), version, " ".join(flags).encode(), instructions().encode()]
         path = cache_folder() / f"mixture-{hashlib.sha256(b''.join(made_of)).hexdigest()[:16]}.so"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_owner(path.parent)
         if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
             subprocess.run([*compiler, *flags, "-o", temporary, SOURCE], capture_output=True, check=True)
             temporary.replace(path)
         return declared(ctypes.CDLL(str(path)))
-    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+    except (OSError, RuntimeError, ValueError, AttributeError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
         log.info("dynamic convolution of %s without its C program: %s", dtype, reason)
         return None
 
 
 def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dynconv-lab"
+    """``$XDG_CACHE_HOME/dynconv-lab``; a relative one does not count, as the XDG specification has it."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "dynconv-lab"
+
+
+def check_owner(folder: Path) -> None:
+    """``PermissionError`` for a folder into which others could put a program that would run as ours."""
+    if not hasattr(os, "getuid"):
+        return
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(f"{folder} belongs to others, or others may write to it")
 
 
 def declared(program: ctypes.CDLL) -> ctypes.CDLL:
@@ -72,7 +86,7 @@ def obstacle(x: Tensor, weight: Tensor, num_kernels: int, geometry: "Geometry") 
     """Why the method cannot convolve ``x`` (B, C, H, W) with ``weight`` (K·C_out, C, k, k); None if it can."""
     if x.device.type != "cpu" or weight.dtype != torch.float32:
         return f"it needs float32 kernels on the CPU, got {weight.dtype} on {x.device.type}"
-    if (dtype := dtype_of(x)) not in (torch.float32, torch.bfloat16):
+    if (dtype := autocast_dtype(x)) not in (torch.float32, torch.bfloat16):
         return f"it needs maps of float32, or bfloat16 under autocast, got {dtype}"
     if geometry.groups > 1:
         return f"it needs groups=1, got {geometry.groups}"
@@ -87,11 +101,6 @@ def obstacle(x: Tensor, weight: Tensor, num_kernels: int, geometry: "Geometry") 
             f"got {weight.shape[1]} and {out_channels}"
         )
     return None
-
-
-def dtype_of(x: Tensor) -> torch.dtype:
-    """What the maps are multiplied in: autocast's type, or their own."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
 
 
 class TiledConvolution(torch.autograd.Function):

@@ -140,6 +140,8 @@ class DynamicVGG19(VGG19):
 
         ``temperature`` overrides the saved one for this call only.
         """
+        if temperature is None and not return_attention:
+            return self.head(self.features(x))
         attention = []
         for layer in self.features:
             if isinstance(layer, DynamicConv2d):
@@ -160,7 +162,8 @@ class AdaptiveVGG19(VGG19):
 
     All normalisations follow which channels there are: ``ConditionalBatchNorm2d``, which has no synchronised form
     (after ``convert_sync_batchnorm`` a call fails).
-    It fills nothing. ``model(x, "RG")``, ``model(x, "R+NIR")``, ``model(x, wavelengths_um=[0.665, 0.842])``.
+    ``features`` is called layer by layer, so that hooks on the whole of it do not run. It fills nothing.
+    ``model(x, "RG")``, ``model(x, "R+NIR")``, ``model(x, wavelengths_um=[0.665, 0.842])``.
     """
 
     name = "adaptive_vgg19"

@@ -3,12 +3,15 @@
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes that tests start
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the same on every machine, whatever its GPUs
+os.environ["ACCELERATE_USE_CPU"] = "1"
+
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # for processes that tests start
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests beside others
     torch.set_num_threads(1)
 

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from models import MODELS
-from models.checkpoint import BUNDLED, CONFIG, read_config
+from models import MODELS, load_checkpoint
+from models.checkpoint import BUNDLED, CONFIG, read_config, verify_golden
 from models.model_card import model_card
 from train import LICENSE, RESULTS, ROOT
-from train.findings import find_evaluations, read_results
-from train.report import DOCUMENTS, fill_markers, make_summary, make_tables
+from train.findings import find_evaluations, of_kind, read_results
+from train.report import DOCUMENTS, fill_markers, make_figures, make_summary, make_tables
+from train.tables import accuracy_table
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -25,9 +26,11 @@ def test_tables_equal_the_results(path):
     assert fill_markers(text, make_tables(read_results())) == text, "run python -m train.report"
 
 
-def test_the_apps_summary_equals_the_results():
+def test_the_apps_summary_equals_the_results(tmp_path, monkeypatch):
     summary = json.loads((RESULTS / "summary.json").read_text(encoding="utf-8"))
-    drawn = [item for section in summary["sections"] for item in section["items"] if "path" in item]
+    monkeypatch.setattr("train.report.RESULTS", tmp_path / "results")
+    monkeypatch.setattr("train.figures.ROOT", tmp_path)
+    drawn = make_figures(read_results())
     assert summary == make_summary(make_tables(read_results()), drawn), "run make report"
     assert all((ROOT / figure["path"]).is_file() for figure in drawn)
 
@@ -46,6 +49,22 @@ def headings(path):
     """The anchors that GitHub gives a document's headings."""
     found = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_every_bundled_network_is_measured():
+    assert [row[0] for row in accuracy_table(read_results())["rows"]] == list(MODELS)
+
+
+def test_every_stage_and_teacher_of_a_training_is_on_record():
+    known = {record["checkpoint"]: record for record in of_kind(read_results(), "training")}
+    for record in known.values():
+        for key in ("init_from", "teacher"):
+            assert record["settings"].get(key) in {None, *known}, f"{key} of {record['checkpoint']}"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bundled_weights_give_their_golden_logits(name):
+    verify_golden(load_checkpoint(BUNDLED / name), BUNDLED / name)
 
 
 def test_make_targets_in_the_readme_exist():
@@ -87,5 +106,6 @@ def test_the_cards_of_the_bundled_weights_are_those_of_today(name):
     folder = BUNDLED / name
     config = read_config(folder / CONFIG)
     evaluations = find_evaluations(RESULTS, config, folder)
+    assert evaluations, f"{name} was not measured since its weights changed"
     card = model_card(config, repo_id=f"USER/{name}", evaluations=evaluations, license=LICENSE)
     assert (folder / "README.md").read_text(encoding="utf-8") == card, "run python -m train.cards checkpoints/*/"

@@ -31,6 +31,7 @@ mean little. A run needs up to 2 GB of disk, freed when it is measured.
 import argparse
 import itertools
 import math
+import os
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -95,7 +96,7 @@ def subsets_of(bands: str) -> list[str]:
 FIXED = {"temperature_start": 34.0, "temperature_end": 34.0}  # the study's
 ANNEALED = {"temperature_start": 30.0, "temperature_end": 1.0}  # the authors'
 
-# as the recipes vgg19-base, dynamic_vgg19-32 and compact, but for what is said here
+# as the recipes vgg19-base, dynamic_vgg19-32 and compact-48, but for what is said here
 THIN = {"width": 0.25, "epochs": 8, "batch_size": 128, "lr": 0.1}
 WARM = {"model": "dynamic_vgg19", "epochs": 1, "batch_size": 128, "lr": 0.02, "init_from": BUNDLED / "vgg19"}
 SENSOR = {"model": "adaptive_vgg19", "bands": LANDSAT, "width": 0.25, "epochs": 16, "batch_size": 64, "lr": 0.05}
@@ -306,7 +307,7 @@ def attention_entropy(model: ImageClassifier, split: Split, size: int, batch_siz
 
 def normalized_entropy(weights: Tensor) -> Tensor:
     """-Σ π ln π / ln K over the last axis, for K of at least 2: 1 for uniform weights, 0 for a single kernel."""
-    return torch.special.entr(weights.double()).sum(-1) / math.log(weights.shape[-1])
+    return torch.special.entr(weights.cpu().double()).sum(-1) / math.log(weights.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -456,6 +457,8 @@ def options_of(options: argparse.Namespace) -> dict:
 @one_line_errors(NonFiniteLossError)
 def main() -> None:
     options = parse()
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise ValueError("ablations are trained and measured by one process; start without torchrun or accelerate")
     runs = plan(options.ablation, seeds=options.seeds, runs_dir=options.runs_dir, **options_of(options))
     records = ablate(runs, options.results, keep_weights=options.keep_weights)
     print_variants(records, options.ablation)

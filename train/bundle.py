@@ -30,6 +30,8 @@ def bundle(
     run_dir: Path, target: Path, data_root: Path, storage: str, *, bf16: bool = False, skip_unreadable: bool = False
 ) -> dict:
     """Write ``target`` and return the training record. Raises ``CheckpointError`` or ``DataError``."""
+    if target.resolve() == run_dir.resolve():
+        raise ValueError(f"{target} holds the run's own weights, which would be rounded; name another folder with --to")
     model = load_checkpoint(run_dir)
     about, rows = read_run(run_dir)
     config = about["config"]

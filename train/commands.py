@@ -18,6 +18,6 @@ def one_line_errors(*more: type[Exception]) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
-        sys.exit("error: the GPU's memory is too small; lower --batch-size or --image-size, or add --bf16")
+        sys.exit("error: the GPU's memory is too small; use smaller batches or pictures, or --bf16, if it is an option")
     except (*EXPECTED, *more) as error:
         sys.exit(f"error: {error}")

@@ -49,9 +49,9 @@ class TrainConfig:
     images_per_class: int | None = None
     """Train on the first so many pictures of each class; all by default."""
     image_size: str = "64"
-    """Pixels, or a schedule size:epochs, e.g. 32:8,64:4 (it then replaces --epochs)."""
+    """Pixels, or a schedule size:epochs, e.g. 32:8,64:4 (then without --epochs)."""
     epochs: int = 10
-    """Passes over the training data."""
+    """Passes over the training data; a schedule says how many itself."""
     batch_size: int = 128
     """Pictures a step, per process."""
     bands: str | None = None

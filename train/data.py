@@ -3,7 +3,8 @@
 Three layouts are understood:
 
 - lists, as in the study: ``train.txt``, ``val.txt``, ``test.txt`` with ``images/<synset>/<file>
-  <label>`` per line (LF or CRLF), optionally ``classes.txt`` with ``<synset> <name>`` in label order;
+  <label>`` per line (LF or CRLF), optionally ``classes.txt`` with ``<synset> <name>``, or a folder's whole name,
+  per line in label order;
 - ``train/``, ``val/``, ``test/`` folders of class folders (torchvision's ImageFolder);
 - class folders alone: split 80/10/10 by a hash of the file name, so that adding pictures moves none.
 
@@ -84,13 +85,8 @@ def load_split(root: str | Path, name: str, *, bands: tuple[str, ...] = (), skip
         raise DataError(f"unknown split {name!r}; known are {', '.join(SPLITS)}")
     if not root.is_dir():
         raise DataError(f"no folder {root}; --data-root is the folder that holds the pictures")
-    if (root / f"{name}.txt").is_file():
-        split = from_list(root, name)
-    elif (root / name).is_dir():
-        split = from_folder(root / name, extensions(bands))
-    elif not any((root / f"{s}.txt").is_file() or (root / s).is_dir() for s in SPLITS):
-        split = from_class_folders(root, name, extensions(bands))
-    else:
+    split = find_split(root, name, bands=bands)
+    if split is None:
         raise DataError(f"{root} has other splits but neither {name}.txt nor {name}/; add one of them")
     if not len(split):
         raise DataError(
@@ -99,6 +95,17 @@ def load_split(root: str | Path, name: str, *, bands: tuple[str, ...] = (), skip
             f"{', '.join(extensions(bands))}{'' if bands else '; ' + NAME_BANDS}"
         )
     return check_pictures(replace(split, bands=bands), name, skip_unreadable=skip_unreadable)
+
+
+def find_split(root: Path, name: str, *, bands: tuple[str, ...] = ()) -> Split | None:
+    """A split as its list or folders have it, no picture opened; None where there are only others."""
+    if (root / f"{name}.txt").is_file():
+        return from_list(root, name)
+    if (root / name).is_dir():
+        return from_folder(root / name, extensions(bands))
+    if any((root / f"{s}.txt").is_file() or (root / s).is_dir() for s in SPLITS):
+        return None
+    return from_class_folders(root, name, extensions(bands))
 
 
 def extensions(bands: tuple[str, ...]) -> tuple[str, ...]:
@@ -118,8 +125,14 @@ def from_list(root: Path, name: str) -> Split:
         items.append((root / path, int(label)))
     class_file = root / "classes.txt"
     if class_file.is_file():
-        rows = [line.strip().partition(" ") for line in class_file.read_text("utf-8-sig").splitlines() if line.strip()]
+        folders = {path.parent.name for path, _ in items}
+        lines = [line.strip() for line in class_file.read_text("utf-8-sig").splitlines() if line.strip()]
+        rows = [(line, "", "") if line in folders else line.partition(" ") for line in lines]
         synsets, names = tuple(row[0] for row in rows), tuple(row[2] or row[0] for row in rows)
+        if repeated := [synset for synset, count in Counter(synsets).items() if count > 1]:
+            raise DataError(
+                f"{class_file} has {repeated[0]!r} more than once; a line is '<folder> <name>', in the order of labels"
+            )
         index = {synset: label for label, synset in enumerate(synsets)}
         for path, label in items:
             if (theirs := index.get(path.parent.name, label)) != label:
@@ -133,7 +146,7 @@ def from_list(root: Path, name: str) -> Split:
         if not len(pairs) == len(folders) == len({*folders.values()}):
             raise DataError(
                 f"the folders in {name}.txt do not tell the classes: some class has several, or several share one; "
-                f"name the classes, a line each, in {class_file}"
+                f"name the classes in {class_file}, a line '<folder> <name>' for each label"
             )
         synsets = names = tuple(folders.get(label, str(label)) for label in range(max(folders, default=-1) + 1))
     if items and (largest := max(label for _, label in items)) >= len(synsets):

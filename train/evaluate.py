@@ -84,7 +84,8 @@ def measure(
     channels: str, logits: Tensor, labels: Tensor, config: ModelConfig | None = None, num_channels: int | None = None
 ) -> Row:
     """Metrics of (N, num_classes) logits against (N,) labels; confidences as ``config`` makes them of logits."""
-    options = {"num_classes": logits.shape[1], "average": "macro"}
+    options = {"num_classes": logits.shape[1], "average": "none"}
+    present = labels.unique()  # macro averages are over the classes that there are pictures of
     config = config or ModelConfig("", {})  # not calibrated
     raw, probabilities = logits.softmax(1), config.probabilities(logits, num_channels)
     correct = (logits.argmax(1) == labels).sum().item()
@@ -92,9 +93,9 @@ def measure(
     return Row(
         channels=channels,
         accuracy=correct / len(labels),
-        precision=multiclass_precision(logits, labels, **options).item(),
-        recall=multiclass_recall(logits, labels, **options).item(),
-        f1=multiclass_f1_score(logits, labels, **options).item(),
+        precision=multiclass_precision(logits, labels, **options)[present].mean().item(),
+        recall=multiclass_recall(logits, labels, **options)[present].mean().item(),
+        f1=multiclass_f1_score(logits, labels, **options)[present].mean().item(),
         ci_low=interval.low,
         ci_high=interval.high,
         correct=correct,
@@ -253,6 +254,8 @@ def channels_of(subset: str, bands: tuple[str, ...]) -> str:
     if subset == ALL_BANDS:
         return spell(bands)
     if bands and subset.startswith(NO):
+        if several := [band for band in parse_bands(subset.removeprefix(NO)) if bands.count(band) > 1]:
+            raise ValueError(f"{subset!r} leaves open which of the {bands.count(several[0])} {several[0]} is meant")
         absent = places_of(subset.removeprefix(NO), bands)
         if len(absent) == len(bands):
             raise ValueError(f"{subset!r} leaves none of {', '.join(bands)}")

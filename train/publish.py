@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 
 from models import MODELS, ModelConfig, load_checkpoint, save_checkpoint
-from models.checkpoint import BUNDLED, CONFIG, STORAGES, read_config, verify_golden, write_text
+from models.checkpoint import BUNDLED, CONFIG, GOLDEN, STORAGES, read_config, verify_golden, write_text
+from models.hub import REPO_ID
 from models.model_card import data_name, model_card, percent, table
 from train import DATA, LICENSE, RESULTS
 from train.commands import one_line_errors
@@ -122,6 +123,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("give --checkpoint FOLDER, or --all")
     if not options.all and "/" not in options.repo_id:
         parser.error(f"--repo-id must be USER/NAME, got {options.repo_id!r}")
+    user, _, name = options.repo_id.partition("/")
+    if options.all and (name in MODELS or not REPO_ID.fullmatch(f"{user}/{name or COLLECTION}")):
+        parser.error(
+            f"--repo-id with --all is USER, or USER/NAME of a repository that links the others, got {options.repo_id!r}"
+        )
     return options
 
 
@@ -145,6 +151,7 @@ def publish(options: argparse.Namespace) -> None:
                 part,
                 repo_id,
                 message=f"Publish {repo_id.partition('/')[2]} ({options.storage})",
+                ours=GOLDEN,
                 private=options.private,
                 revision=options.revision,
                 tag=options.tag,

@@ -7,12 +7,14 @@
 
 Expected of the first line on mini-imagenet-50: 40 % validation accuracy or more, which seven such epochs gave in 76
 minutes on one CPU core with bfloat16 (results/training-vgg19-base.json). The run folder then holds a checkpoint of the
-best epoch by validation (model.safetensors, config.json), metrics.jsonl, curves.png, run.json and state.safetensors,
-from which ``--resume`` goes on after a kill to the same weights (on a GPU, to within its rounding).
+best epoch by validation among those of the last size (model.safetensors, config.json), metrics.jsonl, curves.png,
+run.json and state.safetensors, from which ``--resume`` goes on after a kill to the same weights (on a GPU, to within
+its rounding).
 """
 
 import argparse
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -43,7 +45,7 @@ from train.commands import one_line_errors
 from train.confidence import confidence_metrics
 from train.config import TrainConfig
 from train.curves import plot_curves
-from train.data import DataError, Pictures, Split, extensions, load_split, make_loader, workers_for_gpu
+from train.data import DataError, Pictures, Split, extensions, find_split, load_split, make_loader, workers_for_gpu
 from train.engine import NonFiniteLossError, Step, make_optimizer, predict, train_epoch
 from train.views import named_view
 from train.warm_start import warm_start
@@ -127,11 +129,13 @@ def train(config: TrainConfig) -> ImageClassifier:
             save_state(state_path, progress, plain, averaged, optimizer)
 
     describe(kept, config, split, config.sizes[-1])
+    if progress.epoch == len(config.sizes) and accelerator.is_main_process:
+        tqdm.write(f"{config.run_dir} has finished its {progress.epoch} epochs; nothing is left to train")
     steps = len(loader)
     if (in_all := steps * len(config.sizes)) < FEW_STEPS and accelerator.is_main_process:
         tqdm.write(
             f"{len(split)} pictures make {in_all} steps in all, too few to learn much; with few "
-            "pictures say --batch-size 16 --epochs 50, for example"
+            f"pictures say --batch-size 16 --image-size {config.sizes[-1]}:50, for example"
         )
     for epoch in range(progress.epoch, len(config.sizes)):
         size = config.sizes[epoch]
@@ -196,11 +200,16 @@ def load_data(config: TrainConfig) -> tuple[Split, Split]:
             f"{len(empty)} of {len(split.synsets)} classes have no picture to train on ({shown}); add some "
             f"({', '.join(extensions(split.bands))}), or take the classes out"
         )
-    if both := {*split.paths} & {*val.paths}:
-        raise DataError(
-            f"{len(both)} pictures are both in train and in val ({min(both)}, …), so that validation would show "
-            "nothing; take them out of one of the lists"
-        )
+    places = {"train": split.paths, "val": val.paths}
+    if test := find_split(config.data_root, "test", bands=config.band_names):
+        places["test"] = test.paths
+    real = {name: {path.resolve(): path for path in paths} for name, paths in places.items()}  # links lead to one
+    for one, other in itertools.combinations(real, 2):
+        if both := real[one].keys() & real[other].keys():
+            raise DataError(
+                f"{len(both)} pictures are both in {one} and in {other} ({min(map(real[one].get, both))}, …), so that "
+                f"{other} would show nothing; take them out of one of them"
+            )
     return split, val
 
 
@@ -324,6 +333,7 @@ def data_facts(config: TrainConfig, split: Split, val: Split, processes: int) ->
         "skipped_images": split.skipped,
         "val_images": len(val),
         "pictures_sha256": fingerprint(config.data_root, split, val),
+        "labels_sha256": hashlib.sha256(repr((split.labels, val.labels)).encode()).hexdigest()[:16],
     }
 
 
@@ -408,12 +418,13 @@ def load_state(
             "its epochs would not compare; restore the pictures, or begin another --run-dir with --init-from"
         )
 
-    now = fingerprint(config.data_root, split, val)
-    if saved.get("pictures_sha256", now) != now:
-        raise CheckpointError(
-            f"{path} belongs to a run on other pictures than {config.data_root} has (names or sizes of files differ); "
-            "restore them, or begin another --run-dir from these weights with --init-from"
-        )
+    now = data_facts(config, split, val, processes)
+    for key, what in (("pictures_sha256", "names or sizes of files"), ("labels_sha256", "labels")):
+        if saved.get(key, now[key]) != now[key]:
+            raise CheckpointError(
+                f"{path} belongs to a run on other pictures than {config.data_root} has ({what} differ); "
+                "restore them, or begin another --run-dir from these weights with --init-from"
+            )
 
     def part(name: str) -> dict[str, Tensor]:
         return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
@@ -459,7 +470,27 @@ def parse(arguments: list[str] | None = None) -> TrainConfig:
     known, rest = recipe.parse_known_args(arguments)
     values = read_recipe(known.recipe) if known.recipe else {}
     flags = [part for key, value in values.items() for part in flag(key, value)]
-    return tyro.cli(TrainConfig, args=flags + rest, prog="python -m train.run", description=__doc__)
+    config = tyro.cli(TrainConfig, args=flags + rest, prog="python -m train.run", description=__doc__)
+    check_needless(config, rest)
+    return config
+
+
+def check_needless(config: TrainConfig, typed: list[str]) -> None:
+    """``ValueError`` for a flag that would change nothing; what a recipe sets may, beside other flags."""
+    given = {word.partition("=")[0].removeprefix("--").replace("_", "-") for word in typed if word.startswith("--")}
+    sampling = config.channels == "sample"
+    needless = {
+        "epochs": config.epochs != len(config.sizes) and f": the schedule {config.image_size} has its own",
+        "channel-counts": not sampling and " without --channels sample",
+        "pseudo-share": (not sampling and " without --channels sample") or (config.bands and " with --bands"),
+        "temperature-epochs": config.model != "dynamic_vgg19" and f": {config.model} has no temperature",
+        "warmup": config.schedule == "cosine" and " with --schedule cosine",
+        "momentum": config.optimizer == "adamw" and " with --optimizer adamw",
+        "init-noise": not config.init_from and " without --init-from",
+    }
+    for name in sorted(given):
+        if why := needless.get(name):
+            raise ValueError(f"--{name} would change nothing{why}; leave it out")
 
 
 def read_recipe(path: Path) -> dict[str, str]:
@@ -489,7 +520,10 @@ def flag(key: str, value: str) -> list[str]:
 
 @one_line_errors(NonFiniteLossError)
 def main() -> None:
-    train(parse())
+    config = parse()
+    if config.resume and not (config.run_dir / STATE).is_file():
+        tqdm.write(f"{config.run_dir} holds nothing to resume; training starts anew")
+    train(config)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python -m train.space --repo-id USER/NAME [--from-hub USER] [--dry-run]    # or: make space SPACE=USER/NAME
 
 Only what the app needs is uploaded, in one commit that names the project's version; files of an
-earlier version that are gone here are deleted there. The token comes from ``HF_TOKEN`` or
-``hf auth login``.
+earlier version that are gone here are deleted there. A Space with another app is left alone. The
+token comes from ``HF_TOKEN`` or ``hf auth login``.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from huggingface_hub import metadata_load
 
+from models import MODELS
 from train import ROOT
 from train.commands import one_line_errors
 from train.upload import UploadError, files_in, list_files, upload
@@ -28,12 +29,16 @@ NEEDED = (
 
 def stage(root: Path, staging: Path) -> None:
     """Copy what the app needs; ``UploadError`` if a part or the Space's settings in README.md are missing."""
-    if missing := [name for name in NEEDED if not (root / name).exists()]:
+    parts = (*NEEDED, *(f"checkpoints/{model}" for model in MODELS))
+    if missing := [name for name in parts if not (root / name).exists()]:
         raise UploadError(f"{root} lacks {', '.join(missing)}; run this in a complete copy of the repository")
     hidden = shutil.ignore_patterns("__pycache__", ".*")
     for name in NEEDED:
         (staging / name).parent.mkdir(exist_ok=True)
-        if (root / name).is_dir():
+        if name == "checkpoints":  # the bundled ones; others are not for everybody
+            for model in MODELS:
+                shutil.copytree(root / name / model, staging / name / model, ignore=hidden)
+        elif (root / name).is_dir():
             shutil.copytree(root / name, staging / name, ignore=hidden)
         else:
             shutil.copy2(root / name, staging / name)
@@ -52,7 +57,7 @@ def check_settings(folder: Path) -> None:
 
 def version(root: Path) -> str:
     """The project's version in pyproject.toml."""
-    return re.search(r'^version = "(.+)"', (root / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    return re.search(r'^version = "(.+)"', (root / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)[1]
 
 
 @one_line_errors()
@@ -78,6 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
             options.repo_id,
             repo_type="space",
             message=f"DynConv Lab {version(ROOT)}",
+            ours="demo/ui.py",
             private=options.private,
             variables={FROM_HUB: options.from_hub} if options.from_hub else {},
             replace_all=True,

@@ -154,8 +154,8 @@ def metrics_table(results: list[dict], study: dict) -> Table:
             rows.append([channels, *cells])
         caption = (
             f"{data_line(compared['first'])}, {input_text(compared['first'])}; macro averages in %. Macro recall is "
-            "accuracy, as every class has as many pictures. The networks are those of the table above, the study's "
-            f"figures on other data: {study['data']}."
+            f"accuracy, as every class has as many pictures. {' and '.join(RGB_PAIR)}, trained on RGB alone, missing "
+            f"channels filled (aligned); the study's figures are of other data: {study['data']}."
         )
     kinds = [f"{name} {metric}" for name in names for metric in ("precision", "F1")]
     columns = ["input", *kinds, *[f"study: {kind}" for kind in kinds]]
@@ -231,10 +231,12 @@ def expert_table(results: list[dict], channel: str = "B") -> Table:
             found = row_of(evaluation["rows"], channel)
             rows.append([name, with_interval(found), f"{percent(found['accuracy'] / whole)} %"])
         test = row_of(expert["paired"], channel)
+        in_bf16 = " (in bf16)" if full["first"].get("bf16") and not expert["first"].get("bf16") else ""
         caption = (
             f"{data_line(expert['first'])}, {input_text(expert['first'])}; accuracy in % with 95 % Wilson interval. "
-            f"Last column: divided by the {percent(whole)} % of {EXPERTS_TWIN} on RGB. Their McNemar's exact test: "
-            f"p-value {p_text(test['p_value'])}. {full_weights(expert['first'], expert['second'], full['first'])}"
+            f"Last column: divided by the {percent(whole)} % of {EXPERTS_TWIN} on RGB{in_bf16}. "
+            f"McNemar's exact test of the two on {channel}: p-value {p_text(test['p_value'])}. "
+            f"{full_weights(expert['first'], expert['second'], full['first'])}"
             f"{trained((EXPERT, EXPERTS_TWIN, EXPERTS_RIVAL), trainings)}".strip()
         )
     columns = ["model", f"accuracy on {channel} alone", f"of {EXPERTS_TWIN} on RGB"]
@@ -326,13 +328,11 @@ def speed_table(results: list[dict], *, brief: bool = False) -> Table:
         machines = "; ".join(f"{s['device']}, {s['threads']} threads, PyTorch {s['torch']}" for s in found)
         slowest = each(found, lambda speed: f"{default_allocator_ratio(speed):.1f}")
         rounds = each(found, lambda speed: str(speed["rows"][0]["vgg19"]["n"]))
-        reading = each(found, lambda speed: f"{speed['read_kernels']['median_ms']:.0f} ms")
         caption = (
             f"Milliseconds, median (quartiles), n = {rounds}, all three in turn in one run; "
             f"{machines}. Grouped: one kernel per sample "
             "and one convolution with the batch as groups, as it is usually written, with the memory allocator set as "
-            f"for ours; with its defaults a training step (64 px, fp32) takes {slowest} times as long as ours. "
-            f"Reading the fp32 kernels of dynamic_vgg19 once takes {reading}."
+            f"for ours; with its defaults a training step (64 px, fp32) takes {slowest} times as long as ours."
         )
         if not all(speed["tiled"] for speed in found):
             caption += " Untiled: without the C program, as where there is no compiler."

@@ -8,6 +8,8 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from models.hub import REPO_ID, first_line
 
+NEW_REPOSITORY = {".gitattributes", "README.md"}  # what the Hub itself may put into one
+
 
 class UploadError(RuntimeError):
     """Nothing, or not everything, could be published; the message says why and how to go on."""
@@ -18,6 +20,7 @@ def upload(
     repo_id: str,
     *,
     message: str,
+    ours: str,
     repo_type: str = "model",
     private: bool = False,
     revision: str | None = None,
@@ -28,8 +31,9 @@ def upload(
     """Push all files of ``folder`` in one commit, creating repository and branch when needed.
 
     Files that are there already are not sent again, and no commit is made when nothing changed.
-    ``replace_all`` deletes files that the folder lacks; ``tag`` then marks the commit; ``variables``
-    are a Space's. The token comes from ``HF_TOKEN`` or ``hf auth login``. Returns the commit.
+    A repository that holds other files, but not the file ``ours`` of every such upload, is somebody's
+    other work and left alone. ``replace_all`` deletes files that the folder lacks; ``tag`` then marks
+    the commit; ``variables`` are a Space's. The token comes from ``HF_TOKEN`` or ``hf auth login``. Returns the commit.
     Raises ``UploadError``.
     """
     if not REPO_ID.fullmatch(repo_id):
@@ -48,6 +52,12 @@ def upload(
             raise UploadError(
                 f"{repo_id} exists and is public; make it private in its settings, or leave out --private"
             )
+        there = api.list_repo_files(**target)
+        if ours not in there and (others := sorted({*there} - NEW_REPOSITORY)):
+            raise UploadError(
+                f"{repo_id} holds something else already ({', '.join(others[:3])}{', …' * (len(others) > 3)}), "
+                "which is left as it is; give another name with --repo-id, or delete that repository first"
+            )
         if revision:
             api.create_branch(**target, branch=revision, exist_ok=True)
         commit = api.upload_folder(
@@ -57,10 +67,16 @@ def upload(
             commit_message=message,
             delete_patterns=["*"] if replace_all else None,
         ).oid
-        for key, value in (variables or {}).items():
-            api.add_space_variable(repo_id, key, value)
-        if tag:
-            mark(api, target, tag, commit)
+        try:
+            for key, value in (variables or {}).items():
+                api.add_space_variable(repo_id, key, value)
+            if tag:
+                mark(api, target, tag, commit)
+        except (httpx2.HTTPError, OSError, ValueError) as error:
+            what = f"the tag {tag!r}" if tag else "its variables"
+            raise UploadError(
+                f"{repo_id} holds the new version ({commit[:7]}), but {what} could not be set ({reason(error)})"
+            ) from None
     except UploadError:
         raise
     except (httpx2.HTTPError, OSError, ValueError, RuntimeError) as error:  # RuntimeError: LFS and Xet uploads
@@ -87,11 +103,15 @@ def explain(error: Exception, repo_id: str) -> str:
         return "the Hub does not accept the token; run `hf auth login` again, or set HF_TOKEN to a valid one"
     if status == 403:
         return f"the token may not write to {repo_id}; use one with write access there"
-    why = first_line(error.__cause__ or error).replace(get_token() or "\0", "***")
     return (
-        f"the push to {repo_id} broke off ({why}). A push is one commit: the repository holds its old version "
-        "or the new one, never half of it. Run the same command again to go on"
+        f"the push to {repo_id} broke off ({reason(error)}). A push is one commit: the repository holds its old "
+        "version or the new one, never half of it. Run the same command again to go on"
     )
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error, without the token."""
+    return first_line(error.__cause__ or error).replace(get_token() or "\0", "***")
 
 
 def list_files(folder: Path) -> str:

@@ -30,6 +30,11 @@ def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int, 
                 f"cannot start {model.name} of width {wanted_width} from {source}, which has {width}; "
                 f"use --width {width}"
             )
+    if loaded.fill and model.fill and loaded.fill != model.fill:
+        raise CheckpointError(
+            f"cannot start {model.name} with fill {model.fill} from {source}, which was trained with {loaded.fill}; "
+            f"use --fill {loaded.fill}"
+        )
     if isinstance(model, AdaptiveVGG19) and type(loaded) is AdaptiveVGG19:
         state = widened(loaded, model)
     elif type(loaded) is type(model):

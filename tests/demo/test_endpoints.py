@@ -6,10 +6,10 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from demo.explain import seen
+from demo.explain import attention_from, seen
 from demo.gallery import BANDS_EXAMPLE, BANDS_TYPED, EXAMPLES
-from demo.handlers import TASK_1
-from demo.inference import ask_bands, predict
+from demo.handlers import TASK_1, TASK_2
+from demo.inference import ask_bands, predict, sweep
 from demo.multiband import open_bands, read_names
 from demo.pictures import open_picture
 from models import SUBSETS
@@ -67,6 +67,14 @@ def test_sweep_channels_returns_a_row_per_network_and_subset(client):
     assert len(pictures) == 7
 
 
+def test_sweep_channels_answers_as_the_models_do(client, networks, lion):
+    rows, _ = client.predict(LION, 5.0, "appended", api_name="/sweep_channels")
+    expected = sweep({name: networks[name] for name in TASK_1}, lion, fill="appended", temperature=5.0).rows()
+    for row, ours in zip(rows, expected, strict=True):
+        assert row.pop("confidence") == pytest.approx(ours["confidence"], abs=1e-4)
+        assert row == {key: ours[key] for key in row}
+
+
 def test_predict_bands_answers_as_the_model_does(client, networks):
     data, preview = client.predict(handle_file(str(BANDS_EXAMPLE)), BANDS_TYPED, api_name="/predict_bands")
     wavelengths = read_names(BANDS_TYPED).wavelengths_um
@@ -106,10 +114,24 @@ def test_compare_compact_returns_answers_and_costs(client, networks):
         assert len(data[name]["top"]) == 5
 
 
+def test_compare_compact_answers_as_the_models_do(client, networks, lion):
+    data, _ = client.predict(LION, "RB", "appended", api_name="/compare_compact")
+    answers = predict({name: networks[name] for name in TASK_2}, lion, "RB", fill="appended").answers
+    for name in TASK_2:
+        probabilities = list(data[name]["probabilities"].values())
+        assert probabilities == pytest.approx(answers[name].probabilities, abs=1e-4)
+
+
 def test_attention_at_returns_a_distribution_and_the_overlay(client):
     data, overlay = client.predict(image=LION, x=0.2, y=0.8, api_name="/attention_at")
     assert np.sum(data["attention"]) == pytest.approx(1, abs=1e-3)
     assert Image.open(overlay).size == (256, 256)
+
+
+def test_attention_at_is_that_of_the_place_and_the_channels(client, networks, lion):
+    data, _ = client.predict(LION, 0.2, 0.8, "RG", "appended", api_name="/attention_at")
+    expected = attention_from(networks["compact"], lion, (0.2, 0.8), "RG", "appended")
+    assert np.allclose(data["attention"], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from PIL import Image
 from demo import explain, heatmap, sweep_view, view
 from demo.handlers import TASK_1
 from demo.html import percent
-from demo.inference import Answer, evenness, predict, sweep
+from demo.inference import Answer, Prediction, evenness, predict, sweep
 from demo.text import LANGUAGES, say
 from models import SUBSETS
 
@@ -173,10 +173,12 @@ def downloaded(html: str) -> str:
     return base64.b64decode(re.search(r"data:text/csv;base64,([^\"]+)", html)[1]).decode()
 
 
-def test_a_badge_says_whether_the_answer_changed(prediction):
-    html = view.agreement(prediction, "vgg19", "en")
-    agrees = prediction.answers["vgg19"].best == prediction.reference["vgg19"].best
-    assert ("Same answer" in html) == agrees
+def test_a_badge_says_whether_the_answer_changed():
+    ant, bee = Answer(("ant", "bee"), (0.9, 0.1)), Answer(("ant", "bee"), (0.1, 0.9))
+    for now, before, badge in ((ant, bee, "changed"), (bee, ant, "changed"), (ant, ant, "same")):
+        html = view.agreement(Prediction("R", "aligned", {"vgg19": now}, {"vgg19": before}), "vgg19", "en")
+        assert f'class="badge {badge}"' in html and ("Same answer" in html) == (badge == "same")
+        assert (before.best in html) == (badge == "changed")
 
 
 def test_class_names_are_escaped():

@@ -296,6 +296,12 @@ def test_a_checkpoint_here_comes_before_the_bundled_one_of_that_name(tmp_path, m
         assert load_model(source, device="cpu").config.arguments["num_classes"] == 7
 
 
+def test_without_a_clone_bundled_weights_are_not_looked_for(monkeypatch, tmp_path):
+    monkeypatch.setattr("models.hub.BUNDLED", tmp_path / "site-packages" / "checkpoints")
+    with pytest.raises(CheckpointError, match=r"in a clone of the repository only: pip install -e \. there, or load"):
+        load_model("compact")
+
+
 def test_an_unknown_argument_is_refused():
     with pytest.raises(TypeError, match="unknown argument 'devise'"):
         load_model("compact", devise="cuda")

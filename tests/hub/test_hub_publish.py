@@ -10,6 +10,7 @@ import pytest
 import tifffile
 import torch
 from huggingface_hub import ModelCard
+from PIL import Image
 from safetensors.torch import load, load_file, save_file
 from tiny_checkpoints import make_checkpoint
 
@@ -104,6 +105,14 @@ def test_private_is_not_ignored_for_a_public_repository(hub, token, checkpoint):
     assert hub.repo(REPO).files == {}
 
 
+def test_a_repository_with_other_work_is_left_alone(hub, token, checkpoint):
+    theirs = {"README.md": b"mine", "config.json": b"{}", "pytorch_model.bin": b"weights"}
+    before = hub.add(REPO, theirs)
+    with pytest.raises(SystemExit, match=r"holds something else already \(config\.json, pytorch_model\.bin\)"):
+        run("--checkpoint", checkpoint, "--repo-id", REPO, "--tag", "v1")
+    assert hub.repo(REPO).branches == {"main": before} and hub.repo(REPO).tags == {}
+
+
 def test_a_dry_run_lists_the_files_with_sizes_and_asks_nobody(hub, checkpoint, capsys):
     run("--checkpoint", checkpoint, "--repo-id", REPO, "--dry-run")
     listed = dict(re.findall(r"^ +([\d,]+)  (\S+\.\w+)$", capsys.readouterr().out, re.MULTILINE))
@@ -131,6 +140,13 @@ def test_a_tag_is_never_moved(hub, token, checkpoint):
     with pytest.raises(SystemExit, match=f"tag 'v1' already marks {first[:7]}; run again with another --tag"):
         run("--checkpoint", checkpoint, "--repo-id", REPO, "--tag", "v1", "--storage", "fp16")
     assert hub.repo(REPO).tags["v1"] == first
+
+
+def test_a_tag_that_cannot_be_set_is_no_failed_push(hub, token, checkpoint):
+    hub.fail("POST", "/tag/", status=400)
+    with pytest.raises(SystemExit, match=r"holds the new version \(\w{7}\), but the tag 'v1' could not be set"):
+        run("--checkpoint", checkpoint, "--repo-id", REPO, "--tag", "v1")
+    assert hub.repo(REPO).files.keys() >= PUSHED
 
 
 def test_other_logits_than_golden_are_refused(hub, token, checkpoint, tmp_path):
@@ -196,11 +212,19 @@ def test_without_a_token_nothing_is_asked(hub, checkpoint):
     assert hub.requests == []
 
 
-@pytest.mark.parametrize("arguments", [["--repo-id", REPO], ["--repo-id", "tiny", "--checkpoint", "runs/tiny"]])
-def test_incomplete_commands_are_refused(arguments, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--repo-id", REPO], "give --checkpoint FOLDER, or --all"),
+        (["--repo-id", "tiny", "--checkpoint", "runs/tiny"], "--repo-id must be USER/NAME, got 'tiny'"),
+        (["--repo-id", "USER/vgg19", "--all"], "of a repository that links the others, got 'USER/vgg19'"),
+        (["--repo-id", "USER/a/b", "--all"], "of a repository that links the others, got 'USER/a/b'"),
+    ],
+)
+def test_incomplete_commands_are_refused(arguments, sentence, capsys):
     with pytest.raises(SystemExit):
         run(*arguments)
-    assert "give --checkpoint" in (text := capsys.readouterr().err) or "must be USER/NAME" in text
+    assert sentence in capsys.readouterr().err
 
 
 def test_a_missing_checkpoint_is_one_sentence(tmp_path):
@@ -429,6 +453,20 @@ def test_the_example_of_the_card_works_without_this_code(hub, tmp_path, name, st
     with torch.inference_mode():
         logits = namespace["model"](golden["input"])
     torch.testing.assert_close(logits, golden["logits"], rtol=1e-3, atol=1e-4 * golden["logits"].abs().max())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_example_of_the_card_works_with_this_code(hub, tmp_path, monkeypatch, name):
+    folder = make_checkpoint(name, tmp_path / name)
+    hub.add(REPO, {path.name: path.read_bytes() for path in folder.iterdir()})
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (40, 50), "teal").save("picture.jpg")
+    card = model_card(read_config(folder / CONFIG), repo_id=REPO)
+    example = re.search(r"```python\n(from PIL.+?)```", card, re.DOTALL)[1]
+    namespace = {}
+    with torch.inference_mode():
+        exec(example, namespace)
+    assert namespace["logits"].shape == (1, 5)
 
 
 def test_the_examples_of_a_card_of_a_sensor_work(hub, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from huggingface_hub import snapshot_download
 from PIL import Image
 
 import train.space
-from models import load_model
+from models import MODELS, load_model
 from train.space import NEEDED
 from train.space import main as make_space
 
@@ -44,6 +44,9 @@ def small(tmp_path, monkeypatch):
         (root / name).write_text(name)
     for name in ("LICENSE", "app.py", "requirements.txt", "checkpoints/vgg19/model.safetensors", "Makefile", ".env"):
         (root / name).write_text(name)
+    for name in (*MODELS, "mine"):
+        (root / "checkpoints" / name).mkdir(exist_ok=True)
+        (root / "checkpoints" / name / "config.json").write_text(name)
     (root / "pyproject.toml").write_text('[project]\nname = "lab"\nversion = "9.8.7"\n')
     (root / "README.md").write_text(SETTINGS)
     for name in ("tests", "runs", "data", "train"):
@@ -54,6 +57,7 @@ def small(tmp_path, monkeypatch):
 
 
 WANTED = {"LICENSE", "README.md", "app.py", "requirements.txt", "models/vgg.py", "demo/ui.py"}
+WANTED |= {f"checkpoints/{name}/config.json" for name in MODELS}
 WANTED |= {"checkpoints/vgg19/model.safetensors", "results/summary.json", "results/figures/curves.png"}
 
 
@@ -87,6 +91,17 @@ def test_an_update_removes_what_is_gone_and_no_change_makes_no_commit(hub, token
     (small / "models/vgg.py").rename(small / "models/resnet.py")
     run()
     assert hub.repo(SPACE, "space").files.keys() == WANTED - {"models/vgg.py"} | {"models/resnet.py"}
+
+
+def test_a_space_with_another_app_is_left_alone(hub, token, small):
+    run()
+    space = hub.repo(SPACE, "space")
+    before = space.commit(
+        "main", {"README.md": b"", "app.py": b"another", "a.py": b"", "b.py": b"", "c.py": b""}, "theirs"
+    )
+    with pytest.raises(SystemExit, match=r"holds something else already \(a\.py, app\.py, b\.py, …\)"):
+        run("--from-hub", "USER")
+    assert space.branches == {"main": before} and space.variables == {}
 
 
 def test_a_failure_half_way_leaves_the_running_version(hub, token, small):

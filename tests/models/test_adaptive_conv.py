@@ -201,12 +201,20 @@ def test_absent_channels_may_hold_anything(value):
         ((2, 3, 8, 8), torch.tensor([665.0, 560.0, 490.0]), None, "looks like nanometres"),
         ((2, 3, 8, 8), torch.tensor([0.665, 0.56, -1.0]), None, "not between"),
         ((2, 3, 8, 8), RGB, torch.ones(2, 3), r"type bool.*got \(2, 3\) of torch\.float32"),
+        ((2, 3, 8, 8), RGB, torch.tensor([[True] * 3, [False] * 3]), "each sample needs at least one channel"),
+        ((2, 3, 8, 8), torch.full((4, 3), 0.5), None, r"shape \(4, 3, H, W\) for wavelengths of shape \(4, 3\)"),
+        ((2, 3, 8, 8), torch.tensor(0.665), None, r"of shape \(C,\), or \(B, C\).*, got \(\)"),
         ((2, 3, 8, 8), RGB, torch.ones(2, 2).bool(), r"present of shape \(2, 3\).*got \(2, 2\)"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(shape, wavelengths_um, present, message):
     with pytest.raises(ValueError, match=message):
         make_layer().float()(torch.randn(shape), wavelengths_um, present=present)
+
+
+def test_present_may_be_a_list():
+    layer, x, present = make_layer(), pixels(2, 3), [[True, True, False], [True, True, True]]
+    assert torch.equal(layer(x, RGB, present=present), layer(x, RGB, present=torch.tensor(present)))
 
 
 def test_wavelengths_may_be_a_list_with_unknown_ones():

@@ -98,7 +98,7 @@ def test_names_and_wavelengths_exclude_each_other():
 
 
 def test_a_wrong_count_is_refused():
-    with pytest.raises(ValueError, match=r"expected x of shape \(B, 2, H, W\) for 2 channels, got \(1, 3, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"expected x of shape \(B, 2, H, W\) for .* \(2,\), got \(1, 3, 8, 8\)"):
         check_count(torch.tensor([0.6, 0.5]), torch.zeros(1, 3, 8, 8))
 
 

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -17,7 +18,17 @@ from models import (
     save_checkpoint,
     to_dynamic,
 )
-from models.checkpoint import GOLDEN, golden_logits, halve, pack, quantize, unpack, write_json, write_safely
+from models.checkpoint import (
+    GOLDEN,
+    golden_logits,
+    halve,
+    pack,
+    quantize,
+    types_of,
+    unpack,
+    write_json,
+    write_safely,
+)
 from models.compact import Compact
 from models.resnet import ResNet34
 from models.vgg import VGG19
@@ -388,6 +399,34 @@ def test_saving_the_huggingface_way_is_whole_or_not_at_all_and_renews_the_card(f
     with pytest.raises(ValueError, match="this compact has other layers"):
         to_dynamic(model).save_pretrained(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class_names": ("ant", "bee")}, "it names 2 classes for "),
+        ({"metrics": {"val_accuracy": np.float32(0.7)}}, "float32 is not JSON serializable"),
+    ],
+)
+def test_a_config_that_could_not_be_read_again_leaves_the_checkpoint(folder, changes, message):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    model = load_checkpoint(folder)
+    model.config = replace(model.config, **changes)
+    with pytest.raises(ValueError, match=f"the config of this compact does not fit: .*{message}"):
+        model.save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_an_option_of_pushing_alone_is_not_ignored_when_saving(folder):
+    with pytest.raises(TypeError, match="got 'storage', which is for push_to_hub=True"):
+        load_checkpoint(folder).save_pretrained(folder, storage="int8")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "types"), [(float | None, (float, type(None))), (tuple[str, ...], tuple), (dict, dict), (int, int)]
+)
+def test_annotations_become_types_to_compare_with(annotation, types):
+    assert types_of(annotation) == types
 
 
 @pytest.mark.parametrize("arguments", [{"name": "x"}, {"num_classes": 10**400}])

@@ -50,6 +50,13 @@ def test_after_training_a_sample_does_not_depend_on_its_neighbours(maps, descrip
     torch.testing.assert_close(norm(maps, descriptions)[2:3], norm(maps[2:3], descriptions[2:3]))
 
 
+def test_a_reset_makes_it_plain_again(maps, descriptions):
+    norm = make_norm(learned=True)
+    norm.reset_parameters()
+    plain = torch.nn.BatchNorm2d(maps.shape[1], affine=False).to(maps.dtype)
+    torch.testing.assert_close(norm(maps, descriptions), plain(maps))
+
+
 def test_autocast_keeps_the_maps_in_bfloat16():
     norm = ConditionalBatchNorm2d(6, description_size=3)
     with torch.autocast("cpu", torch.bfloat16):

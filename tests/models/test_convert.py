@@ -203,7 +203,11 @@ def test_options_go_to_the_network(images):
 
 @pytest.mark.parametrize(
     ("network", "found"),
-    [(nn.Sequential(nn.Conv2d(1, 4, 3)), "Conv2d of 1 channels"), (nn.Linear(3, 4), "none")],
+    [
+        (nn.Sequential(nn.Conv2d(1, 4, 3)), "Conv2d of 1 channels"),
+        (nn.Linear(3, 4), "none"),
+        (nn.utils.spectral_norm(nn.Conv2d(3, 4, 3)), "Conv2d of 3 channels whose weight is computed"),
+    ],
 )
 def test_only_a_network_of_rgb_takes_further_bands(network, found):
     with pytest.raises(ValueError, match=f"must be an nn.Conv2d of three channels to take more, found {found}"):

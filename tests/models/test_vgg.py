@@ -107,6 +107,13 @@ def test_returning_attention_leaves_the_logits_as_they_are(dynamic, images):
 
 
 @torch.no_grad()
+def test_hooks_on_the_features_run(dynamic, images):
+    seen = []
+    with dynamic.features.register_forward_hook(lambda module, inputs, output: seen.append(output)):
+        dynamic(images)
+    assert len(seen) == 1
+
+
 def test_a_high_temperature_makes_the_kernels_share_equally(dynamic, images):
     attention = dynamic.kernel_attention(images, temperature=1e6)
     torch.testing.assert_close(attention, torch.full_like(attention, 1 / 3))

@@ -58,6 +58,13 @@ def test_a_run_becomes_an_8_bit_checkpoint_that_records_how_it_was_made(colours,
     assert torch.isfinite(weights[1]).all()
 
 
+def test_a_run_is_not_replaced_by_its_8_bit_copy(tmp_path, monkeypatch):
+    command = ["bundle", "--run-dir", str(tmp_path), "--to", str(tmp_path / "a" / ".."), "--data-root", "data"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit, match="holds the run's own weights, which would be rounded; name another folder"):
+        main()
+
+
 def test_a_checkpoint_is_calibrated_for_another_crop(colours, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "compact"
     train(TrainConfig("compact", colours, folder, image_size="16", epochs=1, batch_size=8, workers=0, lr=0.05))

@@ -32,6 +32,35 @@ def test_flags_set_their_fields(model):
     assert parse([*REQUIRED, *flags, "--model", model]) == expected
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--image-size", "32:8", "--epochs", "50"], "--epochs would change nothing: the schedule 32:8 has its own"),
+        (["--image-size", "32:8", "--epochs=10"], "--epochs would change nothing"),
+        (["--channel-counts", "1:0:1"], "--channel-counts would change nothing without --channels sample"),
+        (["--model", "adaptive_vgg19", "--pseudo-share", "0.5"], "--pseudo-share would change nothing without --chan"),
+        (
+            ["--model", "adaptive_vgg19", "--channels", "sample", "--bands", "R,NIR", "--pseudo_share", "0.5"],
+            "--pseudo-share would change nothing with --bands",
+        ),
+        (["--temperature-epochs", "2"], "--temperature-epochs would change nothing: compact has no temperature"),
+        (["--schedule", "cosine", "--warmup", "0.1"], "--warmup would change nothing with --schedule cosine"),
+        (["--optimizer", "adamw", "--momentum", "0.8"], "--momentum would change nothing with --optimizer adamw"),
+        (["--model", "dynamic_vgg19", "--init-noise", "0.2"], "--init-noise would change nothing without --init-from"),
+    ],
+)
+def test_a_flag_that_would_change_nothing_is_refused(flags, message):
+    with pytest.raises(ValueError, match=message):
+        parse([*REQUIRED, *flags])
+
+
+def test_what_a_recipe_sets_may_be_needless_beside_a_flag(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("model: compact\nchannels: sample\nchannel_counts: 2:1:2\nepochs: 4\n")
+    flags = ["--recipe", str(recipe), *REQUIRED[2:], "--channels", "RGB", "--image-size", "32:2"]
+    assert parse(flags).channels == "RGB"
+
+
 def test_a_recipe_sets_defaults_that_flags_override(tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
@@ -62,7 +91,7 @@ def test_the_config_survives_json(tmp_path):
 
 @pytest.mark.parametrize(
     ("image_size", "epochs", "sizes"),
-    [("32", 3, [32, 32, 32]), ("32:2,64:1", 9, [32, 32, 64]), ("48:1", 1, [48])],
+    [("32", 3, [32, 32, 32]), ("32:2,64:1", 10, [32, 32, 64]), ("48:1", 10, [48])],
 )
 def test_a_schedule_gives_every_epoch_its_size(image_size, epochs, sizes):
     assert config(image_size=image_size, epochs=epochs).sizes == sizes
@@ -84,7 +113,7 @@ def test_malformed_channel_counts_are_refused(channel_counts):
         config(channel_counts=channel_counts)
 
 
-@pytest.mark.parametrize(("image_size", "epochs"), [("32", 0), ("32:0", 5), ("4", 1), ("32:1,4:1", 1)])
+@pytest.mark.parametrize(("image_size", "epochs"), [("32", 0), ("32:0", 10), ("4", 1), ("32:1,4:1", 10)])
 def test_a_schedule_without_epochs_or_pixels_is_refused(image_size, epochs):
     with pytest.raises(ValueError, match="compact needs at least one epoch, 8 px or more"):
         config(image_size=image_size, epochs=epochs)

@@ -1,5 +1,6 @@
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,18 @@ def test_classes_are_named_by_their_folders(lists):
     assert split.synsets == split.class_names == ("n01", "n02")
 
 
+def test_classes_txt_may_name_folders_of_several_words(tmp_path):
+    write_picture(tmp_path / "images" / "polar bear" / "1.png")
+    write_picture(tmp_path / "images" / "brown bear" / "1.png")
+    (tmp_path / "train.txt").write_text("images/polar bear/1.png 0\nimages/brown bear/1.png 1\n")
+    (tmp_path / "classes.txt").write_text("polar bear\nbrown bear\n")
+    split = load_split(tmp_path, "train")
+    assert split.synsets == split.class_names == ("polar bear", "brown bear")
+    (tmp_path / "classes.txt").write_text("red fox\nred deer\n")
+    with pytest.raises(DataError, match=r"classes.txt has 'red' more than once; a line is '<folder> <name>'"):
+        load_split(tmp_path, "train")
+
+
 def test_classes_txt_names_the_classes(lists):
     (lists / "classes.txt").write_bytes(b"\xef\xbb\xbfn01 red fox\r\nn02 lynx\r\nn03\r\n\r\n")  # as Notepad saves
     split = load_split(lists, "train")
@@ -110,7 +123,7 @@ def test_folders_that_do_not_tell_the_classes_need_their_names(lists, labels):
     paths = [line.rpartition(" ")[0] for line in (lists / "train.txt").read_text().splitlines()]
     lines = [f"{path} {label}" for path, label in zip(paths, labels, strict=True)]
     (lists / "train.txt").write_text("\n".join(lines))
-    with pytest.raises(DataError, match=r"do not tell the classes: .* name the classes, a line each, in .*classes.txt"):
+    with pytest.raises(DataError, match=r"do not tell the classes: .* name the classes in .*classes.txt, a line"):
         load_split(lists, "train")
     (lists / "classes.txt").write_text("zero\none\ntwo\n")
     assert load_split(lists, "train").labels == labels
@@ -181,6 +194,8 @@ def test_hidden_files_and_folders_are_left_out(tmp_path):
 def test_a_misspelt_split_is_not_a_class(tmp_path, name):
     for folder in (name, "Test"):
         write_picture(tmp_path / folder / "cat" / "1.png")
+    if (tmp_path / "test").is_dir():
+        pytest.skip("the disk does not tell Test from test")
     with pytest.raises(DataError, match=rf"holds .*{name}.*, which would be classes; name .* train, val, test"):
         load_split(tmp_path, "train")
 
@@ -377,6 +392,7 @@ def test_files_with_other_endings_are_told_of_once(class_folders, capsys):
     assert len(told) == 1 and told[0].endswith("are left out (2 of .gif, 1 of no ending)")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
 def test_a_name_that_is_not_utf_8_is_a_name(class_folders):
     odd = os.fsencode(class_folders / "cat") + b"/caf\xe9.png"
     shutil.copy(class_folders / "cat" / "000.png", odd)

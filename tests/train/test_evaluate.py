@@ -32,6 +32,13 @@ def test_metrics_are_macro_averages():
     assert row.correct == 4
 
 
+def test_classes_without_pictures_do_not_count():
+    labels = torch.tensor([0, 0, 0, 1])
+    row = measure("RGB", logits_for([0, 0, 2, 1]), labels)  # there is no picture of the last class
+    assert row.recall == pytest.approx((2 / 3 + 1) / 2)
+    assert row.precision == 1 and row.f1 == pytest.approx((0.8 + 1) / 2)
+
+
 def test_confidences_are_measured_as_the_config_makes_them():
     logits = logits_for([0, 1, 2, 2])
     sure = ModelConfig("compact", {}, metrics={"calibration_temperature": 0.1})
@@ -68,6 +75,11 @@ def test_a_subset_is_measured_as_one_of_its_number_of_channels(colours):
     assert [row["calibration_temperature"] for row in evaluation["rows"]] == [1, 2, 4]
     assert parse_subsets("all", ("NIR",)) == ["all bands"] and parse_subsets("rgb,RGB,g") == ["RGB", "G"]
     assert [number_of(subset, ("B", "R", "NIR")) for subset in ("all bands", "no B", "NIR")] == [3, 2, 1]
+
+
+def test_which_of_several_unknown_bands_is_absent_must_be_clear():
+    with pytest.raises(ValueError, match=r"'no \?' leaves open which of the 2 \? is meant"):
+        number_of("no ?", ("?", "R", "?"))
 
 
 def test_the_interval_is_wilsons():

@@ -29,9 +29,11 @@ FILES = ["config.json", "curves.png", "golden.safetensors", "metrics.jsonl", "mo
 
 
 def flags(config: TrainConfig) -> list[str]:
-    """The command line of a config."""
-    values = [run.flag(key, str(value)) for key, value in config.to_dict().items() if value is not None]
-    return [part for value in values for part in value]
+    """The command line of a config: what differs from the defaults."""
+    defaults = TrainConfig(config.model, config.data_root, config.run_dir).to_dict()
+    changed = {key: value for key, value in config.to_dict().items() if value != defaults[key]}
+    given = {"model": config.model, "data_root": config.data_root, "run_dir": config.run_dir} | changed
+    return [part for key, value in given.items() for part in run.flag(key, str(value))]
 
 
 def start(config: TrainConfig, root: Path) -> subprocess.Popen:
@@ -306,8 +308,48 @@ def test_a_picture_in_train_and_val_is_refused(config, tmp_path):
     shutil.copytree(config().data_root, copy)
     line = (copy / "train.txt").read_text().splitlines()[0]
     (copy / "val.txt").write_text((copy / "val.txt").read_text().rstrip("\n") + f"\n{line}\n")
-    with pytest.raises(DataError, match=r"1 pictures are both in train and in val \(.*\.png|1 pictures are both"):
+    with pytest.raises(DataError, match=r"1 pictures are both in train and in val \(.*\.png"):
         train(config(data_root=copy))
+
+
+def test_a_picture_that_is_also_tested_is_refused_links_too(config, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(config().data_root, copy)
+    picture = next((copy / "images" / "n01_red").glob("train_*.png"))
+    (picture.parent / "again.png").symlink_to(picture)
+    (copy / "test.txt").write_text("images/n01_red/again.png 0\n")
+    with pytest.raises(DataError, match=rf"1 pictures are both in train and in test \(.*{picture.name}"):
+        train(config(data_root=copy))
+
+
+def test_resuming_on_other_labels_is_refused(config):
+    train(config(epochs=1))
+    split, val = (load_split(config().data_root, name) for name in ("train", "val"))
+    path = config().run_dir / "run.json"
+    about = json.loads(path.read_text())
+    other = run.data_facts(config(), split, replace(val, labels=val.labels[::-1]), 1)["labels_sha256"]
+    assert other != about["labels_sha256"]
+    path.write_text(json.dumps(about | {"labels_sha256": other}))
+    with pytest.raises(CheckpointError, match=r"other pictures than .* has \(labels differ\)"):
+        train(config(epochs=1, resume=True))
+
+
+def test_nothing_to_resume_and_nothing_left_to_train_are_said(config, monkeypatch, capfd):
+    folder = config().run_dir
+    command = [
+        "run",
+        "--model",
+        "compact",
+        "--data-root",
+        str(config().data_root),
+        "--run-dir",
+        str(folder),
+        "--resume",
+    ]
+    monkeypatch.setattr(sys, "argv", [*command, "--image-size", "16:1", "--workers", "0", "--batch-size", "8"])
+    for words in ("holds nothing to resume; training starts anew", "has finished its 1 epochs; nothing is left"):
+        run.main()
+        assert words in "".join(capfd.readouterr())
 
 
 def test_resuming_in_another_number_of_processes_is_refused(config):

@@ -208,6 +208,11 @@ def test_an_adaptive_network_without_a_place_for_a_kernel_is_refused(tmp_path):
         warm_start(adaptive_vgg19(), str(tmp_path), noise=0.1, seed=0)
 
 
+def test_another_fill_is_refused(folder):
+    with pytest.raises(CheckpointError, match=r"fill appended from .*, which was trained with aligned; use --fill"):
+        warm_start(build_model("dynamic_vgg19", num_classes=3, fill="appended"), str(folder), noise=0.0, seed=0)
+
+
 def test_another_number_of_classes_is_refused(folder):
     with pytest.raises(CheckpointError, match=r"cannot start vgg19 from .*: classifier\.bias differs; use the same"):
         warm_start(build_model("vgg19", num_classes=4), str(folder), noise=0.0, seed=0)
@@ -222,9 +227,13 @@ def test_for_other_classes_only_the_last_layer_stays_fresh(plain, folder, name):
     copied_head = warm_start(model, str(folder), noise=0.0, seed=0, synsets=("a", "b", "c", "d"))
     assert not copied_head
     assert torch.equal(model.classifier.weight, fresh)
-    assert torch.equal(model.features[4].running_mean, plain.features[4].running_mean) or name == "dynamic_vgg19"
-    if name != "dynamic_vgg19":
-        assert torch.equal(model.features[3].weight, plain.features[3].weight)
+    (convolution, norm), (start, its_norm) = model.features[3:5], plain.features[3:5]
+    if name == "dynamic_vgg19":  # four kernels of half the plain one's size, without its bias
+        torch.testing.assert_close(convolution.weight, start.weight.repeat(4, 1, 1, 1) / 2)
+        torch.testing.assert_close(norm.running_mean, (its_norm.running_mean - start.bias) / 2)
+    else:
+        assert torch.equal(convolution.weight, start.weight)
+        assert torch.equal(norm.running_mean, its_norm.running_mean)
 
 
 @pytest.mark.parametrize(("synsets", "copied"), [(("n1", "n2", "n3"), True), (("n3", "n2", "n1"), False)])
