@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from demo.inference import network_input
-from models import CHANNELS, ImageClassifier, fill_channels, select_channels
+from models import CHANNELS, ImageClassifier, ModelConfig, fill_channels, select_channels
 from models.compact import Compact
 
 
@@ -82,6 +82,12 @@ def attention_from(
 def margin_of(size: int, crop_pct: float) -> int:
     """How many more positions the whole picture has on each side of the ``size`` in the part that is seen."""
     return round(size * (1 / crop_pct - 1) / 2)
+
+
+def within(point: tuple[float, float], config: ModelConfig) -> tuple[float, float]:
+    """The point (x, y), shares of the picture's sides, or the nearest one in the part that the network sees."""
+    border = (1 - config.crop_pct) / 2
+    return tuple(min(max(share, border), 1 - border) for share in point)
 
 
 def concentration(attention: np.ndarray, share: float = 0.1) -> float:

@@ -5,6 +5,8 @@ other outputs keep what they show, or become empty where that would be the answe
 """
 
 import logging
+import re
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -17,10 +19,9 @@ from demo import explain, gallery, heatmap, inference, multiband_view, sweep_vie
 from demo.heatmap import ADAPTIVE, DYNAMIC
 from demo.loading import BUNDLED, Loaded, Source, latency_ms, load_models, run
 from demo.multiband import check_count, open_bands, read_names
-from demo.pictures import open_picture
+from demo.pictures import SHOWN_BY_BROWSERS, open_picture
 from demo.text import FriendlyError, joined, language_of, say
 from models import CHANNELS, SUBSETS, ImageClassifier
-from models.band_files import TIFF
 from models.costs import cost_of_loaded
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,36 @@ TASK_1, TASK_2 = (DYNAMIC, "vgg19", ADAPTIVE), ("compact", "resnet34")
 CENTRE = (0.5, 0.5)
 
 # Each toggle asks again about the same upload: a path names its content and never changes it.
-opened = lru_cache(maxsize=16)(open_picture)
+decoded = lru_cache(maxsize=16)(open_picture)
 costs = lru_cache(cost_of_loaded)
+
+
+def opened(path: str | None) -> Image.Image:
+    """As ``open_picture``, once per file, as long as it is there."""
+    if path is None or not Path(path).is_file():
+        decoded.cache_clear()  # so that what was deleted is forgotten, too
+    return decoded(path)
+
+
+class Remembered(OrderedDict):
+    """The last answers: by network, path, channels, fill and temperature, as far as an answer depends on them."""
+
+    size = 512
+
+    def key(self, name: str, path: str, channels: str, fill: str, temperature: float) -> tuple:
+        return name, path, channels, fill if channels != CHANNELS else "", temperature if name == DYNAMIC else 0.0
+
+    def answers(self, path: str, channels: str, *settings) -> dict[str, inference.Answer]:
+        """What is known of a picture with some channels: networks → answers."""
+        keys = {name: self.key(name, path, channels, *settings) for name in TASK_1 + TASK_2}
+        return {name: found for name, key in keys.items() if (found := self.get(key)) is not None}
+
+    def keep(self, path: str, prediction: inference.Prediction, temperature: float) -> None:
+        for channels, answers in ((CHANNELS, prediction.reference), (prediction.channels, prediction.answers)):
+            for name, found in answers.items():
+                self[self.key(name, path, channels, prediction.fill, temperature)] = found
+        while len(self) > self.size:
+            self.popitem(last=False)
 
 
 def answer(networks: Networks, picture: Image.Image, channels: str, point: Point, **options):
@@ -44,12 +73,6 @@ def answer(networks: Networks, picture: Image.Image, channels: str, point: Point
 def latencies(networks: Networks) -> dict[str, float]:
     """Milliseconds for one picture on the server's device, of Task 2's networks."""
     return {name: latency_ms(networks[name]) for name in TASK_2}
-
-
-@lru_cache(maxsize=64)
-def reference(source: Source, path: str, temperature: float) -> Mapping[str, inference.Answer]:
-    """Every network's answer to all three channels: what a toggle's answers are compared with."""
-    return run(inference.predict, source, opened(path), temperature=temperature).reference
 
 
 def look(networks: Networks, picture: Image.Image, channels: str, fill: str, point: Point) -> np.ndarray | None:
@@ -84,8 +107,8 @@ def friendly(outputs: int, *, notices: int = 1, keep: bool = True) -> Callable:
         def safe(*inputs):
             try:
                 return handler(*inputs)
-            except gr.Error:  # of a ZeroGPU Space: quota and queue
-                raise
+            except gr.Error as error:  # of a ZeroGPU Space: no quota left; raised again, it would leave old answers
+                sentence = re.sub("<[^>]*>", "", str(error.message))
             except FriendlyError as error:
                 sentence = error.in_language(language(inputs[-1]))
             except Exception:
@@ -104,6 +127,7 @@ class Handlers:
 
     def __init__(self, source: Source = BUNDLED):
         self.source = source
+        self.remembered = Remembered()
 
     @property
     def loaded(self) -> Loaded:
@@ -114,13 +138,16 @@ class Handlers:
         """A picture, toggles or temperature changed → notice, Task 2's, answers, input, heat map, Task 2."""
         picture, names, spoken = opened(path), chosen(channels), language(request)
         networks = self.loaded.networks
-        bands, metrics = networks[ADAPTIVE].config.bands, networks[DYNAMIC].config.metrics
-        known = {"fill": fill, "temperature": temperature, "reference": reference(self.source, path, temperature)}
-        prediction, attention, latency = run(answer, self.source, picture, names, point, **known)
+        bands, dynamic = networks[ADAPTIVE].config.bands, networks[DYNAMIC].config
+        settings = {"fill": fill, "temperature": temperature}
+        known = {subset: self.remembered.answers(path, subset, fill, temperature) for subset in (CHANNELS, names)}
+        prediction, attention, latency = run(answer, self.source, picture, names, point, known=known, **settings)
+        self.remembered.keep(path, prediction, temperature)
+        metrics = dynamic.metrics if temperature == dynamic.temperature else {}  # which were measured at its own
         adaptive = view.nothing_filled(prediction, spoken) + view.trained_on(bands, spoken)
         return (
-            view.given(prediction, spoken) + view.announced(prediction, TASK_1, spoken),
-            "",
+            view.given(prediction, spoken) + view.announced(prediction.answers, TASK_1, spoken),
+            view.announced(prediction.answers, TASK_2, spoken),
             view.answers(prediction, TASK_1, spoken, {ADAPTIVE: adaptive}),
             self.seen(picture, prediction, spoken),
             heatmap.channel_attention(prediction, spoken) + heatmap.kernel_attention(prediction, spoken, metrics),
@@ -132,10 +159,12 @@ class Handlers:
     @friendly(outputs=3)
     def look_from(self, path, channels, fill, picked, request: gr.Request):
         """A point was chosen, ``"x y"`` → notice, the picture with attention from there, the point."""
-        point = tuple(map(float, picked.split()))
+        compact = self.loaded.networks["compact"].config
+        point = explain.within(tuple(map(float, picked.split())), compact)
         picture, names, spoken = opened(path), chosen(channels), language(request)
         attention = run(look, self.source, picture, names, fill, point)
-        return "", self.pick(picture, attention, point, spoken), point
+        said = "" if attention is None else view.told_of_point(explain.concentration(attention), point, spoken)
+        return said, self.pick(picture, attention, point, spoken), point
 
     @friendly(outputs=3, keep=False)
     def show(self, path, request: gr.Request):
@@ -160,11 +189,12 @@ class Handlers:
         network = self.loaded.networks[ADAPTIVE]
         pictures = explain.band_pictures(network, picture.values)
         shown = multiband_view.page(answer, picture, bands, pictures, spoken, network.config)
-        return multiband_view.notice(picture, spoken), shown
+        return multiband_view.notice(picture, spoken) + view.announced({ADAPTIVE: answer}, (ADAPTIVE,), spoken), shown
 
-    @friendly(outputs=11, notices=2)
+    @friendly(outputs=13, notices=2)
     def open_page(self, request: gr.Request):
-        """A visitor arrives → a notice of the weights, none of page 1, and what their link and language ask for."""
+        """A visitor arrives → a notice of the weights, none of page 1, what their link and language ask for, and what
+        page 3 says of a network that came from the Hub."""
         spoken, loaded = language(request), self.loaded
         dynamic = loaded.networks[DYNAMIC].config
         example, channels, fill, temperature = gallery.view_of(request.query_params, dynamic.temperature)
@@ -181,6 +211,8 @@ class Handlers:
             "".join(view.classes(names, spoken, of if len(classes) > 1 else ()) for names, of in classes.items()),
             view.gamma(loaded.gamma, spoken),
             *[gallery.gallery(spoken)] * 3,
+            gr.skip() if loaded.knows_photographs else "",
+            ", ".join(bands) if (bands := loaded.networks[ADAPTIVE].config.bands) else gr.skip(),
         )
 
     def seen(self, picture: Image.Image, prediction: inference.Prediction, spoken: str) -> str:
@@ -203,8 +235,8 @@ class Handlers:
         return view.given(prediction, spoken, *view.unprepared(unprepared, spoken))
 
     def pick(self, picture: Image.Image, attention: np.ndarray | None, point: Point, spoken: str) -> str:
-        if attention is None:
-            return view.notice(say(spoken, "no_attention"))
+        if attention is None:  # as ``view.gamma`` says
+            return ""
         glowing = explain.overlay(picture, attention, self.loaded.networks["compact"].config.crop_pct)
         return view.pick(glowing, explain.concentration(attention), point, spoken)
 
@@ -215,8 +247,8 @@ class Handlers:
 
 def told_of(loaded: Loaded, spoken: str) -> str:
     """Notices of weights that are one's own, and of those that the Hub did not have."""
-    own = ", ".join(f"{name} ({folder})" for name, folder in loaded.own.items())
-    missing = ", ".join(loaded.not_on_hub)
+    own = view.listed([f"{name} ({folder})" for name, folder in loaded.own.items()], spoken)
+    missing = view.listed(loaded.not_on_hub, spoken)
     return (view.notice(say(spoken, "own_weights", names=own)) if own else "") + (
         view.notice(say(spoken, "not_on_hub", names=missing)) if missing else ""
     )
@@ -241,9 +273,9 @@ def choose_example(event: gr.EventData):
 
 
 def displayed(path: str):
-    """A picture was uploaded → the same as a PNG where it is a TIFF, which browsers do not show."""
+    """A picture was uploaded → the same as a PNG where browsers do not show such files."""
     try:
-        return opened(path) if Path(path).suffix.lower() in TIFF else gr.skip()
+        return gr.skip() if Path(path).suffix.lower() in SHOWN_BY_BROWSERS else opened(path)
     except FriendlyError:  # ``analyse`` says what is wrong with it
         return gr.skip()
 

@@ -7,6 +7,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -119,23 +120,23 @@ def predict(
     *,
     fill: str = "aligned",
     temperature: float | None = None,
-    reference: Mapping[str, Answer] | None = None,
+    known: Mapping[str, Mapping[str, Answer]] = MappingProxyType({}),
 ) -> Prediction:
     """Ask every network about an RGB picture of which only ``channels`` are left.
 
-    ``temperature`` overrides the routers' saved one for this call. ``reference`` are the answers to
-    all channels where they are known already. Raises ``ValueError`` for bad channels, fill or
-    temperature.
+    ``temperature`` overrides the routers' saved one for this call. ``known`` holds answers that need not be asked for,
+    by channels and network. Raises ``ValueError`` for bad channels, fill or temperature.
     """
     names = canonical(channels)
 
     def ask_all(subset: str) -> dict[str, Answer]:
+        found = known.get(subset, {})
         return {
-            name: ask(network, picture, [subset], fill=fill, temperature=temperature)[subset]
+            name: found.get(name) or ask(network, picture, [subset], fill=fill, temperature=temperature)[subset]
             for name, network in networks.items()
         }
 
-    reference = reference or ask_all(CHANNELS)
+    reference = ask_all(CHANNELS)
     answers = reference if names == CHANNELS else ask_all(names)
     return Prediction(channels=names, fill=fill, answers=answers, reference=reference)
 

@@ -14,6 +14,7 @@ import torch
 
 from models import MODELS, ImageClassifier, load_model
 from models.checkpoint import BUNDLED as BUNDLED_WEIGHTS
+from models.checkpoint import CONFIG, read_config
 from models.memory import keep_large_blocks
 
 try:  # on a ZeroGPU Space a function must ask for the GPU; elsewhere it just runs
@@ -45,7 +46,8 @@ BUNDLED = Source()
 
 @dataclass(frozen=True)
 class Loaded:
-    """``networks`` by name, the names of those that were ``not_on_hub``, and what ``own`` ones are called.
+    """``networks`` by name, the names of those that were ``not_on_hub``, and what those that are not bundled (``own``)
+    are called.
 
     ``gamma`` is that of ``compact``, read once: on a ZeroGPU Space weights are out of reach outside ``run``.
     """
@@ -54,6 +56,12 @@ class Loaded:
     not_on_hub: tuple[str, ...] = ()
     own: Mapping[str, str] = field(default_factory=dict)
     gamma: float | None = None
+
+    @property
+    def knows_photographs(self) -> bool:
+        """Whether the network for any channels has the classes of the bundled one, wherever it is from."""
+        bundled = read_config(BUNDLED_WEIGHTS / "adaptive_vgg19" / CONFIG)
+        return self.networks["adaptive_vgg19"].config.class_names == bundled.class_names
 
 
 def load_models(source: Source = BUNDLED) -> Loaded:
@@ -77,6 +85,8 @@ def load_once(source: Source) -> Loaded:
         network = source.hub_user and load_from_hub(source.hub_user, name)
         if source.hub_user and not network:
             not_on_hub.append(name)
+        if network:
+            own[name] = f"{source.hub_user}/{name}"
         networks[name] = network or load_model(BUNDLED_WEIGHTS / name)
     if not torch.cuda.is_available():
         keep_large_blocks()  # from here on: what loading needed on the way is given back first

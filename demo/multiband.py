@@ -14,7 +14,7 @@ from models import BANDS_UM, band_files
 from models.band_files import BandFileError, BandPicture
 from models.bands import LONGEST_UM, SHORTEST_UM, UNKNOWN, number, split_names
 
-COLOURS = {"RED": "R", "GREEN": "G", "BLUE": "B", "紅": "R", "綠": "G", "藍": "B"}
+COLOURS = {"RED": "R", "GREEN": "G", "BLUE": "B", "紅": "R", "綠": "G", "藍": "B", "红": "R", "绿": "G", "蓝": "B"}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ WORKING_SIZE = 512  # longer sides are reduced to this, far above any network's 
 # Of pictures that people take and draw. Pillow knows 40 more, among them one that starts another program (EPS) and one
 # that is decoded before its size is known (ICO).
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA")
+SHOWN_BY_BROWSERS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
 JPEG_MODES = ("RGB", "L")  # the modes in which a JPEG decoder can reduce while it decodes
 
 

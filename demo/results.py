@@ -38,7 +38,7 @@ def place_figure(entry: dict) -> None:
             file, alt_text=entry["alt"], show_label=False, container=False, buttons=["fullscreen"],
             interactive=False, elem_classes="result-figure",
         )  # fmt: skip
-        gr.HTML(tag("p", escape(entry["caption"]), class_="caption"))
+        gr.HTML(tag("p", escape(entry["caption"]), class_="caption", lang="en"))
 
 
 def table_card(entry: dict) -> str:
@@ -46,7 +46,8 @@ def table_card(entry: dict) -> str:
     rows = [[escape(number(value)) for value in row] for row in entry["rows"]]
     caption = tag("p", escape(entry["caption"]), class_="hint") if entry.get("caption") else ""
     columns = [escape(name) for name in entry["columns"]]
-    return card(entry["title"], table(columns, rows, name=entry["title"], class_="table results"), caption)
+    shown = card(entry["title"], table(columns, rows, name=entry["title"], class_="table results"), caption)
+    return tag("div", shown, lang="en")
 
 
 def number(value: str | float | None) -> str:

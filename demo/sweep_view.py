@@ -20,7 +20,8 @@ def page(result: Sweep, pictures: Mapping[str, Image.Image], names: tuple[str, .
     head = [escape(say(language, "subset"))]
     for name in names:
         head += [tag("span", escape(say(language, name)), class_="group") + escape(say(language, "top_one"))]
-        head += [escape(say(language, "rgb_rank"))]
+        whose = tag("span", escape(say(language, name)), class_="unseen")
+        head += [escape(say(language, "rgb_rank")) + whose]
     rows = []
     for subset in result.answers[names[0]]:
         thumbnail = picture(pictures[subset], say(language, "subset_alt", channels=subset), class_="thumb")

@@ -28,7 +28,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "page_code": ("Use it from code", "在程式中使用"),
     "common.complete": ("Done", "完成"),  # Gradio's own key, which it reads to screen readers and does not translate
     "loading": ("Waking the networks …", "正在喚醒神經網路……"),
-    "own_weights": ("These networks have weights of your own: {names}.", "這些網路使用你自己的權重：{names}。"),
+    "own_weights": ("Instead of the bundled weights: {names}.", "取代內附權重的是：{names}。"),
     "not_on_hub": (
         "These models could not be loaded from the Hub, so their bundled weights are used: {names}.",
         "下列模型無法從 Hub 載入，改用隨附的權重：{names}。",
@@ -133,12 +133,12 @@ TEXT: dict[str, tuple[str, str]] = {
     "attention_now": ("Weights now", "目前權重"),
     "attention_change": ("Difference from RGB", "與 RGB 的差"),
     "layer": ("Layer", "層"),
-    "kernel": ("kernel {number}", "卷積核 {number}"),
+    "kernel": ("kernel W{number}", "卷積核 W{number}"),
     "no_change": ("All three channels are there, so nothing differs.", "三個通道都在，所以沒有差異。"),
-    "small_change": ("No weight changes by as much as 0.01.", "沒有任何權重變動達到百分之一。"),
+    "small_change": ("No weight changes by as much as 0.01.", "沒有任何權重的變動達到 0.01。"),
     "biggest_change": (
-        "Largest change: {value} in {row}, kernel {number}.",
-        "最大變化：{row}，卷積核 {number}，{value}。",
+        "Largest change: {value} in {row}, kernel W{number}.",
+        "最大變化：{row}，卷積核 W{number}，{value}。",
     ),
     "channel_attention": ("Attention to each channel", "對每個通道的注意力"),
     "channel_attention_lead": (

@@ -14,7 +14,7 @@ from demo.heatmap import ADAPTIVE
 from demo.loading import BUNDLED, LOADS_IN_MAIN_THREAD, Source, load_models
 from demo.pictures import MAX_MEGABYTES
 from demo.text import CHINESE, translations
-from demo.widgets import COPY, PICKED, PictureInput, example_gallery, log_slider, point_picker
+from demo.widgets import COPY, PICKED, PictureInput, example_gallery, log_slider, notice_slot, point_picker
 from models import CHANNELS, FILLS
 
 STYLE = Path(__file__).with_name("style.css")
@@ -30,6 +30,7 @@ QUIET = {"api_visibility": "private"}  # events of the page; the endpoints for c
 # Everything that runs a model waits in one queue, so answers never compete for the device.
 QUEUED = {"concurrency_id": "models", "concurrency_limit": 1, "show_progress": "minimal", **QUIET}
 EMPTY = "() => ['', '']"
+NONE_OF = "() => Array(%d).fill('')"  # where Gradio itself refused (a full queue) and says so: no older answer stays
 # Gradio names the page's language after the browser, whatever ours is, and leaves its groups without a name.
 ARRIVED = f"""() => {{
   window.arrived = true;
@@ -91,7 +92,7 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
     """
     loaded = load_models(source) if source.checkpoints else None
     bands = loaded.networks[ADAPTIVE].config.bands if loaded else ()
-    own = loaded is not None and ADAPTIVE in loaded.own
+    photographs = loaded is None or loaded.knows_photographs
     with gr.Blocks(title="DynConv Lab", analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
         gr.HTML("<h1>DynConv Lab</h1>", elem_classes="title")
         gr.HTML(i18n("subtitle"), elem_classes="subtitle")
@@ -103,7 +104,7 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
             with pages["sweep"]:
                 swept = sweep_page()
             with pages["bands"]:
-                banded = bands_page(bands, own)
+                banded = bands_page(bands, photographs)
             with pages["compact"]:
                 compared = compact_page()
             with pages["results"]:
@@ -114,7 +115,7 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
         for page, tab in pages.items():  # so that a reloaded page and a link open where the visitor was
             tab.select(None, None, None, js=keep(page), **QUIET)
         events = Handlers(source)
-        connect(demo, events, ask, told, swept, compared, weights_notice)
+        connect(demo, events, ask, told, swept, compared, [weights_notice, banded.classes, banded.names])
         connect_bands(events, banded)
         add_endpoints(events, concurrency_id="models", concurrency_limit=1)
         demo.load(snippets.blocks, None, code, queue=False, **QUIET)
@@ -149,7 +150,7 @@ def channels_page() -> tuple[Parts, Parts]:
             classes = gr.HTML(elem_classes="later")
             gr.HTML(i18n("uploads_kept"), elem_classes=["hint", "later"])
         with gr.Column(scale=7, min_width=320):
-            notice = gr.HTML(i18n("loading"), elem_classes=["notice-slot", "now"])
+            notice = notice_slot(i18n("loading"), elem_classes=["notice-slot", "now"])
             answers = gr.HTML(elem_classes="now")
             seen, attention = gr.HTML(elem_classes="last"), gr.HTML(elem_classes="last")
     ask = Parts(
@@ -168,18 +169,17 @@ def sweep_page() -> Parts:
         with gr.Column(min_width=300):
             examples = example_gallery()
             button = gr.Button(i18n("sweep_button"), variant="primary", elem_classes="sweep-button")
-    notice, result = gr.HTML(elem_classes="notice-slot"), gr.HTML()
+    notice, result = notice_slot(), gr.HTML()
     return Parts(picture=picture, examples=examples, button=button, notice=notice, result=result)
 
 
-def bands_page(bands: tuple[str, ...], own: bool) -> Parts:
+def bands_page(bands: tuple[str, ...], photographs: bool) -> Parts:
     """Page 3: a file and what its bands are called on the left, the adaptive network's answer on the right.
 
-    ``bands`` are those of a sensor that the network was trained on, ``own`` says that it is not the bundled one.
+    ``bands`` are those of a sensor that the network was trained on; of ``photographs`` it knows the bundled classes.
     """
     gr.HTML(i18n("bands_lead"), elem_classes="lead")
-    if not own:
-        gr.HTML(i18n("bands_classes"), elem_classes="lead")
+    classes = gr.HTML(i18n("bands_classes") if photographs else "", elem_classes="lead")
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
             file = gr.File(label=i18n("bands_file"), height=150)
@@ -194,8 +194,8 @@ def bands_page(bands: tuple[str, ...], own: bool) -> Parts:
             example = gr.Button(i18n("bands_example"), size="sm")
             gr.HTML(i18n("uploads_kept"), elem_classes="hint")
         with gr.Column(scale=7, min_width=320):
-            notice, result = gr.HTML(elem_classes="notice-slot"), gr.HTML()
-    return Parts(file=file, names=names, button=button, example=example, notice=notice, result=result)
+            notice, result = notice_slot(), gr.HTML()
+    return Parts(file=file, names=names, button=button, example=example, notice=notice, result=result, classes=classes)
 
 
 def compact_page() -> Parts:
@@ -206,7 +206,7 @@ def compact_page() -> Parts:
             gr.HTML(i18n("pick_title"), html_template="<h2>${value}</h2>", apply_default_css=False)
             gr.HTML(i18n("pick_lead"), elem_classes="hint")
             pick, picked, gamma = point_picker(), gr.Textbox(visible="hidden"), gr.HTML()
-            notice = gr.HTML(elem_classes="notice-slot")
+            notice = notice_slot()
             examples = example_gallery()
         with gr.Column(scale=6, min_width=320):
             compared = gr.HTML()
@@ -214,31 +214,33 @@ def compact_page() -> Parts:
 
 
 def connect(
-    demo: gr.Blocks, events: Handlers, ask: Parts, told: Parts, swept: Parts, compared: Parts, weights_notice: gr.HTML
+    demo: gr.Blocks, events: Handlers, ask: Parts, told: Parts, swept: Parts, compared: Parts, of_weights: list
 ) -> None:
-    """Wire the pages about one picture and its channels."""
+    """Wire the pages about one picture and its channels; ``of_weights`` says whose weights and bands there are."""
+    weights_notice, *of_bands = of_weights
     galleries = [ask.examples, swept.examples, compared.examples]
     demo.load(
         events.open_page,
         None,
         [
             weights_notice, told.notice, ask.picture, ask.channels, ask.fill, ask.temperature, told.classes,
-            compared.gamma, *galleries,
+            compared.gamma, *galleries, *of_bands,
         ],
         queue=False,
         **QUIET,
     )  # fmt: skip
+    answered = [
+        told.notice, compared.notice, told.answers, told.seen, told.attention, compared.compared, compared.pick,
+    ]  # fmt: skip
     gr.on(
         [ask.picture.change, ask.channels.input, ask.fill.input, ask.temperature.input],
         events.analyse,
         [ask.picture, ask.channels, ask.fill, ask.temperature, ask.point],
-        [
-            told.notice, compared.notice, told.answers, told.seen, told.attention, compared.compared, compared.pick,
-        ],
+        answered,
         trigger_mode="always_last",
         show_progress_on=told.notice,
         **QUEUED,
-    )  # fmt: skip
+    ).failure(None, None, answered, js=NONE_OF % len(answered), **QUIET)
     compared.pick.select(
         events.look_from,
         [ask.picture, ask.channels, ask.fill, compared.picked],
@@ -269,7 +271,7 @@ def connect(
     gr.on([ask.fill.input, ask.temperature.input], None, None, outputs, js=EMPTY, **QUIET)
     ask.picture.upload(displayed, ask.picture, ask.picture, **QUEUED)
     for gallery in galleries:
-        gallery.select(choose_example, None, ask.picture, queue=False, **QUIET)
+        gallery.select(choose_example, None, ask.picture, queue=False, trigger_mode="multiple", **QUIET)
     ask.link.click(share, [ask.channels, ask.fill, ask.temperature, ask.picture], ask.query, **QUIET).success(
         None, ask.query, ask.copied, js=COPY_LINK, **QUIET
     ).then(tell_of_link, [ask.copied, ask.picture], None, **QUIET)

@@ -15,8 +15,8 @@ COLOURS = {"R": "red", "G": "green", "B": "blue"}  # channel → key of its name
 
 
 def notice(sentence: str, kind: str = "info") -> str:
-    """The line above the answers; ``kind`` is ``info`` or ``warning``. Screen readers announce it."""
-    return tag("p", escape(sentence), class_=f"notice {kind}", role="status")
+    """The line above the answers; ``kind`` is ``info`` or ``warning``. Its slot lets screen readers announce it."""
+    return tag("p", escape(sentence), class_=f"notice {kind}")
 
 
 def given(prediction: Prediction, language: str, *more: str) -> str:
@@ -24,17 +24,23 @@ def given(prediction: Prediction, language: str, *more: str) -> str:
     return notice(joined([channels_left(prediction, language), *more], language))
 
 
-def announced(prediction: Prediction, names: tuple[str, ...], language: str) -> str:
+def announced(answers: Mapping[str, Answer], names: tuple[str, ...], language: str) -> str:
     """The answers in a sentence for screen readers, which do not notice that the cards changed."""
-    best = [(say(language, name), prediction.answers[name]) for name in names]
+    best = [(say(language, name), answers[name]) for name in names]
     sentence = "; ".join(f"{name}: {answer.best} {percent(answer.confidence)}" for name, answer in best)
-    return tag("p", escape(sentence), class_="unseen", role="status")
+    return tag("p", escape(sentence), class_="unseen")
+
+
+def told_of_point(share: float, point: tuple[float, float], language: str) -> str:
+    """Where self-attention was asked from and how much of it lies together, for screen readers."""
+    x, y = (round(value * 100) for value in point)
+    words = [say(language, "pick_alt", x=x, y=y), say(language, "pick_concentration", value=percent(share))]
+    return tag("p", escape(joined(words, language)), class_="unseen")
 
 
 def unprepared(names: list[str], language: str) -> list[str]:
     """A sentence on networks that never met a missing channel; none where there are no such."""
-    comma = ", " if language == "en" else "、"
-    shown = comma.join(say(language, name) for name in names)
+    shown = listed([say(language, name) for name in names], language)
     return [say(language, "unprepared", names=shown)] if names else []
 
 
@@ -153,7 +159,7 @@ def seen(
 def listed(names: Sequence[str], language: str) -> str:
     """``a, b and c``."""
     comma, last = (", ", " and ") if language == "en" else ("、", "、")
-    return last.join([comma.join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return last.join([comma.join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def figure(content: str, caption: str, class_: str = "") -> str:
@@ -197,7 +203,7 @@ def pick(overlaid: Image.Image, share: float, point: tuple[float, float], langua
     sentence = say(language, "pick_concentration", value=percent(share))
     lead = say(language, "pick_lead")
     shape = f"--ratio:{overlaid.width / overlaid.height:.4f}"  # keeps a tall picture within the screen
-    canvas = tag("div", image, marker, class_="canvas", tabindex="0", role="group", aria_label=lead, style=shape)
+    canvas = tag("div", image, marker, class_="canvas", tabindex="0", role="application", aria_label=lead, style=shape)
     return canvas + tag("p", escape(sentence), class_="hint")
 
 
@@ -212,6 +218,6 @@ def gamma(value: float | None, language: str) -> str:
 
 def classes(names: tuple[str, ...], language: str, of: Sequence[str] = ()) -> str:
     """The classes the networks know, or those ``of`` them that are named, folded away."""
-    title = say(language, "known_classes", count=len(names)) + (f" ({', '.join(of)})" if of else "")
-    listed = tag("ul", *(tag("li", escape(name)) for name in sorted(names, key=str.lower)))
-    return tag("details", tag("summary", escape(title)), listed, class_="classes")
+    title = say(language, "known_classes", count=len(names)) + (f" ({listed(of, language)})" if of else "")
+    items = tag("ul", *(tag("li", escape(name)) for name in sorted(names, key=str.lower)))
+    return tag("details", tag("summary", escape(title)), items, class_="classes")

@@ -113,6 +113,12 @@ def point_picker(**options) -> gr.HTML:
     return html("", "${value}", script, **options)
 
 
+def notice_slot(value="", **options) -> gr.HTML:
+    """Where notices stand. It is there before they are, as screen readers need to notice that they changed."""
+    template = '<div role="status">${value}</div>'
+    return gr.HTML(value, html_template=template, **{"elem_classes": "notice-slot"} | options)
+
+
 def copyable(**options) -> gr.HTML:
     """Figures of code with a button each, which copies it and for a while is called by its ``data-done``."""
     script = (

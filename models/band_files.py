@@ -148,6 +148,8 @@ def read_tiff(path: Path, expected: int | None) -> tuple[np.ndarray, np.ndarray]
             rest = series.axes.replace("Y", "").replace("X", "")
             axis = axis_of_bands(series.shape, series.axes.index(rest[0]) if rest else 2, expected)
             check_shape(series.shape, axis, expected)
+            if series.keyframe.is_tiled:  # a tile may be far larger than the picture, and is unpacked whole
+                check_count(math.prod(series.keyframe.chunks))
             if not {"Y", "X"} <= set(series.axes):
                 raise BandFileError("shape", came=times(series.shape))
             array = series.asarray(maxworkers=1)
@@ -213,9 +215,13 @@ def check_shape(shape: tuple[int, ...], band_axis: int, expected: int | None) ->
     height, width = [side for axis, side in enumerate(shape) if len(shape) == 2 or axis != band_axis]
     if min(height, width) < MIN_SIDE or bands < 1:
         raise BandFileError("too_small", came=times(shape), limit=MIN_SIDE)
-    if math.prod(shape) > MAX_VALUES:
-        values = f"{math.prod(shape) / 1e6:.0f}"
-        raise BandFileError("too_many_values", came=values, limit=f"{MAX_VALUES / 1e6:.0f}")
+    check_count(math.prod(shape))
+
+
+def check_count(values: int) -> None:
+    """So many values may be unpacked."""
+    if values > MAX_VALUES:
+        raise BandFileError("too_many_values", came=f"{values / 1e6:.0f}", limit=f"{MAX_VALUES / 1e6:.0f}")
 
 
 def times(shape: tuple[int, ...]) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo import handlers
+from demo import handlers, inference
 from demo.gallery import EXAMPLES, FOLDER, example_of
 from demo.handlers import CENTRE, Handlers, choose_bands, displayed, friendly, share
 from demo.inference import predict
@@ -36,7 +36,7 @@ def test_one_event_updates_both_tasks(events, networks, lion):
 
 def test_the_answers_are_told_to_those_who_do_not_see_them(events):
     notice = events.analyse(str(EXAMPLES["lion"]), ["G"], "aligned", 1.0, CENTRE, visitor())[0]
-    assert re.search('<p class="unseen" role="status">VGG19 .+?: lion [0-9.]+ %; VGG19: lion .+ %; VGG19 for', notice)
+    assert re.search('<p class="unseen">VGG19 .+?: lion [0-9.]+ %; VGG19: lion .+ %; VGG19 for', notice)
 
 
 def test_the_sweep_says_what_it_was_asked_with(events):
@@ -65,7 +65,7 @@ def test_networks_that_never_lacked_a_channel_are_not_to_be_believed_without(eve
         return found[1] if found else ""
 
     assert not told(["G"])  # the bundled ones met missing channels
-    for name, named in (("resnet34", "ResNet34"), ("compact", "Compact, ResNet34")):
+    for name, named in (("resnet34", "ResNet34"), ("compact", "Compact and ResNet34")):
         config = networks[name].config
         unprepared = replace(config, training=config.training | {"channels": "RGB"})
         monkeypatch.setattr(events.loaded.networks[name], "config", unprepared)
@@ -92,8 +92,41 @@ def test_the_sweep_shows_which_picture_it_asks_about_or_says_why_not(events):
     assert others == ["", ""]
 
 
+def test_another_temperature_asks_the_dynamic_network_alone(networks, monkeypatch):
+    asked, ask = [], inference.ask
+    monkeypatch.setattr(inference, "ask", lambda network, *a, **k: asked.append(network.name) or ask(network, *a, **k))
+    events, outputs = Handlers(), {}
+    for temperature in (1.0, 4.0, 1.0):
+        asked.clear()
+        outputs[temperature] = events.analyse(str(EXAMPLES["lion"]), ["R"], "aligned", temperature, CENTRE, visitor())
+        expected = {1.0: [*networks] * 2, 4.0: ["dynamic_vgg19"] * 2}
+        assert sorted(asked) == sorted(expected[temperature]) or (temperature == 1.0 and not asked)
+    fresh = Handlers().analyse(str(EXAMPLES["lion"]), ["R"], "aligned", 4.0, CENTRE, visitor())
+    assert outputs[4.0][2:5] == fresh[2:5] and outputs[4.0][4] != outputs[1.0][4]
+
+
+def test_what_the_mix_is_worth_is_said_at_the_temperature_it_was_measured_at(events):
+    shown = [events.analyse(str(EXAMPLES["lion"]), ["R"], "aligned", t, CENTRE, visitor())[4] for t in (1.0, 4.0)]
+    assert ["validation pictures" in text for text in shown] == [True, False]
+
+
+def test_a_picture_that_was_deleted_is_gone(events, tmp_path):
+    path = tmp_path / "mine.png"
+    Image.new("RGB", (40, 40), "teal").save(path)
+    assert events.show(str(path), visitor())[1]
+    path.unlink()
+    assert "no longer" in events.show(str(path), visitor())[0]
+
+
+def test_a_point_near_the_border_moves_into_what_the_network_sees(events, networks):
+    border = (1 - networks["compact"].config.crop_pct) / 2
+    *_, point = events.look_from(str(EXAMPLES["lion"]), ["R", "G", "B"], "aligned", "0.01 0.99", visitor())
+    assert 0 < border == point[0] == pytest.approx(1 - point[1])
+
+
 def test_a_tiff_is_displayed_as_the_picture_in_it(save, tmp_path, lion):
-    assert displayed(str(save("photo.TIFF", lion))).tobytes() == lion.tobytes()
+    for name in ("photo.TIFF", "photo.ppm"):
+        assert displayed(str(save(name, lion))).tobytes() == lion.tobytes()
     assert displayed(str(EXAMPLES["lion"])) == SKIP
     (tmp_path / "essay.tif").write_text("no picture at all")
     assert displayed(str(tmp_path / "essay.tif")) == SKIP
@@ -152,12 +185,12 @@ def test_a_surprise_is_logged_and_not_shown(caplog):
 
 
 def test_what_the_host_says_of_its_quota_is_shown():
-    @friendly(outputs=2)
+    @friendly(outputs=2, keep=False)
     def broken(request):
-        raise gr.Error("No quota left")
+        raise gr.Error("No quota left: <a href='https://hf.co'>log in</a>")
 
-    with pytest.raises(gr.Error, match="No quota left"):
-        broken(visitor())
+    notice, answers = broken(visitor())
+    assert "No quota left: log in" in notice and "warning" in notice and answers == ""
 
 
 @pytest.mark.parametrize(("picture", "told"), [(None, False), ("/tmp/own.png", True), (str(EXAMPLES["lion"]), False)])
@@ -170,14 +203,17 @@ def test_a_link_says_of_ones_own_picture_that_it_is_not_part_of_it(monkeypatch, 
 
 def test_a_chosen_point_is_kept_for_the_next_toggle(events):
     notice, picked, point = events.look_from(str(EXAMPLES["lion"]), ["B"], "aligned", "0.25 0.75", visitor())
-    assert (notice, point) == ("", (0.25, 0.75))
+    assert point == (0.25, 0.75)
+    assert re.fullmatch(
+        '<p class="unseen">.*25 % across and 75 % down.* lies on a tenth of the positions.*</p>', notice
+    )
     assert "left:25%" in picked
 
 
 def test_a_visitor_is_told_which_models_the_hub_did_not_have(events, monkeypatch):
     loaded = events.loaded
     monkeypatch.setattr(handlers, "load_models", lambda user: Loaded(loaded.networks, ("compact", "vgg19")))
-    assert "compact, vgg19" in events.open_page(visitor())[0]
+    assert "compact and vgg19" in events.open_page(visitor())[0]
 
 
 def test_a_visitor_is_told_which_weights_are_their_own_and_what_they_know(events, monkeypatch):
@@ -186,17 +222,16 @@ def test_a_visitor_is_told_which_weights_are_their_own_and_what_they_know(events
     networks = events.loaded.networks | own
     monkeypatch.setattr(handlers, "load_models", lambda source: Loaded(networks, own={"compact": "trees"}))
     opened = events.open_page(visitor())
-    assert "weights of your own: compact (trees)" in opened[0]
+    assert "Instead of the bundled weights: compact (trees)." in opened[0]
     assert "The 50 classes" in opened[6] and "<li>moss</li>" in opened[6]
     assert "The 2 classes the networks know (Compact)" in opened[6]
 
 
-def test_a_network_of_a_sensor_says_what_it_was_trained_on(events, monkeypatch, tmp_path):
-    handlers.reference.cache_clear()
+def test_a_network_of_a_sensor_says_what_it_was_trained_on(networks, monkeypatch, tmp_path):
     own = build_model("adaptive_vgg19", num_classes=2).eval()
     config = ModelConfig("adaptive_vgg19", own.arguments, class_names=("bark", "moss"), input_size=32)
     own.config = config.for_bands(("R", "NIR"))
-    loaded = Loaded(events.loaded.networks | {"adaptive_vgg19": own}, own={"adaptive_vgg19": "field"})
+    events, loaded = Handlers(), Loaded(networks | {"adaptive_vgg19": own}, own={"adaptive_vgg19": "USER/field"})
     monkeypatch.setattr(handlers, "load_models", lambda source: loaded)
     monkeypatch.setattr(handlers, "run", lambda task, source, *rest, **options: task(loaded.networks, *rest, **options))
     sentence = "This network was trained on pictures of these bands: R, NIR."
@@ -204,7 +239,8 @@ def test_a_network_of_a_sensor_says_what_it_was_trained_on(events, monkeypatch, 
     np.save(tmp_path / "field.npy", np.random.default_rng(0).random((40, 40, 2)))
     notice, page = events.ask_bands(str(tmp_path / "field.npy"), "R, NIR", visitor())
     assert "2 bands of 40" in notice and sentence in page
-    handlers.reference.cache_clear()
+    about, *_, classes, names = events.open_page(visitor())
+    assert "adaptive_vgg19 (USER/field)" in about and (classes, names) == ("", "R, NIR")
 
 
 def test_a_page_without_weights_says_so_without_a_path(events, monkeypatch):
@@ -215,18 +251,17 @@ def test_a_page_without_weights_says_so_without_a_path(events, monkeypatch):
     notice, in_place_of_loading, *others = events.open_page(visitor())
     assert "Something went wrong on our side" in notice == in_place_of_loading
     assert "/srv" not in notice
-    assert others == [SKIP] * 9
+    assert others == [SKIP] * 11
 
 
-def test_answers_to_all_channels_are_asked_for_once(events, monkeypatch):
-    handlers.reference.cache_clear()
-    asked = []
-    monkeypatch.setattr(
-        handlers, "run", lambda task, *rest, **options: asked.append(task) or run(task, *rest, **options)
-    )
-    for channels in ("R", "G", "B"):
+def test_answers_to_all_channels_are_asked_for_once_and_each_toggle_asks_for_a_gpu_once(networks, monkeypatch):
+    events, tasks, asked, ask = Handlers(), [], [], inference.ask
+    monkeypatch.setattr(inference, "ask", lambda network, *a, **k: asked.append(a[1]) or ask(network, *a, **k))
+    monkeypatch.setattr(handlers, "run", lambda task, *rest, **known: tasks.append(task) or run(task, *rest, **known))
+    for channels in ("R", "G", "R"):
         events.analyse(str(EXAMPLES["tower"]), [channels], "aligned", 1.0, CENTRE, visitor())
-    assert [task.__name__ for task in asked] == ["predict", "answer", "answer", "answer"]
+    assert [task.__name__ for task in tasks] == ["answer"] * 3
+    assert asked == [[channels] for channels in ("RGB", "R", "G") for _ in networks]
 
 
 def test_a_visitor_finds_what_the_link_says(events):

@@ -147,7 +147,7 @@ def test_a_channel_that_carries_nothing_is_explained(networks):
 def test_differences_have_a_minus_and_no_hyphen():
     html = heatmap.heat_table(np.array([[0.25, -0.25]]), ["R"], "channel", "Difference", "en", change=True)
     assert re.findall(r">([^<]+)</td>", html) == ["+0.25", "−0.25"]
-    assert "kernel 2: −0.2500" in html
+    assert "kernel W2: −0.2500" in html
 
 
 def test_layers_are_called_as_vggs_users_call_them():

@@ -254,6 +254,15 @@ def test_data_that_unpacks_to_more_than_the_header_says_is_not_unpacked(tmp_path
     assert error.key == "tiff_unreadable" and "INSUFFICIENT_SPACE" in str(error.__cause__)  # in a buffer of 64 x 64
 
 
+def test_a_tile_far_larger_than_its_picture_is_refused_before_it_is_unpacked(tmp_path):
+    """The picture is 64 x 64; its one tile, of zeros, claims 16,384 x 16,384."""
+    tile = zlib.compress(bytes(100_000), 9)
+    options = {"shape": (64, 64), "dtype": np.uint8, "tile": (16_384, 16_384), "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "picture.tif", iter([tile]), compression="adobe_deflate", **options)
+    error = refused(tmp_path / "picture.tif")
+    assert (error.key, error.values["came"]) == ("too_many_values", "268")
+
+
 OME = """<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">
 <Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="30" SizeY="20" SizeC="2"
 SizeZ="1" SizeT="1"><TiffData FirstC="0" IFD="0" PlaneCount="1"><UUID FileName="picture.tif">urn:uuid:1</UUID>
