@@ -17,7 +17,10 @@ RGB_PLAIN = "vgg19-rgb"  # as the bundled plain one, its last epoch on RGB alone
 EXPERT, EXPERTS_TWIN, EXPERTS_RIVAL = "vgg19-b", "vgg19-trunk-rgb", "adaptive_vgg19-trunk-taught"
 SAMPLED_PAIR = ("vgg19", "dynamic_vgg19")  # the bundled ones, trained on random subsets
 TASK2_PAIR = ("compact", "resnet34")
-TASK2_RGB_PAIR = ("compact-48", "resnet34-48")  # the stage before, on RGB alone, as in the study
+TASK2_EARLIER_PAIRS = (  # the stage before, and that before it, on RGB alone as in the study
+    ("compact-48-taught", "resnet34-48-taught"),
+    ("compact-48", "resnet34-48"),
+)
 ADAPTIVE = "adaptive_vgg19"
 ALL_BANDS = "all bands"  # the subset of a sensor's bands that is all of them
 RIVALS = {  # by table: the network for any channels, and what it is compared with

@@ -47,7 +47,7 @@ SECTIONS = {  # of the app's Results page: tables by id, figures by file name
         "sampled-appended",
     ),
     "any_channels": ("adaptive", "adaptive-rgb", "bands", "expert", "seen", "adaptive-sampled"),
-    "task2": ("task2", "task2-subsets"),
+    "task2": ("task2", "task2-subsets", "task2-earlier"),
     "ablations": ("ablations", *[f"ablation-{ablation}" for ablation in ABLATIONS], "ablation-differences"),
     "cost": ("costs", "memory", "speed-all"),
 }
@@ -67,7 +67,7 @@ def make_tables(results: list[dict]) -> list[Table]:
         calibration_table(results),
         bands_table(results),
         task2_table(results, study),
-        task2_subset_table(results),
+        *[task2_subset_table(results, earlier=earlier) for earlier in (False, True)],
         *[ablation_table(results, study, ablation) for ablation in ABLATIONS],
         difference_table(results),
         speed_table(results, brief=True),

@@ -20,8 +20,8 @@ from train.findings import (
     RGB_PAIR,
     RIVALS,
     SAMPLED_PAIR,
+    TASK2_EARLIER_PAIRS,
     TASK2_PAIR,
-    TASK2_RGB_PAIR,
     bundled_evaluations,
     checkpoint_of,
     comparison,
@@ -417,11 +417,10 @@ def task2_table(results: list[dict], study: dict) -> Table:
     return {"id": "task2", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
-def task2_subset_table(results: list[dict]) -> Table:
-    """Task 2 with fewer channels: the bundled pair, and the stage before that saw RGB alone."""
-    found = {
-        pair: compared for pair in (TASK2_PAIR, TASK2_RGB_PAIR) if (compared := comparison(results, pair)) is not None
-    }
+def task2_subset_table(results: list[dict], *, earlier: bool = False) -> Table:
+    """Task 2 with fewer channels: the bundled pair, or ``earlier`` stages on random channels and on RGB alone."""
+    pairs = TASK2_EARLIER_PAIRS if earlier else (TASK2_PAIR,)
+    found = {pair: compared for pair in pairs if (compared := comparison(results, pair)) is not None}
     rows, columns, caption = [], ["input"], NOT_YET
     for (first, second), compared in found.items():
         columns += [first, second, "p"]
@@ -438,8 +437,9 @@ def task2_subset_table(results: list[dict]) -> Table:
     if found:
         names = [name for pair in found for name in pair]
         caption += trained(names, trainings_by_checkpoint(results)).strip()
-    title = "Task 2: channel subsets"
-    return {"id": "task2-subsets", "title": title, "caption": caption, "columns": columns, "rows": rows}
+    kind, title = ("task2-earlier", ", earlier stages") if earlier else ("task2-subsets", "")
+    title = f"Task 2: channel subsets{title}"
+    return {"id": kind, "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
 def ratio_line(compared: dict) -> str:

@@ -491,6 +491,6 @@ def test_the_examples_of_a_card_of_a_sensor_work(hub, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_card_lists_every_key_with_its_shape(name):
-    model = load_checkpoint(f"checkpoints/{name}")
+    model = load_checkpoint(BUNDLED / name)
     listed = re.findall(r"^(\S+) +(\([\d, ]*\))$", model_card(model.config), re.MULTILINE)
     assert dict(listed) == {key: str(tuple(value.shape)) for key, value in model.state_dict().items()}

@@ -137,10 +137,10 @@ def test_the_evaluation_covers_orders_counts_and_dead_channels(networks, colours
     assert all(0 <= row["p_value"] <= 1 for row in result["others"]["vgg19"])
 
 
-def test_the_command_refuses_a_three_channel_network(networks, colours, tmp_path):
+def test_the_command_refuses_a_three_channel_network(networks, colours, tmp_path, root):
     save_checkpoint(networks["vgg19"], tmp_path / "plain")
     command = [sys.executable, "-m", "train.evaluate_bands", "--checkpoint", tmp_path / "plain"]
-    done = subprocess.run([*command, "--data-root", colours], capture_output=True, text=True)
+    done = subprocess.run([*command, "--data-root", colours], cwd=root, capture_output=True, text=True)
     assert done.returncode == 1 and "is vgg19, which takes three channels" in done.stderr
 
 
@@ -155,10 +155,10 @@ def test_the_command_refuses_two_networks_of_one_name(colours, monkeypatch, caps
     assert "vgg19, vgg19; rename a folder" in capsys.readouterr().err
 
 
-def test_the_command_writes_its_result(networks, colours, tmp_path):
+def test_the_command_writes_its_result(networks, colours, tmp_path, root):
     save_checkpoint(networks["adaptive_vgg19"], tmp_path / "adaptive")
     command = [sys.executable, "-m", "train.evaluate_bands", "--checkpoint", tmp_path / "adaptive", "--split", "val"]
-    subprocess.run([*command, "--data-root", colours, "--json", tmp_path / "bands.json"], check=True)
+    subprocess.run([*command, "--data-root", colours, "--json", tmp_path / "bands.json"], cwd=root, check=True)
     assert json.loads((tmp_path / "bands.json").read_text())["kind"] == "bands"
 
 

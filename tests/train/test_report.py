@@ -296,20 +296,24 @@ def test_task2_states_the_ratio_beside_the_studys(results):
     assert "), 90.2 % in the study (other data)" in caption
 
 
-def test_task2_on_fewer_channels_shows_the_bundled_pair_and_the_stage_before(results):
+def test_task2_on_fewer_channels_shows_the_bundled_pair_and_apart_from_it_the_stages_before(results):
     subsets = [row["channels"] for row in results[0]["first"]["rows"]]
-    for suffix, accuracy in ("", 0.6), ("-48", 0.4):
+    for suffix, accuracy in ("", 0.7), ("-48-taught", 0.6), ("-48", 0.4):
         first = evaluation("compact", subsets, accuracy, checkpoint=f"runs/compact{suffix}")
         second = evaluation("resnet34", subsets, 0.5, checkpoint=f"runs/resnet34{suffix}")
         results.append({"kind": "comparison", "first": first, "second": second, "paired": results[0]["paired"]})
-    training = {"kind": "training", "checkpoint": "compact", "epochs": 4, "channels": "sample", "settings": {}}
-    table = task2_subset_table([*results, training])
-    assert table["columns"] == ["input", "compact", "resnet34", "p", "compact-48", "resnet34-48", "p"]
+    training = {"kind": "training", "checkpoint": "compact-48-taught", "epochs": 4, "channels": "sample"}
+    bundled = task2_subset_table(results)
+    assert bundled["columns"] == ["input", "compact", "resnet34", "p"] and bundled["rows"][0][1].startswith("70.0 (")
+    assert "not corrected for 7 tests" in bundled["caption"]
+    table = task2_subset_table([*results, training | {"settings": {}}], earlier=True)
+    taught, alone = (["compact" + end, "resnet34" + end, "p"] for end in ("-48-taught", "-48"))
+    assert table["columns"] == ["input", *taught, *alone]
     compact, resnet34, before = (f"{100 * a:.1f} ({100 * a - 2.2:.1f}–{100 * a + 2.2:.1f})" for a in (0.6, 0.5, 0.4))
     assert table["rows"][0] == ["RGB", compact, resnet34, "0.15", before, resnet34, "0.15"]
     assert [row[0] for row in table["rows"]] == subsets
     assert "not corrected for 14 tests" in table["caption"]
-    assert table["caption"].endswith("Last stage of training: compact 4 epochs on random channels.")
+    assert table["caption"].endswith("Last stage of training: compact-48-taught 4 epochs on random channels.")
 
 
 def test_accuracy_counts_parameters_and_macs(results):
