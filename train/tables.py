@@ -66,7 +66,7 @@ def accuracy_table(results: list[dict]) -> Table:
                 input_text(evaluation),
                 f"{cost.parameters / 1e6:.2f} M",
                 f"{cost.macs / 1e6:,.0f} M",
-                training_line(training, trainings) if training else "?",
+                training_line(training, trainings, brief=True) if training else "?",
             ]
         )
         caption = (
@@ -79,13 +79,14 @@ def accuracy_table(results: list[dict]) -> Table:
     return {"id": "accuracy", "title": "Test accuracy", "caption": caption, "columns": columns, "rows": rows}
 
 
-def training_line(training: dict, trainings: dict[str, dict]) -> str:
+def training_line(training: dict, trainings: dict[str, dict], *, brief: bool = False) -> str:
     """``10 epochs``, or ``9 epochs in 2 stages, the last 2 from vgg19-base`` for weights that started from others, and
-    how."""
+    how; ``brief``: without the last stage."""
     start = training["settings"].get("init_from")
     counts = [stage["epochs"] for stage in stages_of(training, trainings)]
-    stages = f" in {len(counts)} stages, the last {counts[-1]}" if len(counts) > 1 else ","
-    line = f"{sum(counts)} epochs" + (f"{stages} from {start}" if start else "")
+    line = f"{sum(counts)} epochs" + (f" in {len(counts)} stages" if len(counts) > 1 else "")
+    if start and not brief:
+        line += (f", the last {counts[-1]}" if len(counts) > 1 else ",") + f" from {start}"
     teacher = training["settings"].get("teacher")
     return line + (", random channels" if training["channels"] == "sample" else "") + (", taught" if teacher else "")
 
