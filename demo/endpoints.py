@@ -124,7 +124,8 @@ class Endpoints:
         to 0..1, how many were missing (NaN or no data, taken as 0), what the network was trained on, and the bands in
         false colour. The bundled network was trained on R, G and B; for other bands only on mixtures of these.
         """
-        picture, typed = open_bands(file), read_names(bands)
+        scale = self.events.loaded.networks[ADAPTIVE].config.scale
+        picture, typed = open_bands(file, scale), read_names(bands)
         check_count(picture, typed)
         answer = run(handlers.ask_bands, self.events.source, picture.values, typed.wavelengths_um)
         rows = zip(typed.names, typed.wavelengths_um, answer.attention, strict=True)

@@ -37,7 +37,7 @@ costs = lru_cache(cost_of_loaded)
 
 def opened(path: str | None) -> Image.Image:
     """As ``open_picture``, once per file, as long as it is there."""
-    if path is None or not Path(path).is_file():
+    if path is not None and not Path(path).is_file():
         decoded.cache_clear()  # so that what was deleted is forgotten, too
     return decoded(path)
 
@@ -48,7 +48,8 @@ class Remembered(OrderedDict):
     size = 512
 
     def key(self, name: str, path: str, channels: str, fill: str, temperature: float) -> tuple:
-        return name, path, channels, fill if channels != CHANNELS else "", temperature if name == DYNAMIC else 0.0
+        filled = name != ADAPTIVE and len(channels) == 2  # one channel is copied, whatever the fill
+        return name, path, channels, fill if filled else "", temperature if name == DYNAMIC else 0.0
 
     def answers(self, path: str, channels: str, *settings) -> dict[str, inference.Answer]:
         """What is known of a picture with some channels: networks → answers."""
@@ -58,7 +59,9 @@ class Remembered(OrderedDict):
     def keep(self, path: str, prediction: inference.Prediction, temperature: float) -> None:
         for channels, answers in ((CHANNELS, prediction.reference), (prediction.channels, prediction.answers)):
             for name, found in answers.items():
-                self[self.key(name, path, channels, prediction.fill, temperature)] = found
+                key = self.key(name, path, channels, prediction.fill, temperature)
+                self[key] = found
+                self.move_to_end(key)
         while len(self) > self.size:
             self.popitem(last=False)
 
@@ -183,10 +186,10 @@ class Handlers:
     @friendly(outputs=2, keep=False)
     def ask_bands(self, path, typed, request: gr.Request):
         """A file of bands and what they are called → notice, answer."""
-        picture, bands, spoken = open_bands(path), read_names(typed), language(request)
+        network = self.loaded.networks[ADAPTIVE]
+        picture, bands, spoken = open_bands(path, network.config.scale), read_names(typed), language(request)
         check_count(picture, bands)
         answer = run(ask_bands, self.source, picture.values, bands.wavelengths_um)
-        network = self.loaded.networks[ADAPTIVE]
         pictures = explain.band_pictures(network, picture.values)
         shown = multiband_view.page(answer, picture, bands, pictures, spoken, network.config)
         return multiband_view.notice(picture, spoken) + view.announced({ADAPTIVE: answer}, (ADAPTIVE,), spoken), shown
@@ -246,7 +249,7 @@ class Handlers:
 
 
 def told_of(loaded: Loaded, spoken: str) -> str:
-    """Notices of weights that are one's own, and of those that the Hub did not have."""
+    """Notices of weights that are not the bundled ones, and of those that the Hub did not have."""
     own = view.listed([f"{name} ({folder})" for name, folder in loaded.own.items()], spoken)
     missing = view.listed(loaded.not_on_hub, spoken)
     return (view.notice(say(spoken, "own_weights", names=own)) if own else "") + (

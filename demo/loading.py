@@ -49,6 +49,7 @@ class Loaded:
     """``networks`` by name, the names of those that were ``not_on_hub``, and what those that are not bundled (``own``)
     are called.
 
+    ``knows_photographs``: the network for any channels has the classes of the bundled one, wherever it is from.
     ``gamma`` is that of ``compact``, read once: on a ZeroGPU Space weights are out of reach outside ``run``.
     """
 
@@ -56,12 +57,7 @@ class Loaded:
     not_on_hub: tuple[str, ...] = ()
     own: Mapping[str, str] = field(default_factory=dict)
     gamma: float | None = None
-
-    @property
-    def knows_photographs(self) -> bool:
-        """Whether the network for any channels has the classes of the bundled one, wherever it is from."""
-        bundled = read_config(BUNDLED_WEIGHTS / "adaptive_vgg19" / CONFIG)
-        return self.networks["adaptive_vgg19"].config.class_names == bundled.class_names
+    knows_photographs: bool = True
 
 
 def load_models(source: Source = BUNDLED) -> Loaded:
@@ -90,7 +86,19 @@ def load_once(source: Source) -> Loaded:
         networks[name] = network or load_model(BUNDLED_WEIGHTS / name)
     if not torch.cuda.is_available():
         keep_large_blocks()  # from here on: what loading needed on the way is given back first
-    return Loaded({name: networks[name] for name in MODELS}, tuple(not_on_hub), own, networks["compact"].gamma)
+    return Loaded(
+        {name: networks[name] for name in MODELS},
+        tuple(not_on_hub),
+        own,
+        networks["compact"].gamma,
+        knows_photographs(networks["adaptive_vgg19"]),
+    )
+
+
+def knows_photographs(network: ImageClassifier) -> bool:
+    """Whether its classes are those of the bundled weights, if these are there."""
+    path = BUNDLED_WEIGHTS / "adaptive_vgg19" / CONFIG
+    return path.is_file() and network.config.class_names == read_config(path).class_names
 
 
 def load_named(source: str) -> ImageClassifier:

@@ -25,13 +25,13 @@ class Bands:
     wavelengths_um: tuple[float, ...]
 
 
-def open_bands(path: str | Path | None) -> BandPicture:
+def open_bands(path: str | Path | None, scale: float | None = None) -> BandPicture:
     """The picture of a file of at most ``pictures.MAX_MEGABYTES``, as ``band_files.open_bands``."""
     if path is None:
         raise FriendlyError("bands_no_file")
     check_file(path, "bands_too_large")
     try:
-        return band_files.open_bands(path)
+        return band_files.open_bands(path, scale=scale)
     except BandFileError as error:
         raise FriendlyError(f"bands_{error.key}", **error.values) from error
 

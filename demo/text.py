@@ -28,7 +28,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "page_code": ("Use it from code", "在程式中使用"),
     "common.complete": ("Done", "完成"),  # Gradio's own key, which it reads to screen readers and does not translate
     "loading": ("Waking the networks …", "正在喚醒神經網路……"),
-    "own_weights": ("Instead of the bundled weights: {names}.", "取代內附權重的是：{names}。"),
+    "own_weights": ("These weights replace the bundled ones: {names}.", "下列權重取代內附的權重：{names}。"),
     "not_on_hub": (
         "These models could not be loaded from the Hub, so their bundled weights are used: {names}.",
         "下列模型無法從 Hub 載入，改用隨附的權重：{names}。",
@@ -218,6 +218,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "The array was taken as bands × height × width, since only its first axis is short enough for bands.",
         "只有第一軸短到可以是波段，因此陣列視為波段 × 高 × 寬。",
     ),
+    "scaled_fixed": (
+        "Its values ({dtype}) were divided by {divisor}, as in the training of this network, and cut to 0 and 1.",
+        "值（{dtype}）與這個網路訓練時一樣除以 {divisor}，並截到 0 與 1 之間。",
+    ),
     "scaled_8bit": ("Its 8-bit values were divided by 255.", "8 位元的值已除以 255。"),
     "scaled_not": (
         "Its values lie within 0 and 1, but for at most one in a thousand at each end, which were cut; nothing was "
@@ -319,12 +323,12 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "results_any_channels": ("Any channels: does it help to fill nothing?", "任意通道：不填補有幫助嗎？"),
     "results_any_channels_lead": (
-        "On R, G and B, filling nothing and filling cannot be told apart (by less than about 1.5 points); bands beyond "
+        "On R, G and B, no difference shows between filling nothing and filling (it is below 1.6 points); bands beyond "
         "them only this network takes. "
         "The adaptive VGG19 beside networks whose missing channels are filled, then with one to six bands, channels "
         "in another order and a channel that died unnoticed. Then what one channel can give a network whose last epoch "
         "saw nothing else, and what the size of the pictures and their crop change.",
-        "在 R、G、B 上，看不出不填補與填補的差異（約在 1.5 個百分點以內）；其他波段則只有這個網路能接受。"
+        "在 R、G、B 上，看不出不填補與填補的差異（小於 1.6 個百分點）；其他波段則只有這個網路能接受。"
         "任意通道 VGG19 與填補通道的網路相比；接著是一到六個波段、調換順序的通道，以及無預警失效的通道。"
         "最後是單一通道能達到多少（最後一個訓練週期只用該通道的網路），以及圖片大小與裁切的影響。",
     ),
@@ -412,8 +416,8 @@ TEXT: dict[str, tuple[str, str]] = {
         "檔案的副檔名是 {came}，應為 .tif、.tiff 或 .npy：請將影像匯出成其中一種。",
     ),
     "bands_too_large": (
-        "This file is {came} MB; at most {limit} MB are possible: please crop it or store 8 bits per value.",
-        "這個檔案有 {came} MB，最多 {limit} MB：請裁切，或每個值改存 8 位元。",
+        "This file is {came} MB; at most {limit} MB are possible: please crop or reduce it.",
+        "這個檔案有 {came} MB，最多 {limit} MB：請裁切或縮小。",
     ),
     "bands_too_many_values": (
         PROBLEMS["too_many_values"],

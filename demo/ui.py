@@ -29,8 +29,8 @@ DAY = 24 * 3600  # seconds after which uploads are deleted
 QUIET = {"api_visibility": "private"}  # events of the page; the endpoints for code are in endpoints.py
 # Everything that runs a model waits in one queue, so answers never compete for the device.
 QUEUED = {"concurrency_id": "models", "concurrency_limit": 1, "show_progress": "minimal", **QUIET}
-EMPTY = "() => ['', '']"
-NONE_OF = "() => Array(%d).fill('')"  # where Gradio itself refused (a full queue) and says so: no older answer stays
+NONE_OF = "() => Array(%d).fill('')"
+EMPTY = NONE_OF % 2  # also where Gradio itself refuses (a full queue) and says so: no older answer stays
 # Gradio names the page's language after the browser, whatever ours is, and leaves its groups without a name.
 ARRIVED = f"""() => {{
   window.arrived = true;
@@ -96,7 +96,7 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
     with gr.Blocks(title="DynConv Lab", analytics_enabled=False, delete_cache=(3600, DAY)) as demo:
         gr.HTML("<h1>DynConv Lab</h1>", elem_classes="title")
         gr.HTML(i18n("subtitle"), elem_classes="subtitle")
-        weights_notice = gr.HTML()
+        weights_notice = notice_slot()
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             pages = {page: gr.Tab(i18n(f"page_{page}"), id=page) for page in PAGES}
             with pages["channels"]:
@@ -115,7 +115,7 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
         for page, tab in pages.items():  # so that a reloaded page and a link open where the visitor was
             tab.select(None, None, None, js=keep(page), **QUIET)
         events = Handlers(source)
-        connect(demo, events, ask, told, swept, compared, [weights_notice, banded.classes, banded.names])
+        connect(demo, events, ask, told, swept, compared, banded, weights_notice)
         connect_bands(events, banded)
         add_endpoints(events, concurrency_id="models", concurrency_limit=1)
         demo.load(snippets.blocks, None, code, queue=False, **QUIET)
@@ -214,17 +214,23 @@ def compact_page() -> Parts:
 
 
 def connect(
-    demo: gr.Blocks, events: Handlers, ask: Parts, told: Parts, swept: Parts, compared: Parts, of_weights: list
+    demo: gr.Blocks,
+    events: Handlers,
+    ask: Parts,
+    told: Parts,
+    swept: Parts,
+    compared: Parts,
+    banded: Parts,
+    weights_notice: gr.HTML,
 ) -> None:
-    """Wire the pages about one picture and its channels; ``of_weights`` says whose weights and bands there are."""
-    weights_notice, *of_bands = of_weights
+    """Wire what opens the page, and the pages about one picture and its channels."""
     galleries = [ask.examples, swept.examples, compared.examples]
     demo.load(
         events.open_page,
         None,
         [
             weights_notice, told.notice, ask.picture, ask.channels, ask.fill, ask.temperature, told.classes,
-            compared.gamma, *galleries, *of_bands,
+            compared.gamma, *galleries, banded.classes, banded.names,
         ],
         queue=False,
         **QUIET,
@@ -253,13 +259,13 @@ def connect(
     ask.picture.change(
         events.show,
         ask.picture,
-        [swept.notice, swept.picture, swept.result],
+        shown := [swept.notice, swept.picture, swept.result],
         trigger_mode="always_last",
         show_progress_on=swept.notice,
         **QUEUED,
-    )
+    ).failure(None, None, shown, js=NONE_OF % len(shown), **QUIET)
     settings, outputs = [ask.picture, ask.fill, ask.temperature], [swept.notice, swept.result]
-    swept.button.click(
+    asked = swept.button.click(
         events.sweep,
         settings,
         outputs,
@@ -267,7 +273,9 @@ def connect(
         trigger_mode="always_last",
         show_progress_on=swept.notice,
         **QUEUED,
-    ).then(None, settings, outputs, js=drop_outdated("sweep"), **QUIET)
+    )
+    asked.then(None, settings, outputs, js=drop_outdated("sweep"), **QUIET)
+    asked.failure(None, None, outputs, js=EMPTY, **QUIET)
     gr.on([ask.fill.input, ask.temperature.input], None, None, outputs, js=EMPTY, **QUIET)
     ask.picture.upload(displayed, ask.picture, ask.picture, **QUEUED)
     for gallery in galleries:
@@ -291,4 +299,5 @@ def connect_bands(events: Handlers, banded: Parts) -> None:
         example.then(events.ask_bands, inputs, outputs, **asking),
     ):
         asked.then(None, inputs, outputs, js=drop_outdated("bands"), **QUIET)
+        asked.failure(None, None, outputs, js=EMPTY, **QUIET)
     gr.on([banded.file.clear, banded.names.change], None, None, outputs, js=EMPTY, **QUIET)

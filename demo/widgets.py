@@ -113,10 +113,10 @@ def point_picker(**options) -> gr.HTML:
     return html("", "${value}", script, **options)
 
 
-def notice_slot(value="", **options) -> gr.HTML:
+def notice_slot(value="", *, elem_classes="notice-slot") -> gr.HTML:
     """Where notices stand. It is there before they are, as screen readers need to notice that they changed."""
     template = '<div role="status">${value}</div>'
-    return gr.HTML(value, html_template=template, **{"elem_classes": "notice-slot"} | options)
+    return gr.HTML(value, html_template=template, elem_classes=elem_classes)
 
 
 def copyable(**options) -> gr.HTML:

@@ -76,8 +76,8 @@ class BandFileError(ValueError):
 class BandPicture:
     """``values`` (C, H, W) in 0..1 and how they came about.
 
-    ``scaling`` is ``scaled_8bit``, ``scaled_not`` or ``scaled_percentile``, ``divisor`` what the file's values,
-    of type ``dtype``, were divided by. ``missing`` values were never measured and are 0.
+    ``scaling`` is ``scaled_fixed``, ``scaled_8bit``, ``scaled_not`` or ``scaled_percentile``, ``divisor`` what the
+    file's values, of type ``dtype``, were divided by. ``missing`` values were never measured and are 0.
     ``channels_first`` is True for an array that was taken to be (C, H, W) for want of a short last axis.
     """
 
@@ -89,15 +89,17 @@ class BandPicture:
     channels_first: bool = False
 
 
-def open_bands(path: str | Path, *, bands: int | None = None) -> BandPicture:
+def open_bands(path: str | Path, *, bands: int | None = None, scale: float | None = None) -> BandPicture:
     """The picture of a ``.tif``, ``.tiff`` or ``.npy`` file with at most ``MAX_BANDS`` bands, or as many as expected.
 
     An array is height x width (one band), height x width x bands, or bands x height x width where only its first
-    axis is short enough for bands, or of the length ``bands``. 8-bit values are divided by 255; floats that lie within
-    0..1, but for one in a thousand at either end, stay; any others are divided by the 99.9th percentile over all bands;
-    all are cut to 0..1. NaN and what a TIFF calls no data become 0 and do not count. Pickles are never read. Raises
-    ``BandFileError``.
+    axis is short enough for bands, or of the length ``bands``. Values are divided by ``scale`` where it is given (10000
+    for reflectance as satellites have it). Else 8-bit ones are divided by 255; floats that lie within 0..1, but for one
+    in a thousand at either end, stay; any others are divided by the 99.9th percentile over all bands, so that such
+    files do not compare. All are cut to 0..1. NaN and what a TIFF calls no data become 0 and do not count. Pickles are
+    never read. Raises ``BandFileError``, and ``ValueError`` for a scale that is not positive.
     """
+    check_scale(scale)
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in TIFF + NUMPY:
@@ -110,7 +112,7 @@ def open_bands(path: str | Path, *, bands: int | None = None) -> BandPicture:
     else:
         array, channels_first = read_numpy(path, bands)
         missing = missing_of(array)
-    values, scaling, divisor = scale(array, missing)
+    values, scaling, divisor = scaled(array, missing, scale)
     if (values.min(axis=(1, 2)) == values.max(axis=(1, 2))).all():
         raise BandFileError("constant")
     return BandPicture(values, scaling, divisor, str(array.dtype), int(missing.sum()), channels_first)
@@ -229,13 +231,31 @@ def times(shape: tuple[int, ...]) -> str:
     return " × ".join(map(str, shape)) or "1"
 
 
-def scale(array: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, str, float]:
+def check_scale(scale: float | None) -> None:
+    """``ValueError`` unless values can be divided by it."""
+    if scale is not None and not 0 < scale < math.inf:
+        raise ValueError(f"scale must be above 0 and finite, such as 10000, got {scale}")
+
+
+def values_of(scale: float | None) -> str:
+    """What ``open_bands`` does to the values of a file, in a sentence for those who do without it."""
+    if scale is not None:
+        return f"those of the file divided by {scale:g}, cut to 0 and 1"
+    return (
+        f"8-bit ones divided by 255, floats in 0..1 as they are, any others divided by their {PERCENTILE}th percentile "
+        "over all bands of the file, cut to 0 and 1"
+    )
+
+
+def scaled(array: np.ndarray, missing: np.ndarray, divisor: float | None = None) -> tuple[np.ndarray, str, float]:
     """float32 values in 0..1, 0 where they are ``missing``, the name of the rule that was applied, and the divisor."""
     if missing.all():
         raise BandFileError("empty")
     values = np.where(missing, 0, array).astype(np.float32)  # no data may be more than a float32 can hold
     if count := values.size - int(np.isfinite(values).sum()):
         raise BandFileError("not_finite", count=count)
+    if divisor is not None:
+        return (values / divisor).clip(0, 1), "scaled_fixed", divisor
     if array.dtype == np.uint8:
         return values / 255, "scaled_8bit", 255.0
     real = array.dtype.kind in "bf"

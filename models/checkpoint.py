@@ -47,7 +47,9 @@ def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str 
     written then.
     """
     folder = Path(folder)
-    config, packed = published(model, storage=storage), pack(model.state_dict(), storage)
+    config = published(model, storage=storage)
+    if storage not in STORAGES:
+        raise ValueError(f"unknown storage {storage!r}; known are {', '.join(STORAGES)}")
     if problem := contradiction(config) or unwritable(config):
         raise ValueError(f"the config of this {model.name} does not fit: {problem}")
     if problems := differences(blank(config).state_dict(), unpack(model.state_dict())):
@@ -56,7 +58,7 @@ def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str 
             "save its _orig_mod, a converted one with safetensors.torch.save_model"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write_safely(folder / WEIGHTS, lambda path: save_file(packed, path))
+    write_safely(folder / WEIGHTS, lambda path: save_file(pack(model.state_dict(), storage), path))
     write_config(config, folder)
     images = golden_input(config.input_size)
     logits = golden_logits(load_checkpoint(folder), images)
@@ -171,6 +173,8 @@ def contradiction(config: ModelConfig) -> str | None:
         return f"crop_pct cannot be {config.crop_pct}"
     if config.bands and not MODELS[config.model].any_channels:
         return f"{config.model} takes R, G and B, not the bands {', '.join(map(str, config.bands))}"
+    if config.scale is not None and not (config.bands and 0 < config.scale < math.inf):
+        return f"scale cannot be {config.scale}{'' if config.bands else ' without bands'}"
     try:
         names = parse_bands(config.bands or CHANNELS)
     except ValueError as error:
@@ -197,7 +201,7 @@ def contradiction(config: ModelConfig) -> str | None:
 def unwritable(config: ModelConfig) -> str | None:
     """Why JSON cannot hold it; None if it can."""
     try:
-        json.dumps(config.to_dict())
+        json.dumps(config.to_dict(), ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
         return str(error)
     return None
@@ -260,9 +264,7 @@ def shown(problems: list[str]) -> str:
 
 
 def pack(state: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
-    """A state dict as it is stored, on the CPU; ``ValueError`` for an unknown storage."""
-    if storage not in STORAGES:
-        raise ValueError(f"unknown storage {storage!r}; known are {', '.join(STORAGES)}")
+    """A state dict as it is stored, one of ``STORAGES``, on the CPU."""
     packed: dict[str, Tensor] = {}
     for key, tensor in state.items():
         tensor = tensor.detach().cpu().contiguous()

@@ -26,11 +26,12 @@ class ModelConfig:
     ``model`` is the registry key and ``arguments`` its constructor's; ``input_size`` is in
     pixels; ``crop_pct`` (above 0, at most 1) is how much of each side of a picture the network
     sees; ``mean`` and ``std`` are per channel, or one for all, on the 0..1 scale; ``bands`` are
-    those of the sensor it was trained on (``bands.py``), none for RGB pictures; ``temperature`` is the
-    routers' (None without dynamic layers); ``metrics`` are in 0..1, among them ``unsure_below``: the
-    confidence that nine in ten right answers on validation exceed, and beside them
-    ``calibration_temperature`` (above 0), for ``probabilities``. These two are one number, or a list: for one
-    channel, for two, and so on to all.
+    those of the sensor it was trained on (``bands.py``), none for RGB pictures; ``scale`` is what the
+    values of its files are divided by, None for the rule of ``open_bands`` (``band_files.py``);
+    ``temperature`` is the routers' (None without dynamic layers); ``metrics`` are in 0..1, among them
+    ``unsure_below``: the confidence that nine in ten right answers on validation exceed, and beside
+    them ``calibration_temperature`` (above 0), for ``probabilities``. These two are one number, or a
+    list: for one channel, for two, and so on to all.
     """
 
     model: str
@@ -42,6 +43,7 @@ class ModelConfig:
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
     bands: tuple[str, ...] = ()
+    scale: float | None = None
     temperature: float | None = None
     training: dict = field(default_factory=dict)
     metrics: dict = field(default_factory=dict)

@@ -7,12 +7,13 @@ freedom: C is free as well, and a second input says what the channels are, ``wav
 normalises all by the averages of ``mean`` and ``std``. Logits are NaN where a wavelength cannot be µm.
 
 The file's metadata holds ``config``, the checkpoint's ``config.json`` with the class names, ``channels``, those that it
-takes in this order, or nothing for any, and ``usage``, what to do before and after. Needs the packages onnx, onnxscript
-and onnxruntime, with which every file is checked.
+takes in this order, or nothing for any, ``wavelengths_um`` of the bands that it was trained on, and ``usage``, what to
+do before and after. Needs the packages onnx, onnxscript and onnxruntime, with which every file is checked.
 """
 
 import itertools
 import json
+import math
 import warnings
 from copy import deepcopy
 from importlib.util import find_spec
@@ -22,7 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from models.bands import LONGEST_UM, SHORTEST_UM, UNKNOWN, parse_bands, places_of, spell, wavelengths_of
+from models.band_files import values_of
+from models.bands import LONGEST_UM, SHORTEST_UM, UNKNOWN, parse_bands, places_of, spell, wavelength_of, wavelengths_of
 from models.channels import CHANNELS, parse_channels
 from models.checkpoint import published, write_safely
 from models.classifier import ImageClassifier
@@ -33,7 +35,7 @@ TOLERANCE = 1e-4  # of the largest logit; fp32 in another order of summation giv
 SENSORS = (("R", "G", "B", "NIR", UNKNOWN), ("NIR", "R"), ("G",))  # examples of what a network for any channels takes
 USAGE = (
     "images: values in 0..1, not normalised, resized without cropping to {whole} x {whole} pixels (bilinear, "
-    "antialiased), of which the middle {size} x {size}. Probabilities: softmax of logits over "
+    "antialiased), of which the middle {size} x {size}.{values} Probabilities: softmax of logits over "
     "config.metrics.calibration_temperature, of a list the entry for the number of channels, the last for more."
 )
 
@@ -75,9 +77,15 @@ class ExportedNetwork(nn.Module):
     def metadata(self) -> dict[str, str]:
         """What the file says of itself."""
         config = self.model.config
-        usage = USAGE.format(whole=resized_size(config.input_size, config.crop_pct), size=config.input_size)
-        about = {"config": json.dumps(config.to_dict(), ensure_ascii=False), "channels": spell(self.channels)}
-        return about | {"usage": usage}
+        values = f" Values: {values_of(config.scale)}." if config.bands else ""
+        whole = resized_size(config.input_size, config.crop_pct)
+        wavelengths = [None if math.isnan(um := wavelength_of(name)) else um for name in config.bands or CHANNELS]
+        return {
+            "config": json.dumps(config.to_dict(), ensure_ascii=False),
+            "channels": spell(self.channels),
+            "wavelengths_um": json.dumps(wavelengths),  # of config.bands, or of R, G and B
+            "usage": USAGE.format(whole=whole, size=config.input_size, values=values),
+        }
 
 
 def export_onnx(model: ImageClassifier, path: str | Path, *, channels: str | None = None) -> float:

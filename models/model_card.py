@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import EvalResult, ModelCardData
 
+from models.band_files import values_of
 from models.bands import spell, wavelength_of
 from models.classifier import ModelConfig
 from models.costs import cost_of
@@ -63,10 +64,10 @@ DATA_TERMS = {
 }
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
     "width", "num_kernels", "own_kernels", "blocks", "fill", "images_per_class", "image_size", "epochs", "batch_size",
-    "bands", "channels", "channel_counts", "pseudo_share", "optimizer", "lr", "head_lr_scale", "schedule", "warmup",
-    "momentum", "weight_decay", "clip_norm", "label_smoothing", "mix", "crop_scale", "crop_pct", "ema", "init_from",
-    "init_noise", "teacher", "teacher_share", "temperature_start", "temperature_end", "temperature_epochs", "bf16",
-    "seed",
+    "bands", "scale", "channels", "channel_counts", "pseudo_share", "optimizer", "lr", "head_lr_scale", "schedule",
+    "warmup", "momentum", "weight_decay", "clip_norm", "label_smoothing", "mix", "crop_scale", "crop_pct", "ema",
+    "init_from", "init_noise", "teacher", "teacher_share", "temperature_start", "temperature_end",
+    "temperature_epochs", "bf16", "seed",
 )  # fmt: skip
 
 FILLING = {
@@ -332,6 +333,7 @@ def loading(config: ModelConfig, repo_id: str) -> str:
     load = LOAD.replace("{repo_id}", repo_id).replace("{after}", after)
     example = before + load + UNPACK[config.storage] + network
     wavelengths = f", wavelengths_um={wavelengths_text(config)}" if config.bands else ""
+    values = f" ({values_of(config.scale)})" if config.bands else ""
     return f"""\
 ## Use
 
@@ -346,7 +348,7 @@ Without it:
 {example}```
 
 `logits = model(images{wavelengths})` then takes a batch (B, {count}, {size}, {size}): {seen(config)}, on the scale \
-0 to 1, minus {mean}, divided by {std}, per channel. \
+0 to 1{values}, minus {mean}, divided by {std}, per channel. \
 `config.json` holds the names of the {len(config.class_names) or config.arguments["num_classes"]} classes in the \
 order of the logits, `golden.safetensors` an input with the logits it must give."""
 
@@ -355,13 +357,13 @@ def usage(config: ModelConfig, repo_id: str) -> str:
     """How to load the network and ask it, with this code."""
     size = config.input_size
     if config.bands:
-        few = config.bands[:2]
+        few, scale = config.bands[:2], f", scale={config.scale:g}" if config.scale else ""
         return f"""\
 from models import load_model
 from models.band_files import open_bands
 
 model = load_model("{repo_id}")  # on the GPU if there is one; a revision="v1" pins it
-values = open_bands("picture.tif", bands={len(config.bands)}).values  # ({len(config.bands)}, H, W) in 0 to 1
+values = open_bands("picture.tif", bands={len(config.bands)}{scale}).values  # ({len(config.bands)}, H, W) in 0 to 1
 images = model.config.preprocess(values)[None]  # (1, {len(config.bands)}, {size}, {size})
 images = images.to(next(model.parameters()).device)
 logits = model(images, "{config.all_channels}")
@@ -416,7 +418,7 @@ def results(config: ModelConfig, evaluations: Sequence[dict]) -> str:
     if (accuracy := config.metrics.get("val_accuracy")) is not None:
         full = config.metrics.get("val_accuracy_full_precision")
         rounded = f" ({percent(full)} % before the weights were rounded)" if full is not None else ""
-        chosen = "the epoch was chosen on the same pictures" if chose_epoch(config) else "of one epoch, none was chosen"
+        chosen = "the epoch was chosen on the same pictures" if chose_epoch(config) else "of the only epoch"
         text.append(f"Accuracy on validation: {percent(accuracy)} %{rounded}; {chosen}.")
     if len(text) == 1:
         text.append("Not evaluated: treat the predictions as meaningless until `train.evaluate` has been run.")
@@ -425,8 +427,11 @@ def results(config: ModelConfig, evaluations: Sequence[dict]) -> str:
 
 def chose_epoch(config: ModelConfig) -> bool:
     """Whether the last size had several epochs, of which the best on validation was kept."""
-    schedule = str(settings_of(config).get("image_size", ""))
-    return int(schedule.rpartition(":")[2] if ":" in schedule else config.training.get("epochs", 0)) != 1
+    *parts, last = str(settings_of(config).get("image_size", "")).split(",")
+    if ":" not in last:
+        return config.training.get("epochs", 0) != 1
+    size, epochs = last.split(":")
+    return int(epochs) != 1 or any(part.split(":")[0] == size for part in parts[-1:])
 
 
 def filling(evaluation: dict) -> str:

@@ -54,6 +54,9 @@ def library(dtype: torch.dtype) -> ctypes.CDLL | None:
             subprocess.run([*compiler, *flags, "-o", temporary, SOURCE], capture_output=True, check=True)
             temporary.replace(path)
         return declared(ctypes.CDLL(str(path)))
+    except PermissionError as error:
+        log.warning("dynamic convolution without its C program, which makes it faster: %s", error)
+        return None
     except (OSError, RuntimeError, ValueError, AttributeError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
         log.info("dynamic convolution of %s without its C program: %s", dtype, reason)
@@ -72,7 +75,7 @@ def check_owner(folder: Path) -> None:
         return
     found = folder.stat()
     if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(f"{folder} belongs to others, or others may write to it")
+        raise PermissionError(f"{folder} belongs to others, or others may write to it; chmod go-w, or remove it")
 
 
 def declared(program: ctypes.CDLL) -> ctypes.CDLL:

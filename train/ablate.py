@@ -256,7 +256,8 @@ def train_and_record(run: Run) -> dict:
     print(f"{run.name}:", flush=True)
     model = train(run.config)
     about, rows = read_run(run.config.run_dir)
-    options = {"bands": run.config.band_names, "skip_unreadable": run.config.skip_unreadable}
+    options = {"bands": run.config.band_names, "scale": run.config.scale}
+    options |= {"skip_unreadable": run.config.skip_unreadable}
     val = load_split(run.config.data_root, "val", **options)
     record = {
         "kind": "ablation",

@@ -43,7 +43,9 @@ def bundle(
         for key, value in without_folders(config).items()
         if key not in PLACES and value is not None and (value != defaults[key] or key == "seed")
     }
-    val = load_split(data_root, "val", bands=model.config.bands, skip_unreadable=skip_unreadable)
+    val = load_split(
+        data_root, "val", bands=model.config.bands, scale=model.config.scale, skip_unreadable=skip_unreadable
+    )
     channels = model.config.all_channels
     logits, labels = predict_subsets(model, val, [channels], bf16=bf16)
     full = measure(channels, logits[channels], labels).accuracy

@@ -36,7 +36,9 @@ def calibrate(
 ) -> ModelConfig:
     """Renew the metrics in the config of ``folder`` and return it. Raises ``CheckpointError`` or ``DataError``."""
     model = set_size(load_checkpoint(folder), crop_pct=crop_pct)
-    val = load_split(data_root, "val", bands=model.config.bands, skip_unreadable=skip_unreadable)
+    val = load_split(
+        data_root, "val", bands=model.config.bands, scale=model.config.scale, skip_unreadable=skip_unreadable
+    )
     kept = {key: value for key, value in model.config.metrics.items() if key == "epoch"}
     config = replace(model.config, metrics=validation_metrics(model, val, bf16=bf16) | kept)
     write_config(config, folder)

@@ -57,6 +57,9 @@ class TrainConfig:
     bands: str | None = None
     """The bands of a sensor, in the order of its .tif, .tiff or .npy files, by name or wavelength in µm
     (B,G,R,NIR or 0.49,0.842,?), for adaptive_vgg19; without them pictures are RGB."""
+    scale: float | None = None
+    """What the values of a sensor's files are divided by, such as 10000 for reflectance. By default each file has its
+    own rule: 8-bit values by 255, floats in 0..1 as they are, others by their 99.9th percentile over all bands."""
     channels: str | None = None
     """Channels to train on: a subset such as RG or R+NIR, or "sample" for a random subset per picture; by default
     all."""
@@ -141,9 +144,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """``ValueError`` for values that cannot train."""
-        for name in ("lr", "temperature_start", "temperature_end", "num_kernels", "width"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
+        for name in ("lr", "temperature_start", "temperature_end", "num_kernels", "width", "scale"):
+            if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, got {value}")
+        if self.scale is not None and not self.bands:
+            raise ValueError(f"scale {self.scale:g} is for a sensor's files; name their --bands, too")
         if self.batch_size < 2:
             raise ValueError(
                 f"batch_size must be at least 2, got {self.batch_size}; batch normalisation compares pictures"

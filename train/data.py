@@ -30,11 +30,12 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from models.band_files import NUMPY, TIFF, BandFileError, open_bands
+from models.band_files import NUMPY, TIFF, BandFileError, BandPicture, open_bands
 from models.hub import first_line
 from models.pictures import resize, to_rgb, within
 
 NAME_BANDS = "files of a sensor are read where its bands are named (train.run --bands)"
+OWN_PERCENTILE = "scaled_percentile"  # of ``BandPicture.scaling``
 EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # the TIFF tag that says what samples after the first three are, and "no alpha"
 
 SPLITS = ("train", "val", "test")
@@ -49,7 +50,7 @@ class DataError(ValueError):
 class Split:
     """Paths and labels of one split; ``synsets`` are folder names, ``class_names`` for people.
 
-    ``bands`` are those of the pictures, none for RGB.
+    ``bands`` are those of the pictures, none for RGB, ``scale`` is what their values are divided by (``open_bands``).
     """
 
     paths: tuple[Path, ...]
@@ -58,6 +59,7 @@ class Split:
     synsets: tuple[str, ...]
     skipped: int = 0
     bands: tuple[str, ...] = ()
+    scale: float | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -78,8 +80,16 @@ class Split:
         return [synset for label, synset in enumerate(self.synsets) if label not in present]
 
 
-def load_split(root: str | Path, name: str, *, bands: tuple[str, ...] = (), skip_unreadable: bool = False) -> Split:
-    """One of train, val, test, every picture checked: RGB, or of the ``bands`` of a sensor. Raises ``DataError``."""
+def load_split(
+    root: str | Path,
+    name: str,
+    *,
+    bands: tuple[str, ...] = (),
+    scale: float | None = None,
+    skip_unreadable: bool = False,
+) -> Split:
+    """One of train, val, test, every picture checked: RGB, or of the ``bands`` of a sensor, their values divided by
+    ``scale``. Raises ``DataError``."""
     root = Path(root)
     if name not in SPLITS:
         raise DataError(f"unknown split {name!r}; known are {', '.join(SPLITS)}")
@@ -94,7 +104,7 @@ def load_split(root: str | Path, name: str, *, bands: tuple[str, ...] = (), skip
             "ten goes to val and one to test: add pictures, or sort them into train/, val/ and test/); read are "
             f"{', '.join(extensions(bands))}{'' if bands else '; ' + NAME_BANDS}"
         )
-    return check_pictures(replace(split, bands=bands), name, skip_unreadable=skip_unreadable)
+    return check_pictures(replace(split, bands=bands, scale=scale), name, skip_unreadable=skip_unreadable)
 
 
 def find_split(root: Path, name: str, *, bands: tuple[str, ...] = ()) -> Split | None:
@@ -125,8 +135,9 @@ def from_list(root: Path, name: str) -> Split:
         items.append((root / path, int(label)))
     class_file = root / "classes.txt"
     if class_file.is_file():
-        folders = {path.parent.name for path, _ in items}
+        parents = {path.parent.parent for path, _ in items}
         lines = [line.strip() for line in class_file.read_text("utf-8-sig").splitlines() if line.strip()]
+        folders = {line for line in lines if any((parent / line).is_dir() for parent in parents)}
         rows = [(line, "", "") if line in folders else line.partition(" ") for line in lines]
         synsets, names = tuple(row[0] for row in rows), tuple(row[2] or row[0] for row in rows)
         if repeated := [synset for synset, count in Counter(synsets).items() if count > 1]:
@@ -208,8 +219,15 @@ def as_split(items: list[tuple[Path, int]], class_names: tuple[str, ...], synset
 def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
     """Open every picture; stop with the count and the first few, or leave them out when told to."""
     with ThreadPool() as pool:
-        found = pool.imap(lambda path: problem(path, split.bands), split.paths, chunksize=64)
+        found = pool.imap(lambda path: problem(path, split.bands, split.scale), split.paths, chunksize=64)
         problems = list(tqdm(found, "checking pictures", len(split), leave=False, delay=2, unit="img"))
+    own = problems.count(OWN_PERCENTILE)
+    problems = [None if text == OWN_PERCENTILE else text for text in problems]
+    if own:
+        tqdm.write(
+            f"{own:,} of {len(split):,} files of {name} are divided each by its own 99.9th percentile, so that they do "
+            "not compare, and a band that is left out still shows in the others; --scale 10000, say, divides all alike"
+        )
     bad = [text for text in problems if text]
     if not bad:
         return split
@@ -224,14 +242,17 @@ def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
         raise DataError(f"none of the {len(split)} pictures can be read:\n  {shown}")
     kept = [item for *item, text in zip(split.paths, split.labels, problems, strict=True) if not text]
     paths, labels = zip(*kept, strict=True)
-    tqdm.write(f"left out {len(bad)} unreadable pictures of {name}, {len(kept)} remain")
+    tqdm.write(f"left out {len(bad)} unreadable pictures of {name}, {len(kept)} remain:\n  {shown}")
     return replace(split, paths=paths, labels=labels, skipped=len(bad))
 
 
-def problem(path: Path, bands: tuple[str, ...]) -> str | None:
-    """The path of a picture that cannot be read and why not; None for one that can."""
+def problem(path: Path, bands: tuple[str, ...], scale: float | None) -> str | None:
+    """The path of a picture that cannot be read and why not; None for one that can, ``OWN_PERCENTILE`` where that is
+    what its values are divided by."""
     try:
-        read_pixels(path, bands)
+        if bands:
+            return OWN_PERCENTILE if read_bands(path, bands, scale).scaling == OWN_PERCENTILE else None
+        read_picture(path)
     except (BandFileError, DataError) as error:
         return f"{path}: {error}"
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
@@ -239,14 +260,12 @@ def problem(path: Path, bands: tuple[str, ...]) -> str | None:
     return None
 
 
-def read_pixels(path: Path, bands: tuple[str, ...]) -> Image.Image | Tensor:
-    """An RGB picture, or values (C, H, W) in 0..1 of one with ``bands``."""
-    if not bands:
-        return read_picture(path)
-    values = open_bands(path, bands=len(bands)).values
-    if len(values) != len(bands):
-        raise DataError(f"it has {len(values)} bands, expected are {len(bands)} ({', '.join(bands)})")
-    return torch.from_numpy(values)
+def read_bands(path: Path, bands: tuple[str, ...], scale: float | None) -> BandPicture:
+    """A sensor's file; ``DataError`` unless it has these ``bands``."""
+    picture = open_bands(path, bands=len(bands), scale=scale)
+    if (found := len(picture.values)) != len(bands):
+        raise DataError(f"it has {found} bands, expected are {len(bands)} ({', '.join(bands)})")
+    return picture
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -275,7 +294,8 @@ class Pictures(Dataset):
         return len(self.split)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        picture = read_pixels(self.split.paths[index], self.split.bands)
+        path, bands = self.split.paths[index], self.split.bands
+        picture = torch.from_numpy(read_bands(path, bands, self.split.scale).values) if bands else read_picture(path)
         if self.crop_scale is None:
             return resize(picture, self.size, self.crop_pct), self.split.labels[index]
         with torch.random.fork_rng(devices=[]):

@@ -31,6 +31,7 @@ from torchmetrics.functional.classification import (
 from tqdm import tqdm
 
 from models import CHANNELS, FILLS, SUBSETS, ImageClassifier, ModelConfig, load_model
+from models.band_files import check_scale
 from models.bands import parse_bands, places_of, spell
 from models.checkpoint import checksum, write_json, write_text
 from models.hub import locate
@@ -180,6 +181,7 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
         "input_size": model.config.input_size,
         "crop_pct": model.config.crop_pct,
         "bands": list(split.bands),
+        "scale": split.scale,
         "storage": model.config.storage,
         "bf16": about["bf16"],
         "trained_on": model.config.training.get("channels", "unknown"),
@@ -299,6 +301,9 @@ def parse() -> argparse.Namespace:
         "--bands", help="of the sensor whose .tif, .tiff or .npy files are evaluated; by default the checkpoint's own"
     )
     parser.add_argument(
+        "--scale", type=float, help="what the values of such files are divided by; by default the checkpoint's own"
+    )
+    parser.add_argument(
         "--image-size", nargs="+", type=int, help="pixels, one for all or one for each; by default the checkpoint's own"
     )
     parser.add_argument(
@@ -354,6 +359,21 @@ def set_bands(models: list[ImageClassifier], bands: str | None = None) -> tuple[
     return names
 
 
+def scale_for(models: list[ImageClassifier], bands: tuple[str, ...], scale: float | None = None) -> float | None:
+    """What the values of a sensor's files are divided by: ``scale``, or what ``models`` were trained with.
+
+    ``ValueError`` for RGB pictures, and for networks that were trained with different ones.
+    """
+    if scale is not None and not bands:
+        raise ValueError(f"scale {scale:g} is for a sensor's files; name their --bands, too")
+    check_scale(scale)
+    known = {model.config.scale for model in models}
+    if scale is None and len(known) > 1:
+        shown = " and ".join(str(model.config.scale) for model in models)
+        raise ValueError(f"the checkpoints were trained with scale {shown}; say with --scale what to divide by")
+    return known.pop() if scale is None else scale
+
+
 def run(options: argparse.Namespace) -> dict:
     """Evaluate as the command line says and return what ``--json`` writes."""
     folders = [locate(source) for source in options.checkpoint]
@@ -361,7 +381,9 @@ def run(options: argparse.Namespace) -> dict:
     models = [set_size(load_model(folder), *size_and_crop) for folder, *size_and_crop in chosen]
     bands = set_bands(models, options.bands)
     subsets = parse_subsets(options.channels or (ALL_BANDS if bands else CHANNELS), bands)
-    split = load_split(options.data_root, options.split, bands=bands, skip_unreadable=options.skip_unreadable)
+    scale = scale_for(models, bands, options.scale)
+    pictures = {"bands": bands, "scale": scale, "skip_unreadable": options.skip_unreadable}
+    split = load_split(options.data_root, options.split, **pictures)
     about = {
         "subsets": subsets,
         "split": options.split,

@@ -133,6 +133,11 @@ def main() -> None:
     adaptive = load_model(options.checkpoint)
     if not adaptive.any_channels:
         raise ValueError(f"{options.checkpoint} is {adaptive.name}, which takes three channels; give adaptive_vgg19")
+    if adaptive.config.bands:
+        raise ValueError(
+            f"{options.checkpoint} is for {', '.join(adaptive.config.bands)}, but pseudo-bands are mixtures of R, G "
+            "and B; see train.evaluate --channels all"
+        )
     others = {Path(source).name: load_model(source) for source in options.others}
     split = load_split(options.data_root, options.split, skip_unreadable=options.skip_unreadable)
     about = {"checkpoint": Path(options.checkpoint).name, "split": options.split, "bf16": options.bf16}

@@ -47,6 +47,8 @@ def stage(
         print(f"note: its {model.config.storage} weights become a larger file, no more precise; --storage keeps them")
     config = save_checkpoint(model, staging, storage=storage)
     evaluations = find_evaluations(results, config, folder)
+    if not evaluations:
+        print(f"note: {results} holds no evaluation of {folder}, so that its card has none; see train.evaluate --json")
     write_text(staging / "README.md", model_card(config, repo_id=repo_id, evaluations=evaluations, license=license))
     return config
 

@@ -21,6 +21,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -100,6 +101,8 @@ def train(config: TrainConfig) -> ImageClassifier:
     plain = build_model(config.model, num_classes=len(split.synsets), **config.model_arguments)
     state_path = config.run_dir / STATE
     resuming = config.resume and state_path.is_file()
+    if config.resume and not resuming and accelerator.is_main_process:
+        tqdm.write(f"{config.run_dir} holds nothing to resume; training starts anew")
     if config.init_from and not resuming:
         source = config.init_from.as_posix()
         kept_head = warm_start(plain, source, noise=config.init_noise, seed=config.seed, synsets=split.synsets)
@@ -179,7 +182,7 @@ def train(config: TrainConfig) -> ImageClassifier:
 
 def load_data(config: TrainConfig) -> tuple[Split, Split]:
     """Pictures to train on and to validate with, of the same classes. Raises ``DataError``."""
-    options = {"bands": config.band_names, "skip_unreadable": config.skip_unreadable}
+    options = {"bands": config.band_names, "scale": config.scale, "skip_unreadable": config.skip_unreadable}
     split = load_split(config.data_root, "train", **options)
     if config.images_per_class:
         split = split.first_of_each_class(config.images_per_class)
@@ -201,8 +204,9 @@ def load_data(config: TrainConfig) -> tuple[Split, Split]:
             f"({', '.join(extensions(split.bands))}), or take the classes out"
         )
     places = {"train": split.paths, "val": val.paths}
-    if test := find_split(config.data_root, "test", bands=config.band_names):
-        places["test"] = test.paths
+    with suppress(DataError):  # training needs none, so that one without labels, say, does no harm
+        if test := find_split(config.data_root, "test", bands=config.band_names):
+            places["test"] = test.paths
     real = {name: {path.resolve(): path for path in paths} for name, paths in places.items()}  # links lead to one
     for one, other in itertools.combinations(real, 2):
         if both := real[one].keys() & real[other].keys():
@@ -240,6 +244,11 @@ def load_teacher(config: TrainConfig, split: Split, device: torch.device) -> Ima
         raise CheckpointError(
             f"the teacher {config.teacher} was trained on {teacher.config.all_channels}, this run has pictures of "
             f"{ours.all_channels}; choose a teacher of the same"
+        )
+    if teacher.config.scale != ours.scale:
+        raise CheckpointError(
+            f"the teacher {config.teacher} was trained with scale {teacher.config.scale}, this run has {ours.scale}; "
+            "use the same"
         )
     pairs = ((teacher.config.mean, ours.mean), (teacher.config.std, ours.std))
     if any(theirs != mine and {*theirs, *mine} != {mine[0]} for theirs, mine in pairs):  # one for all may say it, too
@@ -299,7 +308,7 @@ def describe(model: ImageClassifier, config: TrainConfig, split: Split, size: in
 def config_of(config: TrainConfig) -> ModelConfig:
     """What a run's checkpoint says of its pictures; the rest is its defaults."""
     ours = ModelConfig(model=config.model, arguments={})
-    return ours.for_bands(config.band_names) if config.bands else ours
+    return replace(ours.for_bands(config.band_names), scale=config.scale) if config.bands else ours
 
 
 def start_folder(config: TrainConfig, split: Split, val: Split, progress: Progress, accelerator: Accelerator) -> None:
@@ -520,10 +529,7 @@ def flag(key: str, value: str) -> list[str]:
 
 @one_line_errors(NonFiniteLossError)
 def main() -> None:
-    config = parse()
-    if config.resume and not (config.run_dir / STATE).is_file():
-        tqdm.write(f"{config.run_dir} holds nothing to resume; training starts anew")
-    train(config)
+    train(parse())
 
 
 if __name__ == "__main__":

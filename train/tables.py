@@ -438,8 +438,8 @@ def task2_subset_table(results: list[dict], *, earlier: bool = False) -> Table:
     if found:
         names = [name for pair in found for name in pair]
         caption += trained(names, trainings_by_checkpoint(results)).strip()
-    kind, title = ("task2-earlier", ", earlier stages") if earlier else ("task2-subsets", "")
-    title = f"Task 2: channel subsets{title}"
+    kind, suffix = ("task2-earlier", ", earlier stages") if earlier else ("task2-subsets", "")
+    title = f"Task 2: channel subsets{suffix}"
     return {"id": kind, "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 

@@ -14,6 +14,11 @@ from models import MODELS, CheckpointError, ModelConfig, build_model, load_model
 from models.checkpoint import BUNDLED as CHECKPOINTS
 
 
+def stub(gamma: float | None) -> SimpleNamespace:
+    """What stands for a loaded network."""
+    return SimpleNamespace(gamma=gamma, config=SimpleNamespace(class_names=("ant", "bee")))
+
+
 @pytest.fixture
 def fresh():
     """An empty cache, before and after."""
@@ -24,7 +29,7 @@ def fresh():
 
 def test_many_callers_load_once(monkeypatch, fresh):
     asked = []
-    monkeypatch.setattr(loading, "load_model", lambda name: asked.append(name) or SimpleNamespace(gamma=None))
+    monkeypatch.setattr(loading, "load_model", lambda name: asked.append(name) or stub(gamma=None))
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: loading.load_models(), range(16)))
     assert asked == [CHECKPOINTS / name for name in MODELS]  # whatever lies in the working directory
@@ -53,7 +58,7 @@ def test_latency_is_measured_once():
 
 
 def test_run_gives_a_function_the_networks(monkeypatch, fresh):
-    monkeypatch.setattr(loading, "load_model", lambda name: SimpleNamespace(gamma=0.5))
+    monkeypatch.setattr(loading, "load_model", lambda name: stub(gamma=0.5))
     assert loading.run(lambda networks, x, y: (sorted(networks), x, y), BUNDLED, 1, y=2) == (sorted(MODELS), 1, 2)
 
 

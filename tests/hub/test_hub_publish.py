@@ -300,6 +300,12 @@ def test_expanding_8_bit_weights_is_said(tmp_path, capsys):
     assert "note: its int8 weights become a larger file, no more precise" in capsys.readouterr().out
 
 
+def test_publishing_without_evaluations_is_remarked_on(checkpoint, tmp_path, results, capsys):
+    for folder, words in ((results, False), (tmp_path, True)):
+        stage(checkpoint, tmp_path / "staged", REPO, storage="fp32", results=folder)
+        assert ("holds no evaluation of" in capsys.readouterr().out) == words
+
+
 def test_a_card_without_evaluations_says_so(checkpoint):
     config = dataclasses.replace(read_config(checkpoint / CONFIG), metrics={}, training={})
     card = model_card(config)

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from models import band_files
-from models.band_files import BandFileError, open_bands, scale
+from models.band_files import BandFileError, open_bands, scaled
 
 SHAPE = (20, 30, 5)  # height, width, bands
 
@@ -87,7 +87,7 @@ def test_a_tiff_of_several_channels_or_pages_is_read(tiff_file, array, axes, opt
     assert not opened.channels_first
     np.testing.assert_allclose(
         opened.values,
-        scale(content.transpose(2, 0, 1), np.zeros(content.T.shape, bool).transpose(0, 2, 1))[0],
+        scaled(content.transpose(2, 0, 1), np.zeros(content.T.shape, bool).transpose(0, 2, 1))[0],
         atol=1e-6,
     )
 
@@ -252,6 +252,22 @@ def test_data_that_unpacks_to_more_than_the_header_says_is_not_unpacked(tmp_path
     tifffile.imwrite(tmp_path / "picture.tif", iter([bomb]), compression="adobe_deflate", **options)
     error = refused(tmp_path / "picture.tif")
     assert error.key == "tiff_unreadable" and "INSUFFICIENT_SPACE" in str(error.__cause__)  # in a buffer of 64 x 64
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_scale_divides_all_files_alike(numpy_file, dtype):
+    content = np.random.default_rng(0).integers(0, 200, SHAPE).astype(dtype)
+    content[0, 0, 0] = 250
+    for values in (content, content // 2):  # which their own percentiles would make equal
+        opened = open_bands(numpy_file(values), scale=200)
+        assert (opened.scaling, opened.divisor) == ("scaled_fixed", 200)
+        np.testing.assert_allclose(opened.values, (values / 200).clip(0, 1).transpose(2, 0, 1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
+def test_a_scale_that_cannot_divide_is_refused(numpy_file, scale):
+    with pytest.raises(ValueError, match="scale must be above 0 and finite, such as 10000, got"):
+        open_bands(numpy_file(np.ones(SHAPE)), scale=scale)
 
 
 def test_a_tile_far_larger_than_its_picture_is_refused_before_it_is_unpacked(tmp_path):

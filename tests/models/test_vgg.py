@@ -106,7 +106,6 @@ def test_returning_attention_leaves_the_logits_as_they_are(dynamic, images):
     assert torch.equal(attention, dynamic.kernel_attention(images))
 
 
-@torch.no_grad()
 def test_hooks_on_the_features_run(dynamic, images):
     seen = []
     with dynamic.features.register_forward_hook(lambda module, inputs, output: seen.append(output)):
@@ -114,6 +113,7 @@ def test_hooks_on_the_features_run(dynamic, images):
     assert len(seen) == 1
 
 
+@torch.no_grad()
 def test_a_high_temperature_makes_the_kernels_share_equally(dynamic, images):
     attention = dynamic.kernel_attention(images, temperature=1e6)
     torch.testing.assert_close(attention, torch.full_like(attention, 1 / 3))

@@ -181,6 +181,8 @@ def test_model_arguments_build_the_model(model):
         ({"temperature_end": 34.0}, "compact has no temperature_end, which is for dynamic_vgg19"),
         ({"model": "dynamic_vgg19", "temperature_epochs": -3}, "temperature_epochs must be at least 0 and finite"),
         ({"model": "dynamic_vgg19", "init_noise": float("nan")}, "init_noise must be at least 0 and finite, got nan"),
+        ({"scale": 10000.0}, "scale 10000 is for a sensor's files; name their --bands, too"),
+        ({"model": "adaptive_vgg19", "bands": "R,NIR", "scale": 0.0}, "scale must be above 0 and finite, got 0.0"),
         ({"teacher_share": 0.7}, "teacher_share 0.7 needs a teacher; name one with --teacher"),
         ({"temperature_end": 0.0}, "temperature_end must be above 0"),
         ({"warmup": 1.0}, "warmup must be at least 0 and below 1"),

@@ -75,6 +75,8 @@ def test_classes_txt_may_name_folders_of_several_words(tmp_path):
     (tmp_path / "classes.txt").write_text("polar bear\nbrown bear\n")
     split = load_split(tmp_path, "train")
     assert split.synsets == split.class_names == ("polar bear", "brown bear")
+    (tmp_path / "val.txt").write_text("images/polar bear/1.png 0\n")  # none of the other class
+    assert load_split(tmp_path, "val").synsets == split.synsets
     (tmp_path / "classes.txt").write_text("red fox\nred deer\n")
     with pytest.raises(DataError, match=r"classes.txt has 'red' more than once; a line is '<folder> <name>'"):
         load_split(tmp_path, "train")

@@ -322,6 +322,13 @@ def test_a_picture_that_is_also_tested_is_refused_links_too(config, tmp_path):
         train(config(data_root=copy))
 
 
+def test_a_test_split_without_labels_does_no_harm(config, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(config().data_root, copy)
+    (copy / "test.txt").write_text("images/n01_red/test_0.png\n")
+    train(config(data_root=copy, epochs=1))
+
+
 def test_resuming_on_other_labels_is_refused(config):
     train(config(epochs=1))
     split, val = (load_split(config().data_root, name) for name in ("train", "val"))
@@ -382,7 +389,7 @@ def test_running_out_of_memory_is_a_clear_error(config, monkeypatch):
 
     monkeypatch.setattr(run, "train", fail)
     monkeypatch.setattr(sys, "argv", ["run", *flags(config())])
-    with pytest.raises(SystemExit, match="error: the GPU's memory is too small; lower --batch-size"):
+    with pytest.raises(SystemExit, match="error: the GPU's memory is too small; use smaller batches"):
         run.main()
 
 

@@ -20,7 +20,7 @@ from train.bundle import bundle
 from train.calibrate import calibrate
 from train.config import TrainConfig
 from train.data import DataError, Pictures, load_split
-from train.evaluate import channels_of, parse_subsets, set_bands
+from train.evaluate import channels_of, parse_subsets, scale_for, set_bands
 from train.pseudo_bands import some_bands
 from train.run import train
 from train.views import sensor_view, training_view
@@ -267,6 +267,39 @@ def test_a_bundled_copy_and_its_calibration_look_at_all_bands(trained, field, tm
     assert record["settings"]["bands"] == "B,0.61,NIR,?"
     assert load_checkpoint(tmp_path / "field").config.bands == BANDS
     assert calibrate(tmp_path / "field", field).metrics["val_accuracy"] > 0.8
+
+
+def test_a_scale_goes_from_training_into_whatever_follows(config, field, tmp_path, capfd):
+    made = config(epochs=1, images_per_class=4, scale=5000.0)
+    train(made)
+    assert "99.9th percentile" not in "".join(capfd.readouterr())
+    model = load_checkpoint(made.run_dir)
+    assert model.config.scale == 5000
+    split = load_split(field, "val", bands=BANDS, scale=model.config.scale)
+    values = tifffile.imread(split.paths[split.paths.index(field / "val" / "rows" / "0.tif")]) / 5000
+    pixels, _ = Pictures(split, size=36)[split.paths.index(field / "val" / "rows" / "0.tif")]
+    assert pixels.mean().item() == pytest.approx(values.clip(0, 1).mean(), rel=1e-3)
+    save_checkpoint(model, tmp_path / "copy", storage="int8")
+    assert load_model(tmp_path / "copy").config.scale == 5000
+    with pytest.raises(CheckpointError, match=r"trained with scale 5000\.0, this run has None; use the same"):
+        train(config(epochs=1, run_dir=tmp_path / "taught", teacher=made.run_dir))
+
+
+def test_files_that_do_not_compare_are_told_of(field, capfd):
+    load_split(field, "val", bands=BANDS)
+    assert "12 of 12 files of val are divided each by its own 99.9th percentile" in "".join(capfd.readouterr())
+
+
+def test_evaluation_divides_by_the_scale_of_the_checkpoints_or_the_one_it_is_told(trained):
+    model = load_checkpoint(trained)
+    other = load_checkpoint(trained)
+    other.config = replace(other.config, scale=5000.0)
+    assert scale_for([model], BANDS) is None and scale_for([other], BANDS) == 5000
+    assert scale_for([model, other], BANDS, 4000.0) == 4000
+    with pytest.raises(ValueError, match=r"trained with scale None and 5000\.0; say with --scale"):
+        scale_for([model, other], BANDS)
+    with pytest.raises(ValueError, match="scale 4000 is for a sensor's files; name their --bands, too"):
+        scale_for([model], (), 4000.0)
 
 
 def test_subsets_of_a_sensor():
