@@ -256,10 +256,11 @@ def connect(
         show_progress_on=compared.notice,
         **QUEUED,
     )
+    shown = [swept.notice, swept.picture, swept.result]
     ask.picture.change(
         events.show,
         ask.picture,
-        shown := [swept.notice, swept.picture, swept.result],
+        shown,
         trigger_mode="always_last",
         show_progress_on=swept.notice,
         **QUEUED,

@@ -230,10 +230,8 @@ def test_a_network_of_a_sensor_says_what_it_was_trained_on(networks, monkeypatch
     own = build_model("adaptive_vgg19", num_classes=2).eval()
     config = ModelConfig("adaptive_vgg19", own.arguments, class_names=("bark", "moss"), input_size=32)
     own.config = config.for_bands(("R", "NIR"))
-    events, loaded = (
-        Handlers(),
-        Loaded(networks | {"adaptive_vgg19": own}, own={"adaptive_vgg19": "USER/field"}, knows_photographs=False),
-    )
+    events, named = Handlers(), {"adaptive_vgg19": "USER/field"}
+    loaded = Loaded(networks | {"adaptive_vgg19": own}, own=named, knows_photographs=False)
     monkeypatch.setattr(handlers, "load_models", lambda source: loaded)
     monkeypatch.setattr(handlers, "run", lambda task, source, *rest, **options: task(loaded.networks, *rest, **options))
     sentence = "This network was trained on pictures of these bands: R, NIR."
