@@ -21,7 +21,6 @@ import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -31,16 +30,11 @@ PICTURE = ROOT / "demo" / "examples" / "lion.jpg"
 SUBSETS = ("RGB", "RG", "RB", "GB", "R", "G", "B")
 
 
-@dataclass
 class Visitor:
     """One browser's session: speaks the page's own events, not the endpoints for code."""
 
-    url: str
-    http: httpx.Client = field(init=False)
-    session: str = field(init=False)
-
-    def __post_init__(self):
-        self.http = httpx.Client(base_url=self.url, timeout=120)
+    def __init__(self, url: str):
+        self.http = httpx.Client(base_url=url, timeout=120)
         self.session = uuid.uuid4().hex[:11]
         config = self.http.get("/config").json()
         self.events = {event["api_name"]: event["id"] for event in config["dependencies"] if event["api_name"]}

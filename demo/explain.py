@@ -14,6 +14,8 @@ from demo.inference import network_input
 from models import CHANNELS, ImageClassifier, ModelConfig, fill_channels, select_channels
 from models.compact import Compact
 
+GLOW = (255, 138, 36)  # orange
+
 
 def seen(
     network: ImageClassifier, picture: Image.Image, channels: str = CHANNELS, fill: str = "aligned"
@@ -96,13 +98,8 @@ def concentration(attention: np.ndarray, share: float = 0.1) -> float:
     return float(values[: max(1, round(share * values.size))].sum())
 
 
-def overlay(
-    picture: Image.Image,
-    attention: np.ndarray,
-    crop_pct: float = 1.0,
-    colour: tuple[int, int, int] = (255, 138, 36),
-) -> Image.Image:
-    """The picture, darkened, glowing in ``colour`` where attention is above an even spread.
+def overlay(picture: Image.Image, attention: np.ndarray, crop_pct: float = 1.0) -> Image.Image:
+    """The picture, darkened, glowing where attention is above an even spread.
 
     ``attention`` (P, P) lies on the middle ``crop_pct`` of each side; nothing glows around it.
     The glow grows with the logarithm of that ratio and is full at the strongest position, or at
@@ -113,4 +110,4 @@ def overlay(
     strength = np.pad(strength, margin_of(len(strength), crop_pct))
     mask = Image.fromarray((strength * 255).astype(np.uint8)).resize(picture.size, Image.Resampling.BICUBIC)
     dimmed = Image.blend(picture, Image.new("RGB", picture.size, "black"), 0.45)
-    return Image.composite(Image.blend(dimmed, Image.new("RGB", picture.size, colour), 0.75), dimmed, mask)
+    return Image.composite(Image.blend(dimmed, Image.new("RGB", picture.size, GLOW), 0.75), dimmed, mask)

@@ -95,9 +95,9 @@ def heat_table(
     values: np.ndarray, names: list[str], heading: str, caption: str, language: str, *, change: bool = False
 ) -> str:
     """One heat map with a row per name. Strength is a CSS variable, so that each colour scheme paints it legibly."""
-    K = values.shape[1]
     largest = max(float(np.abs(values).max()), 0.05) if change else 1.0  # noise stays pale
-    head = tag("tr", tag("th", escape(say(language, heading)), scope="col"), *column_heads(K))
+    numbers = [tag("th", f"W<sub>{k}</sub>", scope="col") for k in range(1, values.shape[1] + 1)]
+    head = tag("tr", tag("th", escape(say(language, heading)), scope="col"), *numbers)
     rows = []
     for name, row in zip(names, values, strict=True):
         cells = [
@@ -114,10 +114,6 @@ def heat_table(
 def constant(attention: np.ndarray, language: str) -> str:
     """A word on rows of zeros, if there are any."""
     return "" if attention.any(axis=1).all() else tag("p", escape(say(language, "constant_channel")), class_="hint")
-
-
-def column_heads(count: int) -> list[str]:
-    return [tag("th", f"W<sub>{k}</sub>", scope="col") for k in range(1, count + 1)]
 
 
 def cell(value: float, strength: float, title: str, change: bool) -> str:

@@ -29,6 +29,7 @@ DAY = 24 * 3600  # seconds after which uploads are deleted
 QUIET = {"api_visibility": "private"}  # events of the page; the endpoints for code are in endpoints.py
 # Everything that runs a model waits in one queue, so answers never compete for the device.
 QUEUED = {"concurrency_id": "models", "concurrency_limit": 1, "show_progress": "minimal", **QUIET}
+LATEST = {"trigger_mode": "always_last", **QUEUED}  # of several in a row the last one counts
 NONE_OF = "() => Array(%d).fill('')"
 EMPTY = NONE_OF % 2  # also where Gradio itself refuses (a full queue) and says so: no older answer stays
 # Gradio names the page's language after the browser, whatever ours is, and leaves its groups without a name.
@@ -115,7 +116,12 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
         for page, tab in pages.items():  # so that a reloaded page and a link open where the visitor was
             tab.select(None, None, None, js=keep(page), **QUIET)
         events = Handlers(source)
-        connect(demo, events, ask, told, swept, compared, banded, weights_notice)
+        arrived = [
+            weights_notice, told.notice, ask.picture, ask.channels, ask.fill, ask.temperature, told.classes,
+            compared.gamma, ask.examples, swept.examples, compared.examples, banded.classes, banded.names,
+        ]  # fmt: skip
+        demo.load(events.open_page, None, arrived, queue=False, **QUIET)
+        connect(events, ask, told, swept, compared)
         connect_bands(events, banded)
         add_endpoints(events, concurrency_id="models", concurrency_limit=1)
         demo.load(snippets.blocks, None, code, queue=False, **QUIET)
@@ -213,28 +219,8 @@ def compact_page() -> Parts:
     return Parts(pick=pick, picked=picked, gamma=gamma, notice=notice, compared=compared, examples=examples)
 
 
-def connect(
-    demo: gr.Blocks,
-    events: Handlers,
-    ask: Parts,
-    told: Parts,
-    swept: Parts,
-    compared: Parts,
-    banded: Parts,
-    weights_notice: gr.HTML,
-) -> None:
-    """Wire what opens the page, and the pages about one picture and its channels."""
-    galleries = [ask.examples, swept.examples, compared.examples]
-    demo.load(
-        events.open_page,
-        None,
-        [
-            weights_notice, told.notice, ask.picture, ask.channels, ask.fill, ask.temperature, told.classes,
-            compared.gamma, *galleries, banded.classes, banded.names,
-        ],
-        queue=False,
-        **QUIET,
-    )  # fmt: skip
+def connect(events: Handlers, ask: Parts, told: Parts, swept: Parts, compared: Parts) -> None:
+    """Wire the pages about one picture and its channels."""
     answered = [
         told.notice, compared.notice, told.answers, told.seen, told.attention, compared.compared, compared.pick,
     ]  # fmt: skip
@@ -243,43 +229,30 @@ def connect(
         events.analyse,
         [ask.picture, ask.channels, ask.fill, ask.temperature, ask.point],
         answered,
-        trigger_mode="always_last",
         show_progress_on=told.notice,
-        **QUEUED,
+        **LATEST,
     ).failure(None, None, answered, js=NONE_OF % len(answered), **QUIET)
     compared.pick.select(
         events.look_from,
         [ask.picture, ask.channels, ask.fill, compared.picked],
         [compared.notice, compared.pick, ask.point],
         js=f"(picture, channels, fill) => [picture, channels, fill, {PICKED}]",
-        trigger_mode="always_last",
         show_progress_on=compared.notice,
-        **QUEUED,
+        **LATEST,
     )
     shown = [swept.notice, swept.picture, swept.result]
-    ask.picture.change(
-        events.show,
-        ask.picture,
-        shown,
-        trigger_mode="always_last",
-        show_progress_on=swept.notice,
-        **QUEUED,
-    ).failure(None, None, shown, js=NONE_OF % len(shown), **QUIET)
+    ask.picture.change(events.show, ask.picture, shown, show_progress_on=swept.notice, **LATEST).failure(
+        None, None, shown, js=NONE_OF % len(shown), **QUIET
+    )
     settings, outputs = [ask.picture, ask.fill, ask.temperature], [swept.notice, swept.result]
     asked = swept.button.click(
-        events.sweep,
-        settings,
-        outputs,
-        js=note("sweep"),
-        trigger_mode="always_last",
-        show_progress_on=swept.notice,
-        **QUEUED,
+        events.sweep, settings, outputs, js=note("sweep"), show_progress_on=swept.notice, **LATEST
     )
     asked.then(None, settings, outputs, js=drop_outdated("sweep"), **QUIET)
     asked.failure(None, None, outputs, js=EMPTY, **QUIET)
     gr.on([ask.fill.input, ask.temperature.input], None, None, outputs, js=EMPTY, **QUIET)
     ask.picture.upload(displayed, ask.picture, ask.picture, **QUEUED)
-    for gallery in galleries:
+    for gallery in (ask.examples, swept.examples, compared.examples):
         gallery.select(choose_example, None, ask.picture, queue=False, trigger_mode="multiple", **QUIET)
     ask.link.click(share, [ask.channels, ask.fill, ask.temperature, ask.picture], ask.query, **QUIET).success(
         None, ask.query, ask.copied, js=COPY_LINK, **QUIET
@@ -292,7 +265,7 @@ def connect_bands(events: Handlers, banded: Parts) -> None:
     Other names or no file: an answer that is there goes, one that is on its way is dropped.
     """
     inputs, outputs = [banded.file, banded.names], [banded.notice, banded.result]
-    asking = {"show_progress_on": banded.notice, "trigger_mode": "always_last", "js": note("bands"), **QUEUED}
+    asking = {"show_progress_on": banded.notice, "js": note("bands"), **LATEST}
     asks = [banded.file.upload, banded.names.submit, banded.button.click]
     example = banded.example.click(choose_bands, None, inputs, queue=False, **QUIET)
     for asked in (

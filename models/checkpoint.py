@@ -213,7 +213,7 @@ def check_class(config: ModelConfig, expected: type[ImageClassifier] | None, pat
     if expected and not (found is expected if expected in MODELS.values() else issubclass(found, expected)):
         raise CheckpointError(
             f"{path} describes {config.model!r}, expected {expected.__name__}; "
-            f"load it with {MODELS[config.model].__name__}.from_pretrained or load_model"
+            f"load it with {found.__name__}.from_pretrained or load_model"
         )
 
 
@@ -245,16 +245,9 @@ def differences(wanted: dict[str, Tensor], state: dict[str, Tensor]) -> list[str
     """What keeps a state dict from being that of a network, a text each."""
     problems = [f"{key} is missing" for key in wanted.keys() - state.keys()]
     problems += [f"{key} is unknown" for key in state.keys() - wanted.keys()]
-    problems += [
-        f"{key} is {tuple(state[key].shape)}, expected {tuple(wanted[key].shape)}"
-        for key in wanted.keys() & state.keys()
-        if state[key].shape != wanted[key].shape
-    ]
-    problems += [
-        f"{key} is {state[key].dtype}, expected {wanted[key].dtype}"
-        for key in wanted.keys() & state.keys()
-        if state[key].dtype != wanted[key].dtype
-    ]
+    for key in wanted.keys() & state.keys():
+        found, expected = ((tuple(tensor.shape), tensor.dtype) for tensor in (state[key], wanted[key]))
+        problems += [f"{key} is {a}, expected {b}" for a, b in zip(found, expected, strict=True) if a != b]
     return problems
 
 

@@ -4,7 +4,6 @@ Two convolutions with an RRDB and a self-attention block in parallel between the
 outputs added; 447,491 parameters. ``blocks`` leaves out either or both, for the ablation.
 """
 
-import torch
 from torch import Tensor, nn
 
 from models.attention import SelfAttention2d
@@ -54,7 +53,7 @@ class Compact(ImageClassifier):
         if "attention" not in self.branches:
             raise ValueError("this compact model has no attention block; build it with blocks='attention' or 'both'")
         x = self.stem(fill_channels(x, channels, fill or self.fill))
-        return self.branches["attention"].attention_at(x, torch.as_tensor(positions))
+        return self.branches["attention"].attention_at(x, positions)
 
 
 def conv_stage(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -76,13 +76,7 @@ FILLING = {
 }
 
 FUNCTIONAL = "import torch\nimport torch.nn.functional as F\n"
-BEFORE = {
-    "vgg19": "import torch\n",
-    "dynamic_vgg19": FUNCTIONAL,
-    "adaptive_vgg19": FUNCTIONAL,
-    "compact": FUNCTIONAL,
-    "resnet34": "",
-}
+BEFORE = {"vgg19": "import torch\n", "resnet34": ""}  # the others need FUNCTIONAL
 AFTER = {"vgg19": "from torchvision.models import vgg19_bn\n", "resnet34": "from torchvision.models import resnet34\n"}
 LOAD = """\
 from huggingface_hub import hf_hub_download
@@ -120,6 +114,7 @@ def model(x{arguments}):
     x = F.adaptive_avg_pool2d(x, 7).flatten(1)
     return F.linear(x, state["classifier.weight"], state["classifier.bias"])
 """
+BATCH_NORMED = {"arguments": "", "first": "", "norm": 'batch_norm(x, f"features.{index + 1}")'}
 DRAW = "    x, company = draw(x, wavelengths_um)\n"
 CONV = """\
 def conv(x, key):
@@ -132,14 +127,7 @@ THIN_VGG19 = f"""\
 
 {BATCH_NORM}
 
-{
-    VGG.format(
-        arguments="",
-        first="",
-        convolution='conv(x, f"features.{index}")',
-        norm='batch_norm(x, f"features.{index + 1}")',
-    )
-}"""  # torchvision's is as wide as the paper's
+{VGG.format(**BATCH_NORMED, convolution='conv(x, f"features.{index}")')}"""  # torchvision's is as wide as the paper's
 NETWORKS = {
     "vgg19": """\
 
@@ -162,14 +150,7 @@ def dynamic_conv(x, key):  # each sample is convolved with its own mixture of K 
 
 {BATCH_NORM}
 
-{
-        VGG.format(
-            arguments="",
-            first="",
-            convolution='dynamic_conv(x, f"features.{index}")',
-            norm='batch_norm(x, f"features.{index + 1}")',
-        )
-    }""",
+{VGG.format(**BATCH_NORMED, convolution='dynamic_conv(x, f"features.{index}")')}""",
     "adaptive_vgg19": f"""\
 
 
@@ -327,7 +308,7 @@ def metadata(config: ModelConfig, repo_id: str, evaluations: Sequence[dict], lic
 
 def loading(config: ModelConfig, repo_id: str) -> str:
     size, mean, std, count = config.input_size, numbers(config.mean), numbers(config.std), len(config.bands) or 3
-    before, after, network = BEFORE[config.model], AFTER.get(config.model, ""), NETWORKS[config.model]
+    before, after, network = BEFORE.get(config.model, FUNCTIONAL), AFTER.get(config.model, ""), NETWORKS[config.model]
     if config.model == "vgg19" and config.arguments.get("width", 1) != 1:
         before, after, network = FUNCTIONAL, "", THIN_VGG19
     load = LOAD.replace("{repo_id}", repo_id).replace("{after}", after)
@@ -475,29 +456,22 @@ def met_mixtures(config: ModelConfig) -> bool:
 
 def matters(key: str, settings: dict, model: str) -> bool:
     """Whether a setting was recorded, was on, and concerns this network."""
-    if key.startswith("temperature") and model != "dynamic_vgg19":
-        return False
-    if key == "width" and settings.get("width") == 1:
-        return False
-    if key == "init_noise" and not settings.get("init_from"):
-        return False
-    if key in ("channel_counts", "pseudo_share") and settings.get("channels") != "sample":
-        return False
-    if key == "own_kernels" and not settings.get("own_kernels"):
-        return False
-    if key == "pseudo_share" and (model != "adaptive_vgg19" or settings.get("bands")):
-        return False
-    if key == "momentum" and settings.get("optimizer") == "adamw":
-        return False
-    if key == "warmup" and settings.get("schedule") == "cosine":
-        return False
-    if key == "teacher_share" and not settings.get("teacher"):
-        return False
-    if key == "epochs" and ":" in str(settings.get("image_size")):
-        return False  # the schedule of sizes replaces it
-    value = settings.get(key)
-    off = value is None or value is False or value == "none" or (key in ("ema", "clip_norm") and value == 0)
-    return not off
+    value, sampled = settings.get(key), settings.get("channels") == "sample"
+    needless = {
+        "width": value == 1,
+        "init_noise": not settings.get("init_from"),
+        "channel_counts": not sampled,
+        "pseudo_share": not sampled or model != "adaptive_vgg19" or settings.get("bands"),
+        "momentum": settings.get("optimizer") == "adamw",
+        "warmup": settings.get("schedule") == "cosine",
+        "teacher_share": not settings.get("teacher"),
+        "epochs": ":" in str(settings.get("image_size")),  # the schedule of sizes replaces it
+        "ema": value == 0,
+        "clip_norm": value == 0,
+    }
+    routed = model == "dynamic_vgg19" or not key.startswith("temperature")
+    off = value is None or value is False or value == "none"
+    return bool(routed and not off and not needless.get(key))
 
 
 def cost(config: ModelConfig) -> str:

@@ -49,10 +49,10 @@ from models.hub import locate
 from models.pictures import normalize
 from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19
 from train import RESULTS
-from train.bundle import PLACES, minutes_of, read_run
+from train.bundle import minutes_of, read_run
 from train.calibrate import accuracy_of_even_mix
-from train.commands import one_line_errors
-from train.config import TrainConfig
+from train.commands import command_line, one_line_errors
+from train.config import PLACES, TrainConfig
 from train.data import Pictures, Split, load_split, make_loader
 from train.engine import NonFiniteLossError
 from train.evaluate import channels_of, parse_subsets, predict_views
@@ -340,8 +340,7 @@ class Variant:
 
     def accuracies_with(self, number: int) -> list[float]:
         """Mean over the subsets of so many channels, one for each seed; empty for other networks than VGG19s."""
-        subsets = [subset for subset in SUBSETS if len(subset) == number]
-        return self.accuracies_on(subsets)
+        return self.accuracies_on([subset for subset in SUBSETS if len(subset) == number])
 
     def accuracies_on(self, subsets: list[str]) -> list[float]:
         """Mean over these subsets, one for each seed."""
@@ -388,7 +387,7 @@ def difference(accuracies: list[float], others: list[float]) -> str:
     return "{} ({} to {})".format(*shown)
 
 
-def evenness(entropy: float | None) -> str:
+def entropy_text(entropy: float | None) -> str:
     return "–" if entropy is None else f"{entropy:.3f}"
 
 
@@ -409,13 +408,11 @@ def print_variants(records: list[dict], ablation: str) -> None:
     print(f"  {ablation:<20}{'seeds':>6}   {'accuracy, %':<14}{'attention entropy':>18}")
     for variant in variants_of(records, ablation):
         shown = spread(variant.accuracies)
-        print(f"  {variant.name:<20}{len(variant.records):>6}   {shown:<14}{evenness(variant.entropy):>18}")
+        print(f"  {variant.name:<20}{len(variant.records):>6}   {shown:<14}{entropy_text(variant.entropy):>18}")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.ablate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("ablate", __doc__)
     parser.add_argument("ablation", choices=ABLATIONS)
     parser.add_argument("--data-root", type=Path, required=True, help="folder with the pictures")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs/ablation"), help="run folders (%(default)s)")

@@ -13,7 +13,7 @@ from train.ablate import (
     MANY_BANDS,
     Variant,
     difference,
-    evenness,
+    entropy_text,
     experts_of,
     spread,
     subsets_of,
@@ -42,7 +42,7 @@ def ablation_table(results: list[dict], study: dict, ablation: str) -> Table:
         ablation: lambda variant: variant.name,
         "seeds": lambda variant: str(len(variant.records)),
         **{name: lambda variant, of=of: spread(of(variant)) for name, of in MEASURES.items()},
-        "attention entropy": lambda variant: evenness(variant.entropy),
+        "attention entropy": lambda variant: entropy_text(variant.entropy),
         "even weights": lambda variant: spread(variant.even),
     }
     columns = {name: of for name, of in columns.items() if any(of(variant) != "–" for variant in variants)}

@@ -43,15 +43,13 @@ def paired_counts(compared: dict, channels: str = "RGB") -> PairedCounts:
     return counts
 
 
-def ratio_interval(
-    counts: PairedCounts, *, level: float = 0.95, draws: int = 10_000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile interval of ``counts.ratio``. ``ValueError`` if the second network gets nothing right."""
+def ratio_interval(counts: PairedCounts, *, draws: int = 10_000, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of ``counts.ratio``. ``ValueError`` if the second network gets nothing right."""
     cells = np.array([counts.both, counts.only_first, counts.only_second, counts.neither])
     if not counts.both + counts.only_second:
         raise ValueError("the second network gets no picture right; there is no ratio to it")
     drawn = np.random.default_rng(seed).multinomial(cells.sum(), cells / cells.sum(), size=draws)  # (draws, 4)
     first, second = drawn[:, 0] + drawn[:, 1], drawn[:, 0] + drawn[:, 2]
     ratios = first / np.maximum(second, 1)  # a draw without any success of the second is all but impossible
-    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(ratios, [0.025, 0.975])
     return float(low), float(high)

@@ -7,7 +7,6 @@ confidences are worth, keeps both in the checkpoint's config, and writes
 ``results/training-<name>.json``: settings, one row per epoch, minutes and device of the run.
 """
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +17,10 @@ from models.memory import keep_large_blocks
 from models.model_card import data_name
 from train import RESULTS
 from train.calibrate import validation_metrics
-from train.commands import one_line_errors
-from train.config import TrainConfig
+from train.commands import command_line, one_line_errors
+from train.config import PLACES, TrainConfig
 from train.data import load_split
 from train.evaluate import measure, predict_subsets
-
-PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # where and how fast, not what
 
 
 def bundle(
@@ -91,9 +88,7 @@ def minutes_of(rows: list[dict]) -> float:
 
 @one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.bundle", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("bundle", __doc__)
     parser.add_argument("--run-dir", type=Path, required=True, help="folder that train.run wrote")
     parser.add_argument("--to", type=Path, required=True, help="checkpoint folder to write")
     parser.add_argument("--data-root", type=Path, required=True, help="folder with the validation pictures")

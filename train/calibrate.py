@@ -9,7 +9,6 @@ dynamic network also with an even mix of its kernels in every layer) and, for ev
 temperature that makes confidences match the share of right answers, and the confidence below which an answer is unsure.
 """
 
-import argparse
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from models import ImageClassifier, ModelConfig, load_checkpoint
 from models.checkpoint import write_config
 from models.memory import keep_large_blocks
 from models.vgg import DynamicVGG19
-from train.commands import one_line_errors
+from train.commands import command_line, one_line_errors
 from train.confidence import confidence_by_number
 from train.data import Split, load_split
 from train.evaluate import measure, number_of, parse_subsets, predict_subsets, set_size
@@ -71,9 +70,7 @@ def accuracy_of_even_mix(model: DynamicVGG19, val: Split, *, bf16: bool) -> floa
 
 @one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.calibrate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("calibrate", __doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint folder whose config.json is renewed")
     parser.add_argument("--data-root", type=Path, required=True, help="folder with the validation pictures")
     parser.add_argument("--crop-pct", type=float, help="share of each side that is seen; by default the checkpoint's")

@@ -1,5 +1,6 @@
-"""What the commands of ``train`` share: how they fail."""
+"""What the commands of ``train`` share: their help, and how they fail."""
 
+import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,13 @@ from models import CheckpointError
 from train.upload import UploadError
 
 EXPECTED = (CheckpointError, UploadError, ValueError, OSError, MemoryError)
+
+
+def command_line(name: str, about: str) -> argparse.ArgumentParser:
+    """The parser of ``python -m train.<name>``, whose help is the module's docstring as it stands."""
+    return argparse.ArgumentParser(
+        prog=f"python -m train.{name}", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 @contextmanager

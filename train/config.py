@@ -26,6 +26,9 @@ ONLY_FOR = {  # settings that some networks have: which
 }
 
 
+PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # settings that say where and how fast, not what
+
+
 def parse_rgb(channels: str) -> str:
     """As ``parse_channels``; the ``ValueError`` says what other bands need."""
     try:

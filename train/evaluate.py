@@ -37,7 +37,7 @@ from models.checkpoint import checksum, write_json, write_text
 from models.hub import locate
 from models.memory import keep_large_blocks
 from train import ROOT
-from train.commands import one_line_errors
+from train.commands import command_line, one_line_errors
 from train.config import parse_rgb
 from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader, workers_for_gpu
 from train.engine import predict
@@ -124,13 +124,7 @@ def predict_subsets(
 
 
 def predict_views(
-    model: ImageClassifier,
-    split: Split,
-    views: dict[str, View],
-    *,
-    fill: str | None = None,
-    bf16: bool = False,
-    batch_size: int = 64,
+    model: ImageClassifier, split: Split, views: dict[str, View], *, fill: str | None = None, bf16: bool = False
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Logits of every named view of the pictures, and the labels. Pictures are read once. Raises ``DataError``."""
     if model.config.synsets and model.config.synsets != split.synsets:
@@ -151,7 +145,7 @@ def predict_views(
     workers = 0 if accelerator.device.type == "cpu" else workers_for_gpu()
     results, all_labels = {name: [] for name in views}, []
     with tqdm(total=len(views) * len(split), desc=model.name, unit="img", leave=False) as bar:
-        for batch in make_loader(pictures, batch_size=batch_size, workers=workers):
+        for batch in make_loader(pictures, batch_size=64, workers=workers):
             for name, view in views.items():
                 logits, labels = predict(
                     accelerator, model, [batch], mean=model.config.mean, std=model.config.std,
@@ -288,9 +282,7 @@ def result_file(text: str) -> Path:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("evaluate", __doc__)
     parser.add_argument("--checkpoint", nargs="+", required=True, help="one or two: name, folder or user/repo")
     parser.add_argument("--data-root", type=Path, required=True, help="folder with the pictures")
     parser.add_argument("--split", choices=SPLITS, default="test")

@@ -23,7 +23,7 @@ from models.checkpoint import checksum, write_json
 from models.hub import locate
 from models.memory import keep_large_blocks
 from models.pictures import normalize
-from train.commands import one_line_errors
+from train.commands import command_line, one_line_errors
 from train.data import SPLITS, Split, load_split
 from train.evaluate import compare, measure, predict_views, result_file
 from train.findings import is_bundled
@@ -108,9 +108,7 @@ def evaluate_bands(adaptive: ImageClassifier, others: dict[str, ImageClassifier]
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.evaluate_bands", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("evaluate_bands", __doc__)
     parser.add_argument("--checkpoint", default="adaptive_vgg19", help="name, folder or user/repo")
     parser.add_argument("--others", nargs="*", default=[], help="checkpoints of three-channel networks")
     parser.add_argument("--data-root", type=Path, required=True, help="folder with the pictures")

@@ -8,20 +8,17 @@ says what goes in and comes out. Takes half a minute or less. Beside what the ap
 onnxruntime.
 """
 
-import argparse
 from pathlib import Path
 
 from models import load_model
 from models.bands import parse_bands, spell
 from models.export import export_onnx
-from train.commands import one_line_errors
+from train.commands import command_line, one_line_errors
 
 
 @one_line_errors(ImportError)
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("export", __doc__)
     parser.add_argument("--checkpoint", required=True, help="name, folder or user/repo")
     parser.add_argument("--to", type=Path, required=True, help="file to write")
     parser.add_argument("--channels", help="such as RG: the file takes these; by default RGB, or any where they can be")

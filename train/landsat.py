@@ -10,13 +10,12 @@ each, with the class of the middle pixel at the end. Every fourth line of ``sat.
 test. Places of one scene may overlap, so that accuracies are not those on another scene.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 
 from models.bands import parse_bands, places_of
-from train.commands import one_line_errors
+from train.commands import command_line, one_line_errors
 from train.data import DataError
 
 BANDS = "0.55,0.65,0.75,0.95"  # µm, the middles of 0.5-0.6, 0.6-0.7, 0.7-0.8 and 0.8-1.1
@@ -87,9 +86,7 @@ def convert(source: Path, data_root: Path, bands: tuple[str, ...] = kept_bands()
 
 @one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.landsat", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("landsat", __doc__)
     parser.add_argument("--source", type=Path, required=True, help="folder that holds sat.trn and sat.tst")
     parser.add_argument("--data-root", type=Path, required=True, help="folder to write the class folders to")
     parser.add_argument("--without", help=f"bands to leave out, of {BANDS}")

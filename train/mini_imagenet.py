@@ -8,13 +8,12 @@ folder or in folders of any kind. Which 27,998 of its pictures are meant, of 50 
 ours had been by whoever packed them; by another way of resizing accuracies differ a little.
 """
 
-import argparse
 import shutil
 from pathlib import Path
 
 from PIL import Image
 
-from train.commands import one_line_errors
+from train.commands import command_line, one_line_errors
 from train.data import SPLITS, DataError
 
 SIDE = 84  # pixels
@@ -79,9 +78,7 @@ def copy(source: Path, target: Path) -> None:
 
 @one_line_errors()
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.mini_imagenet", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("mini_imagenet", __doc__)
     parser.add_argument("--source", type=Path, required=True, help="folder with mini-ImageNet's pictures")
     parser.add_argument("--data-root", type=Path, required=True, help="folder to write")
     options = parser.parse_args(arguments)

@@ -18,7 +18,7 @@ from models.checkpoint import BUNDLED, CONFIG, GOLDEN, STORAGES, read_config, ve
 from models.hub import REPO_ID
 from models.model_card import data_name, model_card, percent, table
 from train import DATA, LICENSE, RESULTS
-from train.commands import one_line_errors
+from train.commands import command_line, one_line_errors
 from train.findings import find_evaluations
 from train.upload import list_files, upload
 
@@ -106,9 +106,7 @@ The card of each model also shows how to load it without this code.
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("publish", __doc__)
     parser.add_argument("--checkpoint", type=Path, help="folder to publish; with --all the folder that holds them all")
     parser.add_argument("--all", action="store_true", help=f"publish {', '.join(MODELS)} and a README that links them")
     parser.add_argument("--repo-id", required=True, help=f"USER/NAME; with --all USER, or USER/NAME ({COLLECTION})")

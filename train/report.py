@@ -7,7 +7,6 @@ Nothing is measured here and no figure of a table is written by hand; those in t
 study's own figures stand beside ours and are marked as on other data; they are quoted in results/study.json.
 """
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ from models.model_card import table
 from train import RESULTS, ROOT, figures
 from train.ablate import ABLATIONS
 from train.ablation_tables import ablation_table, difference_table
-from train.commands import one_line_errors
+from train.commands import command_line, one_line_errors
 from train.findings import RGB_PAIR, RIVALS, SAMPLED_PAIR, of_kind, read_results
 from train.tables import (
     Table,
@@ -128,9 +127,7 @@ def fill_markers(text: str, tables: list[Table]) -> str:
 
 @one_line_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("report", __doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a table has drifted")
     options = parser.parse_args()
     results = read_results()

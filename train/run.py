@@ -44,7 +44,7 @@ from models.memory import keep_large_blocks
 from models.processor import capabilities, has_bf16
 from train.commands import one_line_errors
 from train.confidence import confidence_metrics
-from train.config import TrainConfig
+from train.config import PLACES, TrainConfig
 from train.curves import plot_curves
 from train.data import DataError, Pictures, Split, extensions, find_split, load_split, make_loader, workers_for_gpu
 from train.engine import NonFiniteLossError, Step, make_optimizer, predict, train_epoch
@@ -399,9 +399,7 @@ def load_state(
         raise CheckpointError(
             f"cannot resume from {path} and run.json beside it ({error}); start again without --resume"
         ) from error
-    ignored = {"resume", "workers", "threads", "data_root", "run_dir"}
-    if config.model != "dynamic_vgg19":
-        ignored |= {"temperature_epochs"}  # of which older runs recorded another default
+    ignored = PLACES if config.model == "dynamic_vgg19" else PLACES | {"temperature_epochs"}  # once another default
     changed = [key for key, value in config.to_dict().items() if key not in ignored and settings[key] != value]
     if changed:
         raise CheckpointError(

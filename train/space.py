@@ -7,7 +7,6 @@ earlier version that are gone here are deleted there. A Space with another app i
 token comes from ``HF_TOKEN`` or ``hf auth login``.
 """
 
-import argparse
 import re
 import shutil
 import tempfile
@@ -17,7 +16,7 @@ from huggingface_hub import metadata_load
 
 from models import MODELS
 from train import ROOT
-from train.commands import one_line_errors
+from train.commands import command_line, one_line_errors
 from train.upload import UploadError, files_in, list_files, upload
 
 FROM_HUB = "DYNCONV_FROM_HUB"  # the app's default for --from-hub, since a Space starts it without arguments
@@ -62,9 +61,7 @@ def version(root: Path) -> str:
 
 @one_line_errors()
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.space", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("space", __doc__)
     parser.add_argument("--repo-id", required=True, help="the Space, as USER/NAME")
     help_text = f"let it load USER/vgg19 …: sets its variable {FROM_HUB}, which stays until removed in its settings"
     parser.add_argument("--from-hub", metavar="USER", help=help_text)

@@ -28,9 +28,8 @@ from models.checkpoint import (
 )
 from models.model_card import RECIPE, matters, model_card
 from train import LICENSE, RESULTS
-from train.bundle import PLACES
 from train.cards import main as write_cards
-from train.config import TrainConfig
+from train.config import PLACES, TrainConfig
 from train.findings import find_evaluations
 from train.publish import license_of, stage
 from train.publish import main as publish

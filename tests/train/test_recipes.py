@@ -7,7 +7,7 @@ import pytest
 
 from models import MODELS
 from train import RESULTS
-from train.bundle import PLACES as PLACES_AND_SPEED
+from train.config import PLACES as PLACES_AND_SPEED
 from train.run import parse
 
 RECIPES = sorted((Path(__file__).parents[2] / "train" / "recipes").glob("*.yaml"))
