@@ -19,8 +19,10 @@ depends on C, the order of the channels does not matter, and nothing grows with 
   there, and their mean statistics and tuning. It also gives the gates g_k, so that the kernels can be weighed
   differently for a lone channel, where every π is 1.
 
-A channel that hardly varies beside the others carries nothing (a dead sensor and its noise), so it counts as absent.
-This is a rule, not learned. Where none varies all are kept.
+A channel that hardly varies beside the others carries nothing (a dead sensor and its noise), so it counts as absent:
+one whose standard deviation is at most ``least_spread`` of the strongest channel's. This is a rule, not learned, and
+its default is for photographs; where live bands differ more in contrast, choose 0, which leaves out constant ones
+alone. Where none varies all are kept.
 
 What a kernel tuned to a missing channel gets is interpolated, and looks like the channel itself. With ``own_kernels``
 each kernel has a second part, W'_k, which counts as far as some channel is near its wavelength,
@@ -83,11 +85,17 @@ class ChannelAttention(nn.Module):
     """(B, C, H, W) and C wavelengths → K virtual bands (B, K, H, W), for any C of at least 1, in any order.
 
     ``tuning_um`` are the wavelengths, in µm, that the first kernels are tuned to; the further ones respond to
-    all alike. Raises ``ValueError`` for wavelengths that cannot be µm, or more of them than kernels.
+    all alike. Channels of at most ``least_spread``, 0 to 1, of the strongest one's standard deviation count as absent.
+    Raises ``ValueError`` for wavelengths that cannot be µm, or more of them than kernels, and for another spread.
     """
 
-    def __init__(self, num_kernels: int = 4, *, tuning_um: Iterable[float] = TUNING_UM):
+    def __init__(
+        self, num_kernels: int = 4, *, tuning_um: Iterable[float] = TUNING_UM, least_spread: float = LEAST_SPREAD
+    ):
         super().__init__()
+        if not 0 <= least_spread < 1:
+            raise ValueError(f"least_spread must be at least 0 and below 1, got {least_spread}")
+        self.least_spread = least_spread
         tuning_um = tuple(tuning_um)
         if num_kernels < 1:
             raise ValueError(f"num_kernels must be at least 1, got {num_kernels}")
@@ -156,7 +164,7 @@ class ChannelAttention(nn.Module):
             here = torch.ones(B, C, dtype=torch.bool, device=x.device) if present is None else present
             spread = x.var(dim=2, correction=0).clamp_min(TINY).sqrt()  # (B, C), with finite derivatives at 0
             strongest = spread.where(here, 0).amax(dim=1, keepdim=True)
-            varies = here & (x.amax(dim=2) > x.amin(dim=2)) & (spread > LEAST_SPREAD * strongest)
+            varies = here & (x.amax(dim=2) > x.amin(dim=2)) & (spread > self.least_spread * strongest)
             here = (varies | here & ~varies.any(dim=1, keepdim=True))[..., None]  # (B, C, 1); all where none varies
             statistics = torch.stack([x.mean(dim=2), spread], dim=2)  # (B, C, 2)
             curves = self.tuning_curves(wavelengths_um).expand(B, C, -1)  # (B, C, K)
@@ -181,8 +189,8 @@ class ChannelAttention(nn.Module):
 class ChannelAdaptiveConv2d(ChannelAttention):
     """(B, C, H, W) and C wavelengths → (B, C_out, H', W') for any C of at least 1, in any order.
 
-    ``num_kernels`` and ``tuning_um`` are those of ``ChannelAttention``; with ``own_kernels`` the weight has 2 K planes,
-    the W_k and then the W'_k. Raises ``ValueError`` for non-positive sizes and as that does.
+    ``num_kernels``, ``tuning_um`` and ``least_spread`` are those of ``ChannelAttention``; with ``own_kernels`` the
+    weight has 2 K planes, the W_k and then the W'_k. Raises ``ValueError`` for non-positive sizes and as that does.
     """
 
     def __init__(
@@ -195,13 +203,14 @@ class ChannelAdaptiveConv2d(ChannelAttention):
         bias: bool = True,
         num_kernels: int = 4,
         tuning_um: Iterable[float] = TUNING_UM,
+        least_spread: float = LEAST_SPREAD,
         own_kernels: bool = False,
     ):
         if out_channels < 1:
             raise ValueError(f"out_channels must be at least 1, got {out_channels}")
         kernel_size, stride = pair("kernel_size", kernel_size), pair("stride", stride)
         padding = pair("padding", padding, least=0)
-        super().__init__(num_kernels, tuning_um=tuning_um)
+        super().__init__(num_kernels, tuning_um=tuning_um, least_spread=least_spread)
         self.out_channels, self.stride, self.padding = out_channels, stride, padding
         self.own_kernels = own_kernels
         planes = 2 * num_kernels if own_kernels else num_kernels

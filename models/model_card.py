@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import EvalResult, ModelCardData
 
+from models.adaptive_conv import LEAST_SPREAD
 from models.band_files import values_of
 from models.bands import spell, wavelength_of
 from models.classifier import ModelConfig
@@ -63,9 +64,9 @@ DATA_TERMS = {
     "mini-imagenet-50": "Their training pictures, of mini-ImageNet (Vinyals et al., 2016), are for research use.",
 }
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
-    "width", "num_kernels", "own_kernels", "blocks", "fill", "images_per_class", "image_size", "epochs", "batch_size",
-    "bands", "scale", "channels", "channel_counts", "pseudo_share", "optimizer", "lr", "head_lr_scale", "schedule",
-    "warmup", "momentum", "weight_decay", "clip_norm", "label_smoothing", "mix", "crop_scale", "crop_pct", "ema",
+    "width", "num_kernels", "own_kernels", "least_spread", "blocks", "fill", "images_per_class", "image_size", "epochs",
+    "batch_size", "bands", "scale", "channels", "channel_counts", "pseudo_share", "optimizer", "lr", "head_lr_scale",
+    "schedule", "warmup", "momentum", "weight_decay", "clip_norm", "label_smoothing", "mix", "crop_scale", "crop_pct", "ema",
     "init_from", "init_noise", "teacher", "teacher_share", "temperature_start", "temperature_end",
     "temperature_epochs", "bf16", "seed",
 )  # fmt: skip
@@ -459,6 +460,7 @@ def matters(key: str, settings: dict, model: str) -> bool:
     value, sampled = settings.get(key), settings.get("channels") == "sample"
     needless = {
         "width": value == 1,
+        "least_spread": value == LEAST_SPREAD,
         "init_noise": not settings.get("init_from"),
         "channel_counts": not sampled,
         "pseudo_share": not sampled or model != "adaptive_vgg19" or settings.get("bands"),

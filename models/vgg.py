@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from models.adaptive_conv import TUNING_UM, ChannelAdaptiveConv2d
+from models.adaptive_conv import LEAST_SPREAD, TUNING_UM, ChannelAdaptiveConv2d
 from models.bands import wavelengths_of
 from models.channels import CHANNELS
 from models.classifier import ImageClassifier
@@ -176,11 +176,13 @@ class AdaptiveVGG19(VGG19):
         width: float = 1.0,
         num_kernels: int = 4,
         tuning_um: Sequence[float] = TUNING_UM,
+        least_spread: float = LEAST_SPREAD,
         own_kernels: bool = False,
     ):
-        """``width`` is that of ``configuration``; ``num_kernels``, ``tuning_um`` and ``own_kernels`` are those of
-        ``ChannelAdaptiveConv2d``; see ``tuning_for`` for a sensor."""
+        """``width`` is that of ``configuration``, the others are those of ``ChannelAdaptiveConv2d``; see
+        ``tuning_for`` for a sensor."""
         options = {"num_kernels": num_kernels, "tuning_um": tuple(tuning_um), "own_kernels": own_kernels}
+        options |= {"least_spread": least_spread}
         first = ChannelAdaptiveConv2d(configuration(width)[0], 3, padding=1, **options)
         norm = partial(ConditionalBatchNorm2d, description_size=first.company_size)
         super().__init__(num_classes=num_classes, fill=None, width=width, norm=norm)

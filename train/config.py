@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from models import CHANNELS, MODELS
-from models.adaptive_conv import TUNING_UM, tuning_for
+from models.adaptive_conv import LEAST_SPREAD, TUNING_UM, tuning_for
 from models.bands import parse_bands, places_of, spell, wavelength_of
 from models.channels import parse_channels
 from models.vgg import VGG19
@@ -17,6 +17,7 @@ ONLY_FOR = {  # settings that some networks have: which
     "width": VGG19S,
     "num_kernels": ("dynamic_vgg19", "adaptive_vgg19"),
     "own_kernels": ("adaptive_vgg19",),
+    "least_spread": ("adaptive_vgg19",),
     "pseudo_share": ("adaptive_vgg19",),
     "temperature_start": ("dynamic_vgg19",),
     "temperature_end": ("dynamic_vgg19",),
@@ -110,6 +111,9 @@ class TrainConfig:
     bands one for every wavelength of R, G, B and the bands and one more, if that is more)."""
     own_kernels: bool = False
     """Give each kernel of adaptive_vgg19's first layer a second part for channels near its wavelength."""
+    least_spread: float = LEAST_SPREAD
+    """A channel whose standard deviation is at most this share of the strongest one's counts as dead (adaptive_vgg19);
+    0 leaves out constant ones alone, for sensors whose live bands differ more in contrast than R, G and B."""
     temperature_start: float = 30.0
     """Softmax temperature of the routers at the first step (dynamic_vgg19)."""
     temperature_end: float = 1.0
@@ -165,7 +169,7 @@ class TrainConfig:
                 raise ValueError(f"{name} must be at least 0 and finite, got {value}")
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers must be at least 0, got {self.workers}; 0 loads pictures in the main process")
-        for name in ("warmup", "label_smoothing", "ema", "momentum"):
+        for name in ("warmup", "label_smoothing", "ema", "momentum", "least_spread"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
         if not 0 <= self.pseudo_share <= 1:
@@ -260,6 +264,7 @@ class TrainConfig:
             arguments |= {"width": self.width}
         if self.model == "adaptive_vgg19":
             arguments |= {"num_kernels": self.num_kernels, "own_kernels": self.own_kernels}
+            arguments |= {"least_spread": self.least_spread}
         if self.bands:
             tuning_um = tuning_for(wavelength_of(name) for name in self.band_names)
             arguments |= {"num_kernels": max(self.num_kernels, len(tuning_um) + 1), "tuning_um": tuning_um}

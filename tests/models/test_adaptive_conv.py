@@ -169,6 +169,7 @@ def test_bf16_autocast_keeps_the_attention_in_full_precision():
     ("arguments", "message"),
     [
         ({"num_kernels": 0}, "must be at least 1"),
+        ({"least_spread": 1.0}, r"least_spread must be at least 0 and below 1, got 1\.0"),
         ({"stride": 0}, "stride must be one or two whole numbers of at least 1, got 0"),
         ({"tuning_um": (665.0, 560.0)}, "looks like nanometres"),
         ({"tuning_um": (0.6, float("nan"))}, "tuned to known wavelengths"),
@@ -210,6 +211,17 @@ def test_absent_channels_may_hold_anything(value):
 def test_inputs_that_do_not_fit_are_refused(shape, wavelengths_um, present, message):
     with pytest.raises(ValueError, match=message):
         make_layer().float()(torch.randn(shape), wavelengths_um, present=present)
+
+
+def test_without_a_least_spread_a_faint_channel_counts_and_a_constant_one_does_not():
+    x = pixels(2, 3)
+    x[:, 1] = 0.5 + 0.01 * x[:, 1]
+    x[:, 2] = 0.5
+    absent = []
+    for layer in (make_layer(), make_layer(least_spread=0.0)):
+        _, routing = layer(x, RGB, return_routing=True)
+        absent.append((routing.attention == 0).all(dim=2).any(dim=0).tolist())
+    assert absent == [[False, True, True], [False, False, True]]
 
 
 def test_present_may_be_a_list():
