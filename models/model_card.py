@@ -66,8 +66,8 @@ DATA_TERMS = {
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
     "width", "num_kernels", "own_kernels", "least_spread", "blocks", "fill", "images_per_class", "image_size", "epochs",
     "batch_size", "bands", "scale", "channels", "channel_counts", "pseudo_share", "optimizer", "lr", "head_lr_scale",
-    "schedule", "warmup", "momentum", "weight_decay", "clip_norm", "label_smoothing", "mix", "crop_scale", "crop_pct", "ema",
-    "init_from", "init_noise", "teacher", "teacher_share", "temperature_start", "temperature_end",
+    "schedule", "warmup", "momentum", "weight_decay", "clip_norm", "label_smoothing", "mix", "crop_scale", "crop_pct",
+    "ema", "init_from", "init_noise", "teacher", "teacher_share", "temperature_start", "temperature_end",
     "temperature_epochs", "bf16", "seed",
 )  # fmt: skip
 
