@@ -198,6 +198,24 @@ class LoopConvolution(torch.autograd.Function):
         return grad_x, torch.cat(grad_attention), unflatten(grad_stored, weight), None
 
 
+class Stored:
+    """Kernels (K, N) in the type ``dtype`` of the maps, to be mixed by attention (b, K) of full precision.
+
+    In 16 bits a nearly even mix would become an even one if the attention were rounded. What is rounded instead is how
+    far it is from an even one: π W = W̄ + (π − 1/K) W with the mean kernel W̄.
+    """
+
+    def __init__(self, kernels: Tensor, dtype: torch.dtype):
+        self.mean = None if dtype == kernels.dtype else kernels.mean(dim=0).to(dtype)  # (N,)
+        self.kernels = kernels.to(dtype)
+
+    def mixed(self, attention: Tensor) -> Tensor:
+        """(b, N)"""
+        if self.mean is None:
+            return attention @ self.kernels
+        return torch.addmm(self.mean, (attention - 1 / len(self.kernels)).to(self.kernels.dtype), self.kernels)
+
+
 class MatmulConvolution(torch.autograd.Function):
     """Products of gathered patches with mixed kernels; ``groups`` must be 1."""
 
@@ -206,11 +224,11 @@ class MatmulConvolution(torch.autograd.Function):
         ctx.save_for_backward(x, attention, weight)
         ctx.geometry = geometry
         K = attention.shape[1]
-        stored = weight.permute(0, 2, 3, 1).reshape(K, -1)  # (K, C_out·k·k·C_in)
+        stored = Stored(weight.permute(0, 2, 3, 1).reshape(K, -1), x.dtype)  # (K, C_out·k·k·C_in)
         out = geometry.out_size(x.shape[2:], weight.shape[2:])
         y = []
         for pi, inputs in zip(attention.split(CHUNK), pad(x, geometry).split(CHUNK), strict=True):
-            kernels = (pi @ stored).to(x.dtype).view(len(pi), len(weight) // K, -1)  # (chunk, C_out, k·k·C_in)
+            kernels = stored.mixed(pi).view(len(pi), len(weight) // K, -1)  # (chunk, C_out, k·k·C_in)
             y.append(torch.bmm(kernels, patches(inputs, weight, geometry, out).transpose(1, 2)))
         y = torch.cat(y).view(len(x), -1, *out)  # (B, C_out, H', W')
         return y.contiguous(memory_format=torch.channels_last) if is_channels_last(x) else y
@@ -233,14 +251,14 @@ class MatmulConvolution(torch.autograd.Function):
             grad_view = grad_padded[tap_slices(i, j, geometry, out)]
             for start in range(0, C, width):
                 part = slice(start, start + width)
-                exact = stored[:, :, i, j, part].reshape(K, -1)  # (K, C_out·n)
-                kernels = exact.to(x.dtype)
+                some_kernels = Stored(stored[:, :, i, j, part].reshape(K, -1), x.dtype)  # (K, C_out·n)
+                kernels = some_kernels.kernels
                 inputs = view[..., part].reshape(B, outer.shape[1], -1)  # (B, H'·W', n)
                 total = None
                 for first in range(0, B, SLICE_SAMPLES):
                     some = slice(first, first + SLICE_SAMPLES)
                     pi, g = attention[some].to(x.dtype), outer[some]
-                    mixed = (attention[some] @ exact).to(x.dtype).view(len(pi), stored.shape[1], -1)  # (b, C_out, n)
+                    mixed = some_kernels.mixed(attention[some]).view(len(pi), stored.shape[1], -1)  # (b, C_out, n)
                     grad_view[some, ..., part] += torch.bmm(g, mixed).view(len(pi), *out, -1)
                     grads = torch.bmm(g.transpose(1, 2), inputs[some]).flatten(1)  # (b, C_out·n)
                     total = pi.t() @ grads if total is None else total + pi.t() @ grads
