@@ -78,7 +78,7 @@ def convolve(x: Tensor, attention: Tensor, weight: Tensor, bias: Tensor | None, 
         y = tiled.TiledConvolution.apply(x.to(autocast_dtype(x)), attention, weight, geometry)
     else:
         x = x.to(autocast_dtype(x))
-        with full_precision(x):  # mixtures are made in the weights' own precision
+        with full_precision(x):  # which rounds no attention; what the methods round they round themselves
             y = {"loop": LoopConvolution, "matmul": MatmulConvolution}[method].apply(x, attention, weight, geometry)
     return y if bias is None else y + (attention @ bias.view(K, -1))[..., None, None].to(y.dtype)
 

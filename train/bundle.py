@@ -16,10 +16,9 @@ from models.checkpoint import STORAGES, pack, unpack, without_folders, write_jso
 from models.memory import keep_large_blocks
 from models.model_card import data_name
 from train import RESULTS
-from train.calibrate import validation_metrics
+from train.calibrate import validation_metrics, validation_split
 from train.commands import command_line, one_line_errors
 from train.config import PLACES, TrainConfig
-from train.data import load_split
 from train.evaluate import measure, predict_subsets
 
 
@@ -40,9 +39,7 @@ def bundle(
         for key, value in without_folders(config).items()
         if key not in PLACES and value is not None and (value != defaults[key] or key == "seed")
     }
-    val = load_split(
-        data_root, "val", bands=model.config.bands, scale=model.config.scale, skip_unreadable=skip_unreadable
-    )
+    val = validation_split(model.config, data_root, skip_unreadable=skip_unreadable)
     channels = model.config.all_channels
     logits, labels = predict_subsets(model, val, [channels], bf16=bf16)
     full = measure(channels, logits[channels], labels).accuracy

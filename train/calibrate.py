@@ -35,13 +35,16 @@ def calibrate(
 ) -> ModelConfig:
     """Renew the metrics in the config of ``folder`` and return it. Raises ``CheckpointError`` or ``DataError``."""
     model = set_size(load_checkpoint(folder), crop_pct=crop_pct)
-    val = load_split(
-        data_root, "val", bands=model.config.bands, scale=model.config.scale, skip_unreadable=skip_unreadable
-    )
+    val = validation_split(model.config, data_root, skip_unreadable=skip_unreadable)
     kept = {key: value for key, value in model.config.metrics.items() if key == "epoch"}
     config = replace(model.config, metrics=validation_metrics(model, val, bf16=bf16) | kept)
     write_config(config, folder)
     return config
+
+
+def validation_split(config: ModelConfig, data_root: Path, *, skip_unreadable: bool = False) -> Split:
+    """The validation pictures as the network of ``config`` was trained to see them. Raises ``DataError``."""
+    return load_split(data_root, "val", bands=config.bands, scale=config.scale, skip_unreadable=skip_unreadable)
 
 
 def validation_metrics(model: ImageClassifier, val: Split, *, bf16: bool) -> dict:

@@ -35,7 +35,6 @@ from models.hub import first_line
 from models.pictures import resize, to_rgb, within
 
 NAME_BANDS = "files of a sensor are read where its bands are named (train.run --bands)"
-OWN_PERCENTILE = "scaled_percentile"  # of ``BandPicture.scaling``
 EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # the TIFF tag that says what samples after the first three are, and "no alpha"
 
 SPLITS = ("train", "val", "test")
@@ -219,11 +218,10 @@ def as_split(items: list[tuple[Path, int]], class_names: tuple[str, ...], synset
 def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
     """Open every picture; stop with the count and the first few, or leave them out when told to."""
     with ThreadPool() as pool:
-        found = pool.imap(lambda path: problem(path, split.bands, split.scale), split.paths, chunksize=64)
-        problems = list(tqdm(found, "checking pictures", len(split), leave=False, delay=2, unit="img"))
-    own = problems.count(OWN_PERCENTILE)
-    problems = [None if text == OWN_PERCENTILE else text for text in problems]
-    if own:
+        found = pool.imap(lambda path: inspect(path, split.bands, split.scale), split.paths, chunksize=64)
+        found = list(tqdm(found, "checking pictures", len(split), leave=False, delay=2, unit="img"))
+    problems, scalings = zip(*found, strict=True)
+    if own := scalings.count("scaled_percentile"):
         tqdm.write(
             f"{own:,} of {len(split):,} files of {name} are divided each by its own 99.9th percentile, so that they do "
             "not compare, and a band that is left out still shows in the others; --scale 10000, say, divides all alike"
@@ -246,18 +244,18 @@ def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
     return replace(split, paths=paths, labels=labels, skipped=len(bad))
 
 
-def problem(path: Path, bands: tuple[str, ...], scale: float | None) -> str | None:
-    """The path of a picture that cannot be read and why not; None for one that can, ``OWN_PERCENTILE`` where that is
-    what its values are divided by."""
+def inspect(path: Path, bands: tuple[str, ...], scale: float | None) -> tuple[str | None, str | None]:
+    """The path of a picture that cannot be read and why not, None for one that can; and ``BandPicture.scaling``, if it
+    is one of ``bands``."""
     try:
         if bands:
-            return OWN_PERCENTILE if read_bands(path, bands, scale).scaling == OWN_PERCENTILE else None
+            return None, read_bands(path, bands, scale).scaling
         read_picture(path)
     except (BandFileError, DataError) as error:
-        return f"{path}: {error}"
+        return f"{path}: {error}", None
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        return f"{path}: {first_line(error).replace(repr(str(path)), 'it') or type(error).__name__}"
-    return None
+        return f"{path}: {first_line(error).replace(repr(str(path)), 'it') or type(error).__name__}", None
+    return None, None
 
 
 def read_bands(path: Path, bands: tuple[str, ...], scale: float | None) -> BandPicture:
