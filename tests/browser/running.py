@@ -43,7 +43,7 @@ def running_app(folder: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     command = [sys.executable, "-c", START, str(folder / "contacted.txt"), str(ROOT / "app.py"), "--port", str(port)]
     with (folder / "app.log").open("w") as log:
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "GRADIO_TEMP_DIR": str(folder / "uploads")}
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, env=environment)
     url = f"http://127.0.0.1:{port}"
     try:

@@ -187,7 +187,9 @@ def test_an_answer_to_names_no_longer_typed_is_not_shown(visit):
     expect(answered_bands(page)).to_have_count(5)
     names = page.get_by_label("Its bands")
     names.press("End")
+    page.evaluate("delete window.asked.bands")
     names.press("Enter")
+    page.wait_for_function("window.asked.bands")  # a key that comes sooner is part of what is asked
     names.press("5")
     expect(page.locator(".answered")).to_have_count(0)
     page.wait_for_timeout(3000)  # far longer than an answer takes

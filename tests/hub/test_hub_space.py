@@ -220,7 +220,7 @@ def running_app(folder, environment, *arguments):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    environment = {**environment, "GRADIO_SERVER_PORT": str(port)}
+    environment = {**environment, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder.parent / "uploads")}
     environment.pop("PYTHONPATH", None)
     command = [sys.executable, "app.py", *arguments]
     log = folder.parent / "app.log"
