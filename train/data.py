@@ -278,15 +278,30 @@ class Pictures(Dataset):
     """uint8 (3, S, S), or floats in 0..1 (C, S, S) where there are ``bands``, and label of each picture of a split:
     its middle (``crop_pct``), or with ``crop_scale`` a random crop, half of them mirrored.
 
-    ``epoch`` and ``size`` are set before each pass; a picture's augmentation depends only on
-    (seed, epoch, index).
+    ``epoch`` and ``size`` are set before each pass, also for the processes that load pictures; a picture's
+    augmentation depends only on (seed, epoch, index).
     """
 
     def __init__(
         self, split: Split, *, size: int, crop_pct: float = 1.0, crop_scale: float | None = None, seed: int = 0
     ):
-        self.split, self.size, self.seed, self.epoch = split, size, seed, 0
+        self.split, self.seed = split, seed
+        self.shared = torch.tensor([size, 0]).share_memory_()  # with those processes, which outlive a pass
         self.crop_pct, self.crop_scale = crop_pct, crop_scale
+
+    @property
+    def size(self) -> int:
+        """Pixels of each side."""
+        return int(self.shared[0])
+
+    @property
+    def epoch(self) -> int:
+        """Which pass it is, from 0."""
+        return int(self.shared[1])
+
+    def start(self, *, size: int, epoch: int) -> None:
+        """Before a pass: its ``size`` and ``epoch``."""
+        self.shared.copy_(torch.tensor([size, epoch]))
 
     def __len__(self) -> int:
         return len(self.split)
@@ -341,6 +356,7 @@ def make_loader(pictures: Pictures, *, batch_size: int, workers: int, seed: int 
         batch_size=batch_size,
         sampler=EpochSampler(len(pictures), seed) if shuffle else None,
         num_workers=workers,
+        persistent_workers=workers > 0,  # to start them for each pass takes longer than a GPU's pass over few pictures
         drop_last=shuffle and len(pictures) >= batch_size,
         pin_memory=torch.cuda.is_available(),
     )

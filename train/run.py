@@ -143,7 +143,7 @@ def train(config: TrainConfig) -> ImageClassifier:
     for epoch in range(progress.epoch, len(config.sizes)):
         size = config.sizes[epoch]
         for part in (pictures, val_pictures):
-            part.size, part.epoch = size, epoch
+            part.start(size=size, epoch=epoch)
         sampler.epoch = epoch
         describe(kept, config, split, size)
         started = time.perf_counter()

@@ -297,7 +297,7 @@ def split_of(folder: Path, count: int = 6) -> Split:
 
 def augmented(folder: Path, *, epoch: int = 0, seed: int = 0) -> Pictures:
     pictures = Pictures(split_of(folder), size=16, crop_scale=0.35, seed=seed)
-    pictures.epoch = epoch
+    pictures.start(size=16, epoch=epoch)
     return pictures
 
 
@@ -305,14 +305,14 @@ def test_a_picture_is_bytes_of_the_asked_size(tmp_path):
     pictures = Pictures(split_of(tmp_path), size=16)
     pixels, label = pictures[3]
     assert pixels.shape == (3, 16, 16) and pixels.dtype == torch.uint8 and label == 1
-    pictures.size = 24
+    pictures.start(size=24, epoch=0)
     assert pictures[3][0].shape == (3, 24, 24)
 
 
 def test_without_augmentation_a_picture_is_always_the_same(tmp_path):
     pictures = Pictures(split_of(tmp_path), size=16)
     first = pictures[0][0]
-    pictures.epoch = 5
+    pictures.start(size=16, epoch=5)
     assert torch.equal(pictures[0][0], first)
 
 
@@ -342,6 +342,20 @@ def test_augmentation_and_order_do_not_depend_on_the_number_of_workers(tmp_path)
         epochs.append([torch.cat([pixels.flatten(), labels]) for pixels, labels in loader])
     for batches in epochs[1:]:
         assert all(torch.equal(a, b) for a, b in zip(epochs[0], batches, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_next_pass_of_the_same_loader_is_of_its_own_size_and_epoch(tmp_path, workers):
+    pictures = augmented(tmp_path)
+    loader = make_loader(pictures, batch_size=2, workers=workers, seed=7)
+    first = torch.cat([pixels for pixels, _ in loader])
+    pictures.start(size=24, epoch=1)
+    assert torch.cat([pixels for pixels, _ in loader]).shape == (6, 3, 24, 24)
+    pictures.start(size=16, epoch=1)
+    second = torch.cat([pixels for pixels, _ in loader])
+    assert second.shape == first.shape and not torch.equal(second, first)
+    pictures.start(size=16, epoch=0)
+    assert torch.equal(torch.cat([pixels for pixels, _ in loader]), first)
 
 
 def test_the_order_changes_with_the_epoch_and_loses_nothing():
