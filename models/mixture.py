@@ -5,8 +5,8 @@ Five methods compute the same function and the same gradients:
 - ``grouped``: mix the kernels of every sample, then one convolution with the batch as groups. All
   published implementations do this (Chen et al., CVPR 2020; CondConv, Yang et al., NeurIPS 2019). For one
   sample it is one dense convolution;
-- ``mix``: convolution is linear, so convolve with all K kernels at once and mix the outputs. No kernel per
-  sample, K times the arithmetic, in one large matrix product; a graph for any batch size;
+- ``mix``: convolution is linear, so convolve with all K kernels at once and mix the outputs, or on a GPU the inputs. No
+  kernel per sample, K times the arithmetic, in one large matrix product; a graph for any batch size;
 - ``loop``: mix the kernels of a few samples, convolve them one by one in the layout they have;
 - ``matmul``: gather the patches and multiply matrices. Its backward pass goes over the kernel in slices
   whose mixtures stay in cache for the whole batch;
@@ -37,6 +37,7 @@ METHODS = ("grouped", "mix", "loop", "matmul", "tiled")
 CHUNK = 8  # samples whose kernels exist at the same time
 SLICE_SAMPLES = 32  # samples that a slice of the kernel is mixed for at once
 TILED_UP_TO = 256  # positions: 16x16 maps
+MIXED_UP_TO = 256  # positions, on a GPU: there a kernel per sample is slow on small maps
 SLICE_BYTES = 8 * 2**20  # of these mixtures
 
 
@@ -94,14 +95,16 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
     where matrix products are fast.
     Elsewhere, in compiled graphs and where operations are counted, traced or transformed (``FlopCounterMode``,
     ``torch.jit.trace``, ``torch.func``, forward mode), which cannot see into the C program, only the two forms without
-    loops.
+    loops: on a GPU K times the arithmetic costs less on small maps than a kernel per sample.
     """
     size = geometry.out_size(x.shape[2:], weight.shape[2:])
     positions = size[0] * size[1]
     if torch.compiler.is_exporting():
         return "mix"  # a graph for any batch size: groups cannot depend on it
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or is_watched() or is_transformed():
-        return "grouped" if x.shape[0] == 1 or (positions > 16 and x.shape[0]) else "mix"  # no groups for no samples
+    on_gpu = x.device.type != "cpu"
+    if on_gpu or torch.compiler.is_compiling() or is_watched() or is_transformed():
+        large = positions > (MIXED_UP_TO if on_gpu else 16)
+        return "grouped" if x.shape[0] == 1 or (large and x.shape[0]) else "mix"  # no groups for no samples
     in_place = weight.is_contiguous(memory_format=torch.channels_last)  # else all kernels would be copied first
     half = autocast_dtype(x).itemsize == 2
     amx = half and has("amx_bf16")
@@ -148,6 +151,8 @@ def mix(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Ten
     """(B, C_in, H, W) → (B, C_out, H', W'): convolved with all K kernels, then mixed by ``attention`` (B, K)."""
     B, K = attention.shape
     out = geometry.out_size(x.shape[2:], weight.shape[2:])
+    if x.device.type != "cpu":
+        return mix_inputs(x, attention, weight, geometry)
     if geometry.groups > 1 or torch.compiler.is_compiling():
         kernels = weight.unflatten(0, (K, geometry.groups, -1)).transpose(0, 1).flatten(0, 2)
         y = F.conv2d(x, kernels, None, *arguments(geometry)).unflatten(1, (geometry.groups, K, -1))
@@ -157,6 +162,22 @@ def mix(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Ten
     y = (y.view(B, -1, K, len(weight) // K) * attention.view(B, 1, K, 1)).sum(2).to(y.dtype)
     y = y.view(B, *out, -1).permute(0, 3, 1, 2)  # which is channels_last
     return y if is_channels_last(x) or is_channels_last(weight) else y.contiguous()
+
+
+def mix_inputs(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    """As ``mix``, in one convolution of K weighed copies of the input, side by side as channels: on a GPU faster.
+
+    With s = Σ_k π_k and the mean kernel W̄, y = W̄ * (s x) + Σ_{k<K} (W_k − W_K) * ((π_k − s/K) x): in 16 bits the
+    copies π_k x themselves would lose what tells nearly even weights apart (see ``Stored``).
+    """
+    (B, K), groups = attention.shape, geometry.groups
+    total = attention.sum(dim=1, keepdim=True)
+    weights = torch.cat([total, attention[:, :-1] - total / K], dim=1)  # (B, K)
+    copies = x.permute(0, 2, 3, 1).unflatten(3, (groups, 1, -1)) * weights.view(B, 1, 1, 1, K, 1)
+    kernels = weight.unflatten(0, (K, groups, -1))  # (K, groups, C_out/groups, C_in/groups, k, k)
+    kernels = torch.cat([kernels.mean(dim=0, keepdim=True), kernels[:-1] - kernels[-1:]])
+    kernels = kernels.permute(1, 2, 0, 3, 4, 5).flatten(2, 3).flatten(0, 1)  # (C_out, K·C_in/groups, k, k)
+    return F.conv2d(copies.flatten(3).permute(0, 3, 1, 2), kernels, None, *arguments(geometry))
 
 
 class LoopConvolution(torch.autograd.Function):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from models import DynamicConv2d, KernelAttention
-from models.mixture import METHODS, Geometry, choose_method, convolve
+from models.mixture import METHODS, Geometry, choose_method, convolve, mix_inputs
 from models.tiled import obstacle
 
 IN_PYTHON = [method for method in METHODS if method != "tiled"]  # which test_tiled.py tests, in float32
@@ -73,6 +73,18 @@ def test_every_method_equals_the_per_sample_loop(method, geometry, memory_format
         torch.testing.assert_close(value, reference, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("num_kernels", [1, 4])
+def test_copies_of_the_input_give_the_same_as_the_per_sample_loop(geometry, num_kernels):
+    layer = make_layer(num_kernels, bias=False, **GEOMETRIES[geometry])
+    x = torch.randn(3, 6, 9, 7).double()
+    attention = torch.randn(3, num_kernels).double()  # whose weights need not sum to one
+    got = results(layer, x, attention, lambda x, attention: mix_inputs(x, attention, layer.weight, geometry_of(layer)))
+    expected = results(layer, x, attention, lambda x, attention: one_by_one(layer, x, attention))
+    for value, reference in zip(got, expected, strict=True):
+        torch.testing.assert_close(value, reference, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize("size", [(2, 2), (4, 4), (8, 8), (16, 16), (40, 40)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_rule_takes_a_method_that_computes_the_same(size, dtype):
@@ -93,6 +105,14 @@ def test_every_method_is_taken_somewhere():
     sizes = [(1, 8), (4, 2), (4, 8), (4, 40)]
     taken = [choose_method(torch.empty(b, 6, s, s), layer.weight, 4, geometry_of(layer)) for b, s in sizes]
     assert taken == ["grouped", "mix", "matmul", "loop"]
+
+
+def test_on_a_gpu_small_maps_take_no_kernel_per_sample():
+    layer = make_layer(padding=1).float()
+    sizes = [(1, 8), (4, 2), (4, 16), (4, 17), (0, 17)]
+    maps = [torch.empty(b, 6, s, s, device="meta") for b, s in sizes]
+    taken = [choose_method(x, layer.weight, 4, geometry_of(layer)) for x in maps]
+    assert taken == ["grouped", "mix", "mix", "grouped", "mix"]
 
 
 @pytest.mark.parametrize("method", ["loop", "matmul"])
@@ -348,7 +368,7 @@ def test_maps_smaller_than_the_kernel_are_refused_by_every_method(method):
         layer(torch.randn(2, 16, 4, 4))
 
 
-@pytest.mark.parametrize("method", [method for method in IN_PYTHON if method != "mix"])  # which mixes rounded maps
+@pytest.mark.parametrize("method", [mix_inputs, *(method for method in IN_PYTHON if method != "mix")])  # rounds maps
 def test_autocast_does_not_round_the_attention(method):
     """Nearly even weights, as the study's temperature gives: in bfloat16 they would be 0.25 all four."""
     torch.manual_seed(0)
@@ -356,7 +376,10 @@ def test_autocast_does_not_round_the_attention(method):
     weight = torch.tensor([1.0, -1.0, 1.0, -1.0]).repeat_interleave(8)[:, None, None, None].repeat(1, 8, 3, 3)
     x = torch.rand(2, 8, 6, 6)
     with torch.autocast("cpu", torch.bfloat16):
-        y = convolve(x, attention, weight, None, Geometry(padding=(1, 1)), method)
+        if callable(method):
+            y = method(x, attention, weight, Geometry(padding=(1, 1)))
+        else:
+            y = convolve(x, attention, weight, None, Geometry(padding=(1, 1)), method)
     expected = convolve(x, attention, weight, None, Geometry(padding=(1, 1)), "grouped")
     torch.testing.assert_close(y.float(), expected, rtol=0.05, atol=2e-3)
 
