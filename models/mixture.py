@@ -37,7 +37,7 @@ METHODS = ("grouped", "mix", "loop", "matmul", "tiled")
 CHUNK = 8  # samples whose kernels exist at the same time
 SLICE_SAMPLES = 32  # samples that a slice of the kernel is mixed for at once
 TILED_UP_TO = 256  # positions: 16x16 maps
-MIXED_UP_TO = 256  # positions, on a GPU: there a kernel per sample is slow on small maps
+MIXED_UP_TO = 256  # positions, on a GPU without groups: there a kernel per sample is slow on small maps
 SLICE_BYTES = 8 * 2**20  # of these mixtures
 
 
@@ -95,7 +95,7 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
     where matrix products are fast.
     Elsewhere, in compiled graphs and where operations are counted, traced or transformed (``FlopCounterMode``,
     ``torch.jit.trace``, ``torch.func``, forward mode), which cannot see into the C program, only the two forms without
-    loops: on a GPU K times the arithmetic costs less on small maps than a kernel per sample.
+    loops: on a GPU K times the arithmetic costs less on small maps than a kernel per sample (timed without groups).
     """
     size = geometry.out_size(x.shape[2:], weight.shape[2:])
     positions = size[0] * size[1]
@@ -103,7 +103,7 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
         return "mix"  # a graph for any batch size: groups cannot depend on it
     on_gpu = x.device.type != "cpu"
     if on_gpu or torch.compiler.is_compiling() or is_watched() or is_transformed():
-        large = positions > (MIXED_UP_TO if on_gpu else 16)
+        large = positions > (MIXED_UP_TO if on_gpu and geometry.groups == 1 else 16)
         return "grouped" if x.shape[0] == 1 or (large and x.shape[0]) else "mix"  # no groups for no samples
     in_place = weight.is_contiguous(memory_format=torch.channels_last)  # else all kernels would be copied first
     half = autocast_dtype(x).itemsize == 2
@@ -148,11 +148,12 @@ def grouped(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) ->
 
 
 def mix(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    """(B, C_in, H, W) → (B, C_out, H', W'): convolved with all K kernels, then mixed by ``attention`` (B, K)."""
-    B, K = attention.shape
-    out = geometry.out_size(x.shape[2:], weight.shape[2:])
+    """(B, C_in, H, W) → (B, C_out, H', W'): convolved with all K kernels, then mixed by ``attention`` (B, K). On
+    other devices than a CPU as ``mix_inputs``."""
     if x.device.type != "cpu":
         return mix_inputs(x, attention, weight, geometry)
+    B, K = attention.shape
+    out = geometry.out_size(x.shape[2:], weight.shape[2:])
     if geometry.groups > 1 or torch.compiler.is_compiling():
         kernels = weight.unflatten(0, (K, geometry.groups, -1)).transpose(0, 1).flatten(0, 2)
         y = F.conv2d(x, kernels, None, *arguments(geometry)).unflatten(1, (geometry.groups, K, -1))

@@ -138,8 +138,8 @@ class TrainConfig:
     channels_last: bool = True
     """Memory layout; faster on CPUs and recent GPUs."""
     workers: int | None = None
-    """Processes that load pictures; by default one, beside a GPU as many as it has cores, 16 at most. Results do not
-    depend on their number."""
+    """Processes that load pictures, and as many again for validation; by default one, beside a GPU as many as it has
+    cores, 16 at most. Results do not depend on their number."""
     threads: int | None = None
     """CPU threads for arithmetic; PyTorch's choice by default."""
     seed: int = 0

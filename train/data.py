@@ -286,7 +286,7 @@ class Pictures(Dataset):
         self, split: Split, *, size: int, crop_pct: float = 1.0, crop_scale: float | None = None, seed: int = 0
     ):
         self.split, self.seed = split, seed
-        self.shared = torch.tensor([size, 0]).share_memory_()  # with those processes, which outlive a pass
+        self.shared = torch.tensor([size, 0])  # with those processes, which outlive a pass
         self.crop_pct, self.crop_scale = crop_pct, crop_scale
 
     @property
@@ -343,7 +343,8 @@ def mix_seed(*parts: int) -> int:
 
 
 def workers_for_gpu() -> int:
-    """How many processes load pictures for the GPU of this one: its share of the cores, 16 at most."""
+    """How many processes load pictures for the GPU of this one: its share of the cores, 16 at most. A training has as
+    many again for validation, which wait meanwhile."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     return max(1, min(16, (os.cpu_count() or 1) // processes))
 
@@ -351,6 +352,8 @@ def workers_for_gpu() -> int:
 def make_loader(pictures: Pictures, *, batch_size: int, workers: int, seed: int | None = None) -> DataLoader:
     """Batches in order, or shuffled by ``seed`` with the last short batch dropped (if there are others)."""
     shuffle = seed is not None
+    if workers:
+        pictures.shared.share_memory_()
     return DataLoader(
         pictures,
         batch_size=batch_size,

@@ -1,5 +1,7 @@
 """DynamicConv2d against a plain loop over samples, in float64."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from compiler import has_compiler
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import DynamicConv2d, KernelAttention
+from models import DynamicConv2d, KernelAttention, mixture
 from models.mixture import METHODS, Geometry, choose_method, convolve, mix_inputs
 from models.tiled import obstacle
 
@@ -38,6 +40,7 @@ def one_by_one(layer: DynamicConv2d, x: Tensor, attention: Tensor) -> Tensor:
     outputs = []
     for sample, weights in zip(x, attention, strict=True):
         kernel = torch.einsum("k,koihw->oihw", weights, kernels)
+        kernel = kernel.contiguous()  # PyTorch 2.14 gets its gradient wrong in other layouts, with groups and in fp64
         bias = None if biases is None else weights @ biases
         y = F.conv2d(sample[None], kernel, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
         outputs.append(y)
@@ -74,10 +77,11 @@ def test_every_method_equals_the_per_sample_loop(method, geometry, memory_format
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("num_kernels", [1, 4])
-def test_copies_of_the_input_give_the_same_as_the_per_sample_loop(geometry, num_kernels):
-    layer = make_layer(num_kernels, bias=False, **GEOMETRIES[geometry])
-    x = torch.randn(3, 6, 9, 7).double()
+def test_copies_of_the_input_give_the_same_as_the_per_sample_loop(geometry, memory_format, num_kernels):
+    layer = make_layer(num_kernels, bias=False, **GEOMETRIES[geometry]).to(memory_format=memory_format)
+    x = torch.randn(3, 6, 9, 7).double().contiguous(memory_format=memory_format)
     attention = torch.randn(3, num_kernels).double()  # whose weights need not sum to one
     got = results(layer, x, attention, lambda x, attention: mix_inputs(x, attention, layer.weight, geometry_of(layer)))
     expected = results(layer, x, attention, lambda x, attention: one_by_one(layer, x, attention))
@@ -113,6 +117,18 @@ def test_on_a_gpu_small_maps_take_no_kernel_per_sample():
     maps = [torch.empty(b, 6, s, s, device="meta") for b, s in sizes]
     taken = [choose_method(x, layer.weight, 4, geometry_of(layer)) for x in maps]
     assert taken == ["grouped", "mix", "mix", "grouped", "mix"]
+    depthwise = Geometry(padding=(1, 1), groups=6)
+    assert choose_method(maps[2], torch.empty(24, 1, 3, 3), 4, depthwise) == "grouped"
+
+
+def test_mix_takes_copies_of_the_input_on_other_devices_than_a_cpu(monkeypatch):
+    taken = []
+    monkeypatch.setattr(mixture, "mix_inputs", lambda x, *_: taken.append(x.device.type) or x)
+    layer = make_layer(padding=1).float()
+    for device in ("cpu", "meta"):
+        tensors = [tensor.to(device) for tensor in (torch.randn(2, 6, 4, 4), torch.full((2, 4), 0.25), layer.weight)]
+        convolve(*tensors, None, geometry_of(layer), "mix")
+    assert taken == ["meta"]
 
 
 @pytest.mark.parametrize("method", ["loop", "matmul"])
@@ -376,10 +392,8 @@ def test_autocast_does_not_round_the_attention(method):
     weight = torch.tensor([1.0, -1.0, 1.0, -1.0]).repeat_interleave(8)[:, None, None, None].repeat(1, 8, 3, 3)
     x = torch.rand(2, 8, 6, 6)
     with torch.autocast("cpu", torch.bfloat16):
-        if callable(method):
-            y = method(x, attention, weight, Geometry(padding=(1, 1)))
-        else:
-            y = convolve(x, attention, weight, None, Geometry(padding=(1, 1)), method)
+        run = method if callable(method) else partial(convolve, bias=None, method=method)
+        y = run(x, attention, weight, geometry=Geometry(padding=(1, 1)))
     expected = convolve(x, attention, weight, None, Geometry(padding=(1, 1)), "grouped")
     torch.testing.assert_close(y.float(), expected, rtol=0.05, atol=2e-3)
 

@@ -348,6 +348,7 @@ def test_augmentation_and_order_do_not_depend_on_the_number_of_workers(tmp_path)
 def test_the_next_pass_of_the_same_loader_is_of_its_own_size_and_epoch(tmp_path, workers):
     pictures = augmented(tmp_path)
     loader = make_loader(pictures, batch_size=2, workers=workers, seed=7)
+    assert loader.persistent_workers == (workers > 0)
     first = torch.cat([pixels for pixels, _ in loader])
     pictures.start(size=24, epoch=1)
     assert torch.cat([pixels for pixels, _ in loader]).shape == (6, 3, 24, 24)
