@@ -64,11 +64,11 @@ DATA_TERMS = {
     "mini-imagenet-50": "Their training pictures, of mini-ImageNet (Vinyals et al., 2016), are for research use.",
 }
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
-    "width", "num_kernels", "own_kernels", "least_spread", "blocks", "fill", "images_per_class", "image_size", "epochs",
-    "batch_size", "bands", "scale", "channels", "channel_counts", "pseudo_share", "optimizer", "lr", "head_lr_scale",
-    "schedule", "warmup", "momentum", "weight_decay", "clip_norm", "label_smoothing", "mix", "crop_scale", "crop_pct",
-    "ema", "init_from", "init_noise", "teacher", "teacher_share", "temperature_start", "temperature_end",
-    "temperature_epochs", "bf16", "seed",
+    "width", "num_kernels", "own_kernels", "plain_norm", "least_spread", "blocks", "fill", "images_per_class",
+    "image_size", "epochs", "batch_size", "bands", "scale", "channels", "channel_counts", "pseudo_share", "optimizer",
+    "lr", "head_lr_scale", "schedule", "warmup", "momentum", "weight_decay", "clip_norm", "label_smoothing", "mix",
+    "crop_scale", "crop_pct", "ema", "init_from", "init_noise", "teacher", "teacher_share", "temperature_start",
+    "temperature_end", "temperature_epochs", "bf16", "seed",
 )  # fmt: skip
 
 FILLING = {
@@ -129,6 +129,50 @@ THIN_VGG19 = f"""\
 {BATCH_NORM}
 
 {VGG.format(**BATCH_NORMED, convolution='conv(x, f"features.{index}")')}"""  # torchvision's is as wide as the paper's
+ADAPTIVE_VGG19 = """\
+
+
+# Leave channels that hardly vary (a dead sensor) out of x: this project's code does so itself, this does not.
+def draw(x, wavelengths_um):  # what each of the K kernels takes from the channels, and who they are
+    part = {{key.removeprefix("features.0."): value for key, value in state.items() if key.startswith("features.0.")}}
+    distance = torch.tensor(wavelengths_um).log()[:, None] - part["center"]  # (C, K)
+    curves = -torch.log1p((distance / part["width"]) ** 2)
+    curves = curves.nan_to_num(-2.0).expand(len(x), -1, -1)  # (B, C, K), NaN being an unknown wavelength
+    statistics = torch.stack([x.mean((2, 3)), x.std((2, 3), correction=0)], dim=2)
+    own = torch.cat([statistics, curves.exp()], dim=2)
+    company = torch.cat([own.mean(1), torch.full_like(own[:, 0, :1], 1 / x.shape[1])], dim=1)
+    view = torch.cat([own, company[:, None].expand(-1, x.shape[1], -1)], dim=2)
+    hidden = F.relu(F.linear(view, part["router.0.weight"], part["router.0.bias"]))
+    scores, gates = F.linear(hidden, part["router.2.weight"], part["router.2.bias"]).chunk(2, dim=2)
+    attention = (curves + scores).softmax(1)  # over the channels
+    gates = 2 * torch.sigmoid(gates.mean(1, keepdim=True))
+    bands = torch.einsum("bck,bchw->bkhw", attention * gates, x)
+    if part["weight"].shape[1] > bands.shape[1]:  # each kernel has a second part for a channel near its wavelength
+        bands = torch.cat([bands, bands * curves.exp().amax(1)[:, :, None, None]], 1)
+    return bands, company
+
+
+{conv}
+
+{norm}
+
+{vgg}"""
+CONDITIONAL_NORM = """\
+def conditional_norm(x, company, key):
+    x = F.batch_norm(x, state[f"{key}.running_mean"], state[f"{key}.running_var"])
+    affine = F.linear(company, state[f"{key}.modulation.weight"], state[f"{key}.modulation.bias"])
+    scale, shift = affine[:, :, None, None].chunk(2, dim=1)
+    return scale * x + shift
+"""
+
+
+def adaptive_vgg19(*, norm: str, call: str) -> str:
+    """The code of the adaptive network with the normalisation that ``norm`` defines and ``call`` calls."""
+    convolution, arguments = 'conv(x, f"features.{index}")', ", wavelengths_um=(0.665, 0.560, 0.490)"
+    vgg = VGG.format(arguments=arguments, first=DRAW, convolution=convolution, norm=call)
+    return ADAPTIVE_VGG19.format(conv=CONV, norm=norm, vgg=vgg)
+
+
 NETWORKS = {
     "vgg19": """\
 
@@ -152,46 +196,9 @@ def dynamic_conv(x, key):  # each sample is convolved with its own mixture of K 
 {BATCH_NORM}
 
 {VGG.format(**BATCH_NORMED, convolution='dynamic_conv(x, f"features.{index}")')}""",
-    "adaptive_vgg19": f"""\
-
-
-# Leave channels that hardly vary (a dead sensor) out of x: this project's code does so itself, this does not.
-def draw(x, wavelengths_um):  # what each of the K kernels takes from the channels, and who they are
-    part = {{key.removeprefix("features.0."): value for key, value in state.items() if key.startswith("features.0.")}}
-    distance = torch.tensor(wavelengths_um).log()[:, None] - part["center"]  # (C, K)
-    curves = -torch.log1p((distance / part["width"]) ** 2)
-    curves = curves.nan_to_num(-2.0).expand(len(x), -1, -1)  # (B, C, K), NaN being an unknown wavelength
-    statistics = torch.stack([x.mean((2, 3)), x.std((2, 3), correction=0)], dim=2)
-    own = torch.cat([statistics, curves.exp()], dim=2)
-    company = torch.cat([own.mean(1), torch.full_like(own[:, 0, :1], 1 / x.shape[1])], dim=1)
-    view = torch.cat([own, company[:, None].expand(-1, x.shape[1], -1)], dim=2)
-    hidden = F.relu(F.linear(view, part["router.0.weight"], part["router.0.bias"]))
-    scores, gates = F.linear(hidden, part["router.2.weight"], part["router.2.bias"]).chunk(2, dim=2)
-    attention = (curves + scores).softmax(1)  # over the channels
-    gates = 2 * torch.sigmoid(gates.mean(1, keepdim=True))
-    bands = torch.einsum("bck,bchw->bkhw", attention * gates, x)
-    if part["weight"].shape[1] > bands.shape[1]:  # each kernel has a second part for a channel near its wavelength
-        bands = torch.cat([bands, bands * curves.exp().amax(1)[:, :, None, None]], 1)
-    return bands, company
-
-
-{CONV}
-
-def conditional_norm(x, company, key):
-    x = F.batch_norm(x, state[f"{{key}}.running_mean"], state[f"{{key}}.running_var"])
-    affine = F.linear(company, state[f"{{key}}.modulation.weight"], state[f"{{key}}.modulation.bias"])
-    scale, shift = affine[:, :, None, None].chunk(2, dim=1)
-    return scale * x + shift
-
-
-{
-        VGG.format(
-            arguments=", wavelengths_um=(0.665, 0.560, 0.490)",
-            first=DRAW,
-            convolution='conv(x, f"features.{index}")',
-            norm='conditional_norm(x, company, f"features.{index + 1}")',
-        )
-    }""",
+    "adaptive_vgg19": adaptive_vgg19(
+        norm=CONDITIONAL_NORM, call='conditional_norm(x, company, f"features.{index + 1}")'
+    ),
     "compact": f"""\
 
 
@@ -312,6 +319,8 @@ def loading(config: ModelConfig, repo_id: str) -> str:
     before, after, network = BEFORE.get(config.model, FUNCTIONAL), AFTER.get(config.model, ""), NETWORKS[config.model]
     if config.model == "vgg19" and config.arguments.get("width", 1) != 1:
         before, after, network = FUNCTIONAL, "", THIN_VGG19
+    if config.arguments.get("plain_norm"):
+        network = adaptive_vgg19(norm=BATCH_NORM, call=BATCH_NORMED["norm"])
     load = LOAD.replace("{repo_id}", repo_id).replace("{after}", after)
     example = before + load + UNPACK[config.storage] + network
     wavelengths = f", wavelengths_um={wavelengths_text(config)}" if config.bands else ""

@@ -66,9 +66,10 @@ class VGG19(ImageClassifier):
         self.classifier = nn.Linear(in_channels * POOLED**2, num_classes)
         self.reset_parameters()
 
-    def describe(self, *, width: float = 1.0, **arguments) -> None:
-        """As in ``ImageClassifier``; full width goes unsaid, as in checkpoints from before there was another."""
-        super().describe(**arguments, **({"width": width} if width != 1 else {}))
+    def describe(self, *, width: float = 1.0, plain_norm: bool = False, **arguments) -> None:
+        """As in ``ImageClassifier``; what checkpoints from before there was a choice have goes unsaid."""
+        arguments |= {"width": width} if width != 1 else {}
+        super().describe(**arguments, **({"plain_norm": True} if plain_norm else {}))
 
     def reset_parameters(self) -> None:
         """He initialisation of the plain convolutions; the dynamic ones have done their own.
@@ -161,7 +162,7 @@ class AdaptiveVGG19(VGG19):
     """VGG19 whose first layer takes any channels: ``ChannelAdaptiveConv2d``; the other convolutions are plain.
 
     All normalisations follow which channels there are: ``ConditionalBatchNorm2d``, which has no synchronised form
-    (after ``convert_sync_batchnorm`` a call fails).
+    (after ``convert_sync_batchnorm`` a call fails); with ``plain_norm`` they are plain ones.
     ``features`` is called layer by layer, so that hooks on the whole of it do not run. It fills nothing.
     ``model(x, "RG")``, ``model(x, "R+NIR")``, ``model(x, wavelengths_um=[0.665, 0.842])``.
     """
@@ -178,16 +179,18 @@ class AdaptiveVGG19(VGG19):
         tuning_um: Sequence[float] = TUNING_UM,
         least_spread: float = LEAST_SPREAD,
         own_kernels: bool = False,
+        plain_norm: bool = False,
     ):
-        """``width`` is that of ``configuration``, the others are those of ``ChannelAdaptiveConv2d``; see
-        ``tuning_for`` for a sensor."""
+        """``width`` is that of ``configuration``; ``plain_norm`` makes all normalisations plain ones; the others
+        are those of ``ChannelAdaptiveConv2d``; see ``tuning_for`` for a sensor."""
         options = {"num_kernels": num_kernels, "tuning_um": tuple(tuning_um), "own_kernels": own_kernels}
         options |= {"least_spread": least_spread}
         first = ChannelAdaptiveConv2d(configuration(width)[0], 3, padding=1, **options)
-        norm = partial(ConditionalBatchNorm2d, description_size=first.company_size)
+        conditional = partial(ConditionalBatchNorm2d, description_size=first.company_size)
+        norm = nn.BatchNorm2d if plain_norm else conditional
         super().__init__(num_classes=num_classes, fill=None, width=width, norm=norm)
-        self.describe(num_classes=num_classes, width=width, **options)
-        self.features[0] = first
+        self.describe(num_classes=num_classes, width=width, plain_norm=plain_norm, **options)
+        self.features[0], self.plain_norm = first, plain_norm
 
     def forward(
         self,
@@ -218,7 +221,8 @@ class AdaptiveVGG19(VGG19):
         first, *others = self.features
         x, routing = first(x, wavelengths_um, present=present, return_routing=True)  # (B, C_out, H, W)
         for layer in others:
-            x = layer(x, routing.company) if isinstance(layer, _BatchNorm) else layer(x)
+            told = isinstance(layer, _BatchNorm) and not self.plain_norm
+            x = layer(x, routing.company) if told else layer(x)
         logits = self.head(x)
         return (logits, routing.attention) if return_attention else logits
 

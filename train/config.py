@@ -17,6 +17,7 @@ ONLY_FOR = {  # settings that some networks have: which
     "width": VGG19S,
     "num_kernels": ("dynamic_vgg19", "adaptive_vgg19"),
     "own_kernels": ("adaptive_vgg19",),
+    "plain_norm": ("adaptive_vgg19",),
     "least_spread": ("adaptive_vgg19",),
     "pseudo_share": ("adaptive_vgg19",),
     "temperature_start": ("dynamic_vgg19",),
@@ -111,6 +112,8 @@ class TrainConfig:
     bands one for every wavelength of R, G, B and the bands and one more, if that is more)."""
     own_kernels: bool = False
     """Give each kernel of adaptive_vgg19's first layer a second part for channels near its wavelength."""
+    plain_norm: bool = False
+    """Plain batch normalisation in adaptive_vgg19, in place of one that follows which channels there are."""
     least_spread: float = LEAST_SPREAD
     """A channel whose standard deviation is at most this share of the strongest one's counts as dead (adaptive_vgg19);
     0 leaves out constant ones alone, for sensors whose live bands differ more in contrast than R, G and B."""
@@ -264,7 +267,7 @@ class TrainConfig:
             arguments |= {"width": self.width}
         if self.model == "adaptive_vgg19":
             arguments |= {"num_kernels": self.num_kernels, "own_kernels": self.own_kernels}
-            arguments |= {"least_spread": self.least_spread}
+            arguments |= {"least_spread": self.least_spread, "plain_norm": self.plain_norm}
         if self.bands:
             tuning_um = tuning_for(wavelength_of(name) for name in self.band_names)
             arguments |= {"num_kernels": max(self.num_kernels, len(tuning_um) + 1), "tuning_um": tuning_um}

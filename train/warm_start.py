@@ -88,13 +88,11 @@ def plain_to_adaptive(plain: dict[str, Tensor], adaptive: dict[str, Tensor]) -> 
 
     The first three kernels are the plain ones of R, G and B, to which they are tuned; the further ones are zero, and so
     are all second parts (``own_kernels``).
-    Scale and shift of a normalisation become the constant part of what the conditional one computes.
+    Scale and shift of a normalisation become the constant part of what a conditional one computes.
     """
     key = "features.0.weight"
     state = adaptive | {name: tensor.clone() for name, tensor in plain.items() if name in adaptive}
-    for name in (name for name in adaptive if name.endswith(".modulation.bias")):
-        norm = name.removesuffix(".modulation.bias")
-        state[name] = torch.cat([plain[f"{norm}.weight"], plain[f"{norm}.bias"]])
+    state |= as_conditional_norms(plain, adaptive)
     kernels = torch.zeros_like(adaptive[key])
     known = min(len(adaptive["features.0.center"]), plain[key].shape[1])
     kernels[:, :known] = plain[key][:, :known]
@@ -102,12 +100,22 @@ def plain_to_adaptive(plain: dict[str, Tensor], adaptive: dict[str, Tensor]) -> 
     return state
 
 
+def as_conditional_norms(plain: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The conditional normalisations of ``wanted`` that answer as those of ``plain``, whatever the channels."""
+    state = {}
+    for name in (name for name in wanted if name.endswith(".modulation.bias")):
+        norm = name.removesuffix(".modulation.bias")
+        state[name] = torch.cat([plain[f"{norm}.weight"], plain[f"{norm}.bias"]])
+        state[f"{norm}.modulation.weight"] = torch.zeros_like(wanted[f"{norm}.modulation.weight"])
+    return state
+
+
 def widened(old: AdaptiveVGG19, new: AdaptiveVGG19) -> dict[str, Tensor]:
-    """State of ``new``, whose first layer may have more kernels, or second parts of them, that starts as ``old``: the
-    further ones are zero.
+    """State of ``new``, whose first layer may have more kernels, or second parts of them, and whose normalisations may
+    follow the channels where those of ``old`` do not, that starts as ``old``: what is new is zero.
 
     Each kernel keeps its tuning, and what router and normalisations read of the further kernels weighs nothing at
-    first. Raises ``CheckpointError`` where ``new`` lacks a kernel of ``old``.
+    first. Raises ``CheckpointError`` where ``new`` lacks what ``old`` has.
     """
     places, wide = kernel_places(old.features[0], new.features[0]), new.features[0].num_kernels
     own = [0, 1, *(2 + place for place in places)]  # a channel's statistics and tuning
@@ -117,16 +125,20 @@ def widened(old: AdaptiveVGG19, new: AdaptiveVGG19) -> dict[str, Tensor]:
     second = [wide + place for place in places] if old.features[0].own_kernels else []
     if second and not new.features[0].own_kernels:
         raise CheckpointError("the checkpoint's kernels have second parts, which would be lost; add --own-kernels")
+    if new.plain_norm and not old.plain_norm:
+        raise CheckpointError("the checkpoint's normalisations follow the channels; leave out --plain-norm")
     kept = {  # where in the new tensor the old one goes
         "features.0.weight": (slice(None), places + second),
         "features.0.router.0.weight": (slice(None), [*own, *(2 + wide + place for place in company)]),
         "features.0.router.2.weight": (scores_and_gates,),
         "features.0.router.2.bias": (scores_and_gates,),
-    } | {key: (slice(None), company) for key in wanted if key.endswith(".modulation.weight")}
+    } | {key: (slice(None), company) for key in state if key.endswith(".modulation.weight")}
     for key, where in kept.items():
         tensor = torch.zeros_like(wanted[key])
         tensor[where] = state[key]
         state[key] = tensor
+    if old.plain_norm and not new.plain_norm:
+        state = {key: tensor for key, tensor in state.items() if key in wanted} | as_conditional_norms(state, wanted)
     return state | {key: wanted[key] for key in ("features.0.center", "features.0.width")}
 
 

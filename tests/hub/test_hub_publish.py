@@ -360,9 +360,10 @@ def test_the_card_names_a_setting_where_it_matters(model, settings, shown):
     assert matters("pseudo_share", settings | {"pseudo_share": 0.25}, model) == shown
 
 
-def test_the_card_says_where_kernels_have_second_parts():
+def test_the_card_says_where_kernels_have_second_parts_and_normalisation_is_plain():
     assert matters("own_kernels", {"own_kernels": True}, "adaptive_vgg19")
     assert not matters("own_kernels", {"own_kernels": False}, "adaptive_vgg19")
+    assert matters("plain_norm", {"plain_norm": True}, "adaptive_vgg19")
 
 
 def test_the_card_leaves_out_no_setting_that_decides_the_result():
@@ -442,6 +443,7 @@ def test_cards_are_written_into_checkpoint_folders(tmp_path, results, capsys):
         *((name, "fp32", {}) for name in MODELS),
         *((name, "fp32", {"width": 0.1}) for name in MODELS if name.endswith("vgg19")),
         ("adaptive_vgg19", "int8", {"own_kernels": True}),
+        ("adaptive_vgg19", "fp32", {"plain_norm": True}),
         ("compact", "int8", {}),
         ("resnet34", "fp16", {}),
     ],

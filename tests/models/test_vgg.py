@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
-from models import DynamicConv2d, build_model
+from models import DynamicConv2d, build_model, load_checkpoint, save_checkpoint
 from models.vgg import CONFIGURATION_E, configuration
 
 
@@ -161,3 +161,14 @@ def test_synchronised_normalisation_fails_instead_of_forgetting_what_it_learned(
     model = nn.SyncBatchNorm.convert_sync_batchnorm(build_model("adaptive_vgg19", num_classes=2, width=0.05)).eval()
     with pytest.raises(TypeError):
         model(torch.randn(1, 3, 32, 32))
+
+
+@torch.no_grad()
+def test_plain_normalisation_can_be_synchronised_and_takes_any_channels(tmp_path):
+    model = build_model("adaptive_vgg19", num_classes=2, width=0.05, plain_norm=True).eval()
+    assert {type(layer) for layer in model.features if hasattr(layer, "running_mean")} == {nn.BatchNorm2d}
+    x = torch.randn(1, 2, 32, 32)
+    expected = model(x, "R+NIR")
+    save_checkpoint(model, tmp_path)
+    torch.testing.assert_close(load_checkpoint(tmp_path)(x, "R+NIR"), expected)
+    torch.testing.assert_close(nn.SyncBatchNorm.convert_sync_batchnorm(model)(x, "R+NIR"), expected)

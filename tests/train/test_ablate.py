@@ -165,7 +165,8 @@ def test_networks_that_fill_are_compared_with_those_that_need_none(runs, folder,
     ablate(runs("channels"), folder)
     variants = variants_of(read_records(folder), "channels")
     assert [variant.name for variant in variants] == [
-        "vgg19", "dynamic_vgg19", "adaptive_vgg19", "adaptive_vgg19-real", "adaptive_vgg19-own_kernels"
+        "vgg19", "dynamic_vgg19", "adaptive_vgg19", "adaptive_vgg19-real", "adaptive_vgg19-plain_norm",
+        "adaptive_vgg19-real-plain_norm", "adaptive_vgg19-own_kernels",
     ]  # fmt: skip
     for variant in variants:
         (record,) = variant.records

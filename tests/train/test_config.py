@@ -188,6 +188,7 @@ def test_model_arguments_build_the_model(model):
         ({"warmup": 1.0}, "warmup must be at least 0 and below 1"),
         ({"label_smoothing": -0.1}, "label_smoothing must be at least 0 and below 1"),
         ({"model": "vgg19", "own_kernels": True}, "vgg19 has no own_kernels"),
+        ({"model": "vgg19", "plain_norm": True}, "vgg19 has no plain_norm, which is for adaptive_vgg19"),
         ({"pseudo_share": 1.5}, "pseudo_share must be at least 0 and at most 1"),
         ({"ema": 1.0}, "ema must be at least 0 and below 1"),
         ({"momentum": 1.5}, "momentum must be at least 0 and below 1"),

@@ -191,6 +191,25 @@ def test_second_parts_of_the_kernels_start_at_zero_and_are_kept(tmp_path):
 
 
 @torch.no_grad()
+def test_plain_normalisations_become_conditional_ones_and_not_the_other_way(plain, folder, images, tmp_path):
+    classes = plain.arguments["num_classes"]
+    model, told, wide = (
+        build_model("adaptive_vgg19", num_classes=classes, plain_norm=flag, **more).eval()
+        for flag, more in ((True, {}), (False, {}), (True, {"num_kernels": 5}))
+    )
+    for network in (model, told):
+        warm_start(network, str(folder), noise=0.1, seed=0)
+    torch.testing.assert_close(model(images), told(images), rtol=1e-4, atol=1e-4)
+    save_checkpoint(model, tmp_path / "plain_norm")
+    for network in (told, wide):
+        warm_start(network, str(tmp_path / "plain_norm"), noise=0.1, seed=0)
+        torch.testing.assert_close(network(images[:, :2], "R+NIR"), model(images[:, :2], "R+NIR"), rtol=1e-4, atol=1e-4)
+    save_checkpoint(told, tmp_path / "told")
+    with pytest.raises(CheckpointError, match="normalisations follow the channels; leave out --plain-norm"):
+        warm_start(model, str(tmp_path / "told"), noise=0.1, seed=0)
+
+
+@torch.no_grad()
 def test_a_plain_network_becomes_one_with_own_kernels_that_answers_alike(plain, folder, images):
     classes = plain.arguments["num_classes"]
     model = build_model("adaptive_vgg19", num_classes=classes, own_kernels=True).eval()
