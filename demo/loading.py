@@ -26,7 +26,7 @@ except ImportError:
 
 
 # There CUDA is a stand-in outside GPU calls, known to the main thread alone.
-LOADS_IN_MAIN_THREAD = bool(os.environ.get("SPACES_ZERO_GPU"))
+ON_ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
 log = logging.getLogger(__name__)
 LOCK = threading.Lock()
 MODEL_THREAD = ThreadPoolExecutor(1, thread_name_prefix="models")
@@ -140,8 +140,8 @@ def latency_ms(network: ImageClassifier, runs: int = 9) -> float:
 def run(function: Callable, source: Source, *arguments, **options):
     """``function(networks, …)`` with the loaded models, on the GPU where there is one.
 
-    Without one it runs in the one thread that always does: each thread would keep its own blocks
-    of memory and its own team of OpenMP threads.
+    It runs in the one thread that always does, but on a ZeroGPU Space, which has processes for that: each thread
+    would keep its own blocks of memory and its own team of OpenMP threads, or choose its convolutions on a GPU anew.
     """
     task = partial(function, load_models(source).networks, *arguments, **options)
-    return task() if torch.cuda.is_available() else MODEL_THREAD.submit(task).result()
+    return task() if ON_ZERO_GPU else MODEL_THREAD.submit(task).result()

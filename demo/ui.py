@@ -11,7 +11,7 @@ from demo.endpoints import add_endpoints
 from demo.gallery import FOLDER, MAX_TEMPERATURE, MIN_TEMPERATURE, PAGES
 from demo.handlers import CENTRE, Handlers, choose_bands, choose_example, displayed, share, tell_of_link, turn_to_page
 from demo.heatmap import ADAPTIVE
-from demo.loading import BUNDLED, LOADS_IN_MAIN_THREAD, Source, load_models
+from demo.loading import BUNDLED, ON_ZERO_GPU, Source, load_models
 from demo.pictures import MAX_MEGABYTES
 from demo.text import CHINESE, translations
 from demo.widgets import COPY, PICKED, PictureInput, example_gallery, log_slider, notice_slot, point_picker
@@ -125,7 +125,7 @@ def create_demo(source: Source = BUNDLED) -> gr.Blocks:
         connect_bands(events, banded)
         add_endpoints(events, concurrency_id="models", concurrency_limit=1)
         demo.load(snippets.blocks, None, code, queue=False, **QUIET)
-    if LOADS_IN_MAIN_THREAD:
+    if ON_ZERO_GPU:
         load_models(source)
     else:
         threading.Thread(target=load_models, args=(source,)).start()  # last: the first page need not wait for it

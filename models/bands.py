@@ -178,4 +178,4 @@ def check_count(wavelengths_um: Tensor, x: Tensor) -> Tensor:
             f"wavelengths of shape {tuple(wavelengths_um.shape)}, got {tuple(x.shape)}; give one name or wavelength "
             "per channel of x"
         )
-    return wavelengths_um.to(x.device)
+    return wavelengths_um.to(x.device, non_blocking=x.is_cuda)

@@ -53,13 +53,23 @@ def check_fill(fill: str) -> str:
 
 
 def select_channels(rgb: Tensor, channels: str | Iterable[str]) -> Tensor:
-    """Keep the named channels of an RGB batch: (B, 3, H, W) → (B, len(channels), H, W).
+    """Keep the named channels of an RGB batch: (B, 3, H, W) → (B, len(channels), H, W), itself for RGB.
 
     Raises ``ValueError`` for unknown channels or another shape.
     """
     if rgb.ndim != 4 or rgb.shape[1] != len(CHANNELS):
         raise ValueError(f"expected (B, 3, H, W), got {tuple(rgb.shape)}; a single picture needs a batch axis, x[None]")
-    return rgb[:, channel_indices(channels)]
+    return take(rgb, channel_indices(channels))
+
+
+def take(pictures: Tensor, places: list[int]) -> Tensor:
+    """The channels at these places: (B, C, H, W) → (B, len(places), H, W), itself where these are all in order.
+
+    A list for an index would be copied to a GPU first, which waits for it to finish.
+    """
+    if places == list(range(pictures.shape[1])):
+        return pictures
+    return torch.stack([pictures[:, place] for place in places], dim=1)
 
 
 def fill_channels(x: Tensor, channels: str | Iterable[str] = CHANNELS, fill: str = "aligned") -> Tensor:

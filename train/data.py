@@ -346,7 +346,8 @@ def workers_for_gpu() -> int:
     """How many processes load pictures for the GPU of this one: its share of the cores, 16 at most. A training has as
     many again for validation, which wait meanwhile."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return max(1, min(16, (os.cpu_count() or 1) // processes))
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(16, allowed // processes))
 
 
 def make_loader(pictures: Pictures, *, batch_size: int, workers: int, seed: int | None = None) -> DataLoader:

@@ -117,17 +117,30 @@ def train_epoch(
         optimizer.step()
         if averaged is not None:
             averaged.update_parameters(plain)
-        if unread:  # of the step before, so that a GPU has its next work before this one waits for it
-            on_step(read(*unread))
+        if unread:  # of the step before, so that a GPU has its next work before anything waits for it
+            on_step(report(*unread))
         correct = (logits.argmax(1) == labels).sum()
-        unread = step, torch.stack([loss.detach(), correct.to(loss)]), len(labels), lr
+        unread = step, Underway(torch.stack([loss.detach(), correct.to(loss)])), len(labels), lr
     if unread:
-        on_step(read(*unread))
+        on_step(report(*unread))
 
 
-def read(step: int, results: Tensor, images: int, lr: float) -> Step:
-    """What a step reports, from its loss and number of right answers; ``NonFiniteLossError`` if the loss is none."""
-    loss, correct = results.tolist()
+class Underway:
+    """Values that come from a GPU as soon as they are there: reading them waits for no work queued after them."""
+
+    def __init__(self, values: Tensor):
+        self.values = values.to("cpu", non_blocking=values.is_cuda)  # into pinned memory then
+        self.arrival = torch.cuda.current_stream(values.device).record_event() if values.is_cuda else None
+
+    def read(self) -> list[float]:
+        if self.arrival:
+            self.arrival.synchronize()
+        return self.values.tolist()
+
+
+def report(step: int, results: Underway, images: int, lr: float) -> Step:
+    """What a step says, from its loss and number of right answers; ``NonFiniteLossError`` if the loss is none."""
+    loss, correct = results.read()
     if not math.isfinite(loss):
         raise NonFiniteLossError(f"loss is {loss} at step {step}, learning rate {lr:.4g}; lower --lr")
     return Step(loss, correct, images, lr)

@@ -84,7 +84,6 @@ def train(config: TrainConfig) -> ImageClassifier:
         if config.bf16 and capabilities() and not has_bf16():
             tqdm.write("this CPU has no bfloat16 and emulates it, many times slower; --no-bf16 is faster here")
     else:
-        torch.set_float32_matmul_precision("high")  # TF32, as in convolutions
         torch.backends.cudnn.benchmark = True
     set_seed(config.seed)
 
@@ -379,7 +378,7 @@ def save_state(path: Path, progress: Progress, plain, averaged, optimizer) -> No
         tensors |= {f"averaged.{key}": value for key, value in averaged.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items() if isinstance(value, Tensor)}
-    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    tensors = {key: value.detach().contiguous().cpu() for key, value in tensors.items()}
     about = {"epoch": str(progress.epoch), "best": repr(progress.best), "rows": json.dumps(progress.rows)}
     write_safely(path, lambda temporary: save_file(tensors, temporary, metadata=about))
 
@@ -450,7 +449,7 @@ def load_state(
         moments.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     for parameter, found in optimizer.state.items():  # in the memory layout of the weights, which the file has lost
-        found |= {key: torch.empty_like(parameter).copy_(v) for key, v in found.items() if v.shape == parameter.shape}
+        found |= {key: torch.empty_like(parameter).copy_(v) for key, v in found.items() if key != "step"}  # AdamW's
     return Progress(int(about["epoch"]), float(about["best"]), json.loads(about["rows"]))
 
 

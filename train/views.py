@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models import CHANNELS, SUBSETS, select_channels
 from models.bands import places_of
+from models.channels import take
 from train.config import TrainConfig
 from train.pseudo_bands import Bands, draw_bands, draw_count, filled_bands, some_bands, stack_bands
 
@@ -31,12 +32,12 @@ def named_view(channels: str, bands: tuple[str, ...] = ()) -> View:
     if not bands:
         return lambda images: (select_channels(images, channels), {"channels": channels})
     places = places_of(channels, bands)
-    return lambda images: (images[:, places], {"channels": channels})
+    return lambda images: (take(images, places), {"channels": channels})
 
 
 def band_view(bands: Bands) -> View:
     """RGB pictures as the channels of another sensor."""
-    return lambda images: (bands.of(images), {"wavelengths_um": bands.wavelengths_um.to(images.device)})
+    return lambda images: (bands.of(images), {"wavelengths_um": bands.wavelengths_um})
 
 
 def sampled_view(

@@ -63,10 +63,18 @@ def test_run_gives_a_function_the_networks(monkeypatch, fresh):
 
 
 @pytest.mark.parametrize("zero_gpu", [False, True])
+def test_networks_answer_in_one_thread_but_where_processes_do(monkeypatch, fresh, zero_gpu):
+    monkeypatch.setattr(loading, "load_model", lambda name: stub(gamma=0.5))
+    monkeypatch.setattr(loading, "ON_ZERO_GPU", zero_gpu)
+    answering = {loading.run(lambda networks: threading.current_thread().name, BUNDLED) for _ in range(3)}
+    assert answering == ({threading.current_thread().name} if zero_gpu else {"models_0"})
+
+
+@pytest.mark.parametrize("zero_gpu", [False, True])
 def test_where_cuda_is_a_stand_in_the_main_thread_loads(monkeypatch, zero_gpu):
     loaders = Queue()
     monkeypatch.setattr(ui, "load_models", lambda source: loaders.put(threading.current_thread()))
-    monkeypatch.setattr(ui, "LOADS_IN_MAIN_THREAD", zero_gpu)
+    monkeypatch.setattr(ui, "ON_ZERO_GPU", zero_gpu)
     ui.create_demo()
     assert (loaders.get(timeout=60) is threading.main_thread()) == zero_gpu
 

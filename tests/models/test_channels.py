@@ -50,6 +50,9 @@ def test_the_order_of_the_names_does_not_change_the_fill(given, in_order, fill):
 
 def test_selecting_keeps_the_named_order():
     assert select_channels(rgb(), "BR")[0, :, 0, 0].tolist() == [B, R]
+    assert select_channels(rgb(), "BGR")[0, :, 0, 0].tolist() == [B, G, R]
+    picture = rgb()
+    assert select_channels(picture, "RGB") is picture
 
 
 def test_names_may_be_lower_case_or_a_list():
