@@ -115,17 +115,19 @@ class Endpoints:
         network = self.events.loaded.networks[DYNAMIC]
         return result.rows(), [explain.seen(network, picture, subset, fill) for subset in SUBSETS]
 
-    def predict_bands(self, file: str, bands: str = CHANNELS) -> tuple[dict, Image.Image]:
+    def predict_bands(self, file: str, bands: str = "") -> tuple[dict, Image.Image]:
         """Ask the adaptive VGG19 about a file of up to 16 bands: a TIFF or a NumPy array (height x width x bands).
 
         bands: names or wavelengths in micrometres in the file's order, such as "R, G, B, NIR" or "0.665, 0.842, ?",
-        ? for an unknown one. Returns the answer, for each band its wavelength and what each of the K kernels
-        takes from it (summing to 1 over the bands; zeros for a band that hardly varies), how the values were scaled
-        to 0..1, how many were missing (NaN or no data, taken as 0), what the network was trained on, and the bands in
-        false colour. The bundled network was trained on R, G and B; for other bands only on mixtures of these.
+        ? for an unknown one; by default what the file calls them (GDAL's tag), else those of the training. Returns the
+        answer, for each band its wavelength and what each of the K kernels takes from it (summing to 1 over the bands;
+        zeros for a band that hardly varies), how the values were scaled to 0..1, how many were missing (NaN or no data,
+        taken as 0), what the network was trained on, and the bands in false colour. The bundled network was trained on
+        R, G and B; for other bands only on mixtures of these.
         """
-        scale = self.events.loaded.networks[ADAPTIVE].config.scale
-        picture, typed = open_bands(file, scale), read_names(bands)
+        config = self.events.loaded.networks[ADAPTIVE].config
+        picture = open_bands(file, config.scale)
+        typed = read_names(bands or ", ".join(picture.names or config.bands or CHANNELS))
         check_count(picture, typed)
         answer = run(handlers.ask_bands, self.events.source, picture.values, typed.wavelengths_um)
         rows = zip(typed.names, typed.wavelengths_um, answer.attention, strict=True)
@@ -135,7 +137,7 @@ class Endpoints:
             "scaling": {"rule": picture.scaling, "divisor": picture.divisor, "dtype": picture.dtype},
             "missing_values": picture.missing,
             "channels_first": picture.channels_first,
-            "trained_on": list(self.events.loaded.networks[ADAPTIVE].config.bands or CHANNELS),
+            "trained_on": list(config.bands or CHANNELS),
         }, explain.false_colour(picture.values, explain.false_colour_bands(typed.wavelengths_um))
 
     def compare_compact(self, image: str, channels: str = CHANNELS, fill: str = FILLS[0]) -> tuple[dict, Image.Image]:
@@ -194,7 +196,7 @@ def add_endpoints(events: Handlers, **queueing) -> None:
     with gr.Column(visible=False):
         image, channels = PictureInput(label="image"), gr.Textbox(CHANNELS, label="channels")
         temperature, fill = gr.Number(None, label="temperature"), gr.Radio(FILLS, value=FILLS[0], label="fill")
-        file, bands = gr.File(label="file"), gr.Textbox(CHANNELS, label="bands")
+        file, bands = gr.File(label="file"), gr.Textbox("", label="bands")
         x, y = gr.Number(0.5, label="x"), gr.Number(0.5, label="y")
         data, picture, pictures = (
             gr.JSON(label="data"),

@@ -22,6 +22,7 @@ from demo.multiband import check_count, open_bands, read_names
 from demo.pictures import SHOWN_BY_BROWSERS, open_picture
 from demo.text import FriendlyError, joined, language_of, say
 from models import CHANNELS, SUBSETS, ImageClassifier
+from models.band_files import names_in
 from models.costs import cost_of_loaded
 
 log = logging.getLogger(__name__)
@@ -281,6 +282,11 @@ def displayed(path: str):
         return gr.skip() if Path(path).suffix.lower() in SHOWN_BY_BROWSERS else opened(path)
     except FriendlyError:  # ``analyse`` says what is wrong with it
         return gr.skip()
+
+
+def name_bands(path: str):
+    """A file of bands was uploaded → what it calls them, where it says so."""
+    return ", ".join(names_in(path)) or gr.skip()
 
 
 def choose_bands() -> tuple[str, str]:

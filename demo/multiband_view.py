@@ -21,6 +21,8 @@ def notice(opened: BandPicture, language: str) -> str:
     sentences = [say(language, "bands_answered", bands=bands, width=width, height=height)]
     if opened.channels_first:
         sentences.append(say(language, "channels_first"))
+    if opened.names:
+        sentences.append(say(language, "names_in_file", names=view.listed(opened.names, language)))
     sentences.append(say(language, opened.scaling, dtype=opened.dtype, divisor=f"{opened.divisor:,.6g}"))
     if opened.missing:
         sentences.append(say(language, "values_missing", count=opened.missing))

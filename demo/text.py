@@ -186,10 +186,11 @@ TEXT: dict[str, tuple[str, str]] = {
     "bands_names": ("Its bands, in the file's order", "檔案中的波段，依序輸入"),
     "bands_names_info": (
         "Names for Sentinel-2's wavelengths (R, G, B, COASTAL, REDEDGE, NIR, SWIR1, SWIR2) or your sensor's own in µm, "
-        "with commas; ? for an unknown one. For example: B, G, R, NIR or 0.665, 0.842, ?",
+        "with commas; ? for an unknown one. For example: B, G, R, NIR or 0.665, 0.842, ?. A file that names them fills "
+        "this in.",
         "名稱（代表 Sentinel-2 的波長：R、G、B、COASTAL、REDEDGE、NIR、SWIR1、SWIR2）或你的感測器以 µm 為單位的波長，"
         "用逗號分隔；不知道的寫 ?。"
-        "例如：B, G, R, NIR 或 0.665, 0.842, ?",
+        "例如：B, G, R, NIR 或 0.665, 0.842, ?。檔案若有標示波段，會自動填入。",
     ),
     "bands_button": ("Ask about these bands", "詢問這些波段"),
     "bands_example": ("Try the lion in five bands", "試試五個波段的獅子"),
@@ -218,6 +219,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "The array was taken as bands × height × width, since only its first axis is short enough for bands.",
         "只有第一軸短到可以是波段，因此陣列視為波段 × 高 × 寬。",
     ),
+    "names_in_file": ("It says what its bands are: {names}.", "檔案標示的波段：{names}。"),
     "scaled_fixed": (
         "Its values ({dtype}) were divided by {divisor}, as in the training of this network, and cut to 0 and 1.",
         "值（{dtype}）與這個網路訓練時一樣除以 {divisor}，並截到 0 與 1 之間。",

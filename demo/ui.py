@@ -9,7 +9,17 @@ import gradio as gr
 from demo import results, snippets
 from demo.endpoints import add_endpoints
 from demo.gallery import FOLDER, MAX_TEMPERATURE, MIN_TEMPERATURE, PAGES
-from demo.handlers import CENTRE, Handlers, choose_bands, choose_example, displayed, share, tell_of_link, turn_to_page
+from demo.handlers import (
+    CENTRE,
+    Handlers,
+    choose_bands,
+    choose_example,
+    displayed,
+    name_bands,
+    share,
+    tell_of_link,
+    turn_to_page,
+)
 from demo.heatmap import ADAPTIVE
 from demo.loading import BUNDLED, ON_ZERO_GPU, Source, load_models
 from demo.pictures import MAX_MEGABYTES
@@ -260,18 +270,18 @@ def connect(events: Handlers, ask: Parts, told: Parts, swept: Parts, compared: P
 
 
 def connect_bands(events: Handlers, banded: Parts) -> None:
-    """Wire the page for several bands: a new file, Enter or the button asks.
+    """Wire the page for several bands: a new file, which may name its bands itself, Enter or the button asks.
 
     Other names or no file: an answer that is there goes, one that is on its way is dropped.
     """
     inputs, outputs = [banded.file, banded.names], [banded.notice, banded.result]
     asking = {"show_progress_on": banded.notice, "js": note("bands"), **LATEST}
-    asks = [banded.file.upload, banded.names.submit, banded.button.click]
-    example = banded.example.click(choose_bands, None, inputs, queue=False, **QUIET)
-    for asked in (
-        gr.on(asks, events.ask_bands, inputs, outputs, **asking),
-        example.then(events.ask_bands, inputs, outputs, **asking),
-    ):
+    chosen = (
+        banded.file.upload(name_bands, banded.file, banded.names, **QUEUED),
+        banded.example.click(choose_bands, None, inputs, queue=False, **QUIET),
+    )
+    asks = [banded.names.submit, banded.button.click, *(file.then for file in chosen)]
+    for asked in (ask(events.ask_bands, inputs, outputs, **asking) for ask in asks):
         asked.then(None, inputs, outputs, js=drop_outdated("bands"), **QUIET)
         asked.failure(None, None, outputs, js=EMPTY, **QUIET)
     gr.on([banded.file.clear, banded.names.change], None, None, outputs, js=EMPTY, **QUIET)

@@ -17,6 +17,7 @@ import tifffile
 from numpy.lib import format as npy
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
+from models.band_tags import GDAL_METADATA, band_names
 from models.bands import number
 
 MAX_BANDS = 16  # where nobody says how many there are
@@ -78,7 +79,8 @@ class BandPicture:
 
     ``scaling`` is ``scaled_fixed``, ``scaled_8bit``, ``scaled_not`` or ``scaled_percentile``, ``divisor`` what the
     file's values, of type ``dtype``, were divided by. ``missing`` values were never measured and are 0.
-    ``channels_first`` is True for an array that was taken to be (C, H, W) for want of a short last axis.
+    ``channels_first`` is True for an array that was taken to be (C, H, W) for want of a short last axis. ``names`` are
+    what a TIFF itself calls its bands, as ``parse_bands`` takes them, ``?`` for unknown ones; () where it does not say.
     """
 
     values: np.ndarray
@@ -87,6 +89,7 @@ class BandPicture:
     dtype: str
     missing: int = 0
     channels_first: bool = False
+    names: tuple[str, ...] = ()
 
 
 def open_bands(path: str | Path, *, bands: int | None = None, scale: float | None = None) -> BandPicture:
@@ -101,13 +104,13 @@ def open_bands(path: str | Path, *, bands: int | None = None, scale: float | Non
     """
     check_scale(scale)
     path = Path(path)
-    suffix = path.suffix.lower()
+    suffix, names = path.suffix.lower(), ()
     if suffix not in TIFF + NUMPY:
         raise BandFileError("suffix", came=suffix[:12] or "?")
     if not path.is_file():
         raise BandFileError("missing", came=path.name)
     if suffix in TIFF:
-        array, missing = read_tiff(path, bands)
+        array, missing, names = read_tiff(path, bands)
         channels_first = False
     else:
         array, channels_first = read_numpy(path, bands)
@@ -115,7 +118,20 @@ def open_bands(path: str | Path, *, bands: int | None = None, scale: float | Non
     values, scaling, divisor = scaled(array, missing, scale)
     if (values.min(axis=(1, 2)) == values.max(axis=(1, 2))).all():
         raise BandFileError("constant")
-    return BandPicture(values, scaling, divisor, str(array.dtype), int(missing.sum()), channels_first)
+    return BandPicture(values, scaling, divisor, str(array.dtype), int(missing.sum()), channels_first, names)
+
+
+def names_in(path: str | Path) -> tuple[str, ...]:
+    """``BandPicture.names`` of a file whose pixels are not read; () also where it cannot be read."""
+    if Path(path).suffix.lower() not in TIFF:
+        return ()
+    try:
+        with TiffFile(path, **PLAIN) as file:
+            series = file.series[0]
+            height, width = (series.shape[series.axes.index(axis)] for axis in "YX")
+            return band_names(series.keyframe.tags.valueof(GDAL_METADATA), series.size // (height * width))
+    except Exception:  # a damaged file can fail anywhere in the reader; ``open_bands`` says so
+        return ()
 
 
 def read_numpy(path: Path, expected: int | None) -> tuple[np.ndarray, bool]:
@@ -136,9 +152,9 @@ def read_numpy(path: Path, expected: int | None) -> tuple[np.ndarray, bool]:
     return bands_first(array, axis), axis == 0
 
 
-def read_tiff(path: Path, expected: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """The first picture of a TIFF as (C, H, W), more being brighter, and where it has none; pages of one size are its
-    bands."""
+def read_tiff(path: Path, expected: int | None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """The first picture of a TIFF as (C, H, W), more being brighter, where it has none, and its bands' names; pages of
+    one size are its bands."""
     try:
         with TiffFile(path, **PLAIN) as file:
             series = file.series[0]
@@ -157,11 +173,13 @@ def read_tiff(path: Path, expected: int | None) -> tuple[np.ndarray, np.ndarray]
             array = series.asarray(maxworkers=1)
             missing = missing_of(array, series.keyframe.tags.valueof(GDAL_NODATA))
             array = brightness(array, series.keyframe)
+            metadata = series.keyframe.tags.valueof(GDAL_METADATA)
     except BandFileError:
         raise
     except Exception as error:  # a damaged file can fail anywhere in the reader, with any exception
         raise BandFileError("tiff_unreadable") from error
-    return bands_first(array, axis), bands_first(missing, axis)
+    array = bands_first(array, axis)
+    return array, bands_first(missing, axis), band_names(metadata, len(array))
 
 
 def brightness(array: np.ndarray, page: TiffPage) -> np.ndarray:

@@ -31,6 +31,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from models.band_files import NUMPY, TIFF, BandFileError, BandPicture, open_bands
+from models.bands import UNKNOWN
 from models.hub import first_line
 from models.pictures import resize, to_rgb, within
 
@@ -259,10 +260,16 @@ def inspect(path: Path, bands: tuple[str, ...], scale: float | None) -> tuple[st
 
 
 def read_bands(path: Path, bands: tuple[str, ...], scale: float | None) -> BandPicture:
-    """A sensor's file; ``DataError`` unless it has these ``bands``."""
+    """A sensor's file; ``DataError`` unless it has these ``bands``, as many and, where it names them, in this order."""
     picture = open_bands(path, bands=len(bands), scale=scale)
     if (found := len(picture.values)) != len(bands):
         raise DataError(f"it has {found} bands, expected are {len(bands)} ({', '.join(bands)})")
+    known = {*bands} - {UNKNOWN}
+    if any(theirs in known and ours in known - {theirs} for theirs, ours in zip(picture.names, bands, strict=False)):
+        raise DataError(
+            f"it calls its bands {', '.join(picture.names)}, expected are {', '.join(bands)}; name them in the order "
+            "of the files, or by wavelength where these are wrong"
+        )
     return picture
 
 

@@ -6,10 +6,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 from demo.gallery import EXAMPLES
+from models.band_tags import GDAL_METADATA
 
 pytestmark = pytest.mark.browser
 PAGES = ("Channels", "All subsets", "Multi-band", "Compact & ResNet34", "Results", "Use it from code")
@@ -160,6 +162,22 @@ def test_an_uploaded_array_is_answered_band_by_band(visit, tmp_path):
     expect(answered_bands(page)).to_have_text(["R", "G", "B", "NIR"])
     expect(page.locator(".answered .bars li")).to_have_count(5)
     expect(page.locator(".answered")).to_contain_text("NIR, G, B shown as red, green, blue")
+    assert page.errors == []
+
+
+def test_a_file_that_names_its_bands_is_answered_by_these_names(visit, tmp_path):
+    page = visit()
+    turn_to(page, "Multi-band")
+    xml = "".join(
+        f'<Item name="DESCRIPTION" sample="{i}">{name}</Item>' for i, name in enumerate(("red", "Band 2", "NIR"))
+    )
+    tags = [(GDAL_METADATA, "s", 0, f"<GDALMetadata>{xml}</GDALMetadata>", True)]
+    values = np.random.default_rng(0).integers(0, 4000, (48, 64, 3), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "field.tif", values, photometric="minisblack", planarconfig="contig", extratags=tags)
+    page.locator("input[type=file]:not([accept*=image])").first.set_input_files(tmp_path / "field.tif")
+    expect(notice(page)).to_contain_text("It says what its bands are: R, ? and NIR.")
+    expect(answered_bands(page)).to_have_text(["R", "? (2)", "NIR"])
+    expect(page.get_by_label("Its bands")).to_have_value("R, ?, NIR")
     assert page.errors == []
 
 

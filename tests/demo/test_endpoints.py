@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from gradio_client import Client, handle_file
 from PIL import Image
 
@@ -13,6 +14,7 @@ from demo.inference import ask_bands, predict, sweep
 from demo.multiband import open_bands, read_names
 from demo.pictures import open_picture
 from models import SUBSETS
+from models.band_tags import GDAL_METADATA
 from models.costs import cost_of_loaded
 
 ENDPOINTS = {"/predict_channels", "/sweep_channels", "/predict_bands", "/compare_compact", "/attention_at"}
@@ -89,6 +91,20 @@ def test_predict_bands_answers_as_the_model_does(client, networks):
 def test_an_unknown_band_has_no_wavelength_in_json(client):
     data, _ = client.predict(handle_file(str(BANDS_EXAMPLE)), "R, G, B, ?, ?", api_name="/predict_bands")
     assert [band["wavelength_um"] for band in data["bands"]] == [0.665, 0.56, 0.49, None, None]
+
+
+def test_a_file_that_names_its_bands_needs_no_names(client, tmp_path):
+    xml = "".join(
+        f'<Item name="DESCRIPTION" sample="{place}">{name}</Item>'
+        for place, name in enumerate(("NIR", "red", "?", "865 nm"))
+    )
+    tags = [(GDAL_METADATA, "s", 0, f"<GDALMetadata>{xml}</GDALMetadata>", True)]
+    values = np.random.default_rng(0).integers(0, 4000, (48, 64, 4), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "field.tif", values, photometric="minisblack", planarconfig="contig", extratags=tags)
+    data, _ = client.predict(handle_file(str(tmp_path / "field.tif")), api_name="/predict_bands")
+    assert [band["band"] for band in data["bands"]] == ["NIR", "R", "?", "0.865 µm"]
+    data, _ = client.predict(handle_file(str(tmp_path / "field.tif")), "B, G, R, NIR", api_name="/predict_bands")
+    assert [band["band"] for band in data["bands"]] == ["B", "G", "R", "NIR"]
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,10 @@ def test_a_band_of_one_value_is_explained(networks, values, language):
             "bands × height",
         ),
         ({"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8", "missing": 1234}, "1,234 are missing"),
+        (
+            {"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8", "names": ("R", "?", "NIR", "?")},
+            "It says what its bands are: R, ?, NIR and ?.",
+        ),
     ],
 )
 def test_the_notice_says_how_the_file_was_read(values, opened, words):

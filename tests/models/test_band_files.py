@@ -10,7 +10,8 @@ import tifffile
 from PIL import Image
 
 from models import band_files
-from models.band_files import BandFileError, open_bands, scaled
+from models.band_files import BandFileError, names_in, open_bands, scaled
+from models.band_tags import GDAL_METADATA
 
 SHAPE = (20, 30, 5)  # height, width, bands
 
@@ -421,3 +422,22 @@ def test_the_expected_number_of_bands_finds_their_axis(numpy_file):
 def test_a_file_that_is_not_there_is_not_called_damaged(tmp_path, name):
     error = refused(tmp_path / name)
     assert (error.key, error.values["came"]) == ("missing", name)
+
+
+@pytest.mark.parametrize("planarconfig", ["contig", "separate"])
+def test_a_tiff_may_say_what_its_bands_are(tiff_file, array, planarconfig):
+    xml = (
+        '<GDALMetadata><Item name="DESCRIPTION" sample="0" role="description">nir</Item>'
+        '<Item name="DESCRIPTION" sample="2" role="description">Red</Item></GDALMetadata>'
+    )
+    content = array if planarconfig == "contig" else array.transpose(2, 0, 1)
+    tags = [(GDAL_METADATA, "s", 0, xml, True)]
+    path = tiff_file(content, photometric="minisblack", planarconfig=planarconfig, extratags=tags)
+    assert open_bands(path).names == names_in(path) == ("NIR", "?", "R", "?", "?")
+
+
+def test_names_are_none_where_the_file_has_none_or_is_no_tiff(tiff_file, numpy_file, array, tmp_path):
+    plain, numbers = tiff_file(array, photometric="minisblack"), numpy_file(array)
+    assert open_bands(plain).names == open_bands(numbers).names == names_in(plain) == names_in(numbers) == ()
+    (tmp_path / "broken.tif").write_bytes(b"II*")
+    assert names_in(tmp_path / "broken.tif") == names_in(tmp_path / "missing.tif") == ()

@@ -15,6 +15,7 @@ from PIL import Image
 
 from models import CheckpointError, load_checkpoint, load_model, save_checkpoint
 from models.band_files import open_bands
+from models.band_tags import GDAL_METADATA
 from models.bands import BANDS_UM
 from train.bundle import bundle
 from train.calibrate import calibrate
@@ -101,6 +102,25 @@ def test_augmentation_keeps_a_dead_band_constant(field, tmp_path):
 def test_files_of_another_number_of_bands_are_named_with_both_numbers(field):
     with pytest.raises(DataError, match=r"it has 4 bands, expected are 2 \(R, NIR\)"):
         load_split(field, "val", bands=("R", "NIR"))
+
+
+@pytest.mark.parametrize("named", [("R", "NIR"), ("R", "?"), ("RED", "865 nm"), ("Band 1", "Band 2"), ("NIR", "R")])
+def test_files_that_name_their_bands_otherwise_are_refused(tmp_path, named):
+    items = "".join(f'<Item name="DESCRIPTION" sample="{place}">{name}</Item>' for place, name in enumerate(named))
+    tags = [(GDAL_METADATA, "s", 0, f"<GDALMetadata>{items}</GDALMetadata>", True)]
+    for name in ("a", "b"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        values = np.random.default_rng(0).random((30, 30, 2)).astype(np.float32)
+        tifffile.imwrite(
+            tmp_path / "train" / name / "0.tif", values, photometric="minisblack", planarconfig="contig", extratags=tags
+        )
+    if named == ("NIR", "R"):
+        with pytest.raises(DataError, match=r"it calls its bands NIR, R, expected are R, NIR; name them in the order"):
+            load_split(tmp_path, "train", bands=("R", "NIR"))
+        load_split(tmp_path, "train", bands=("?", "?"))
+        load_split(tmp_path, "train", bands=("0.665", "0.842"))
+    else:
+        assert len(load_split(tmp_path, "train", bands=("R", "NIR"))) == 2
 
 
 def test_pictures_of_another_kind_are_told_apart(field, tmp_path):
