@@ -65,10 +65,10 @@ DATA_TERMS = {
 }
 RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
     "width", "num_kernels", "own_kernels", "plain_norm", "least_spread", "blocks", "fill", "images_per_class",
-    "image_size", "epochs", "batch_size", "bands", "scale", "channels", "channel_counts", "pseudo_share", "optimizer",
-    "lr", "head_lr_scale", "schedule", "warmup", "momentum", "weight_decay", "clip_norm", "label_smoothing", "mix",
-    "crop_scale", "crop_pct", "ema", "init_from", "init_noise", "teacher", "teacher_share", "temperature_start",
-    "temperature_end", "temperature_epochs", "bf16", "seed",
+    "image_size", "epochs", "batch_size", "bands", "scale", "channels", "channel_counts", "pseudo_share",
+    "colour_mixing", "optimizer", "lr", "head_lr_scale", "schedule", "warmup", "momentum", "weight_decay", "clip_norm",
+    "label_smoothing", "mix", "crop_scale", "crop_pct", "ema", "init_from", "init_noise", "teacher", "teacher_share",
+    "temperature_start", "temperature_end", "temperature_epochs", "bf16", "seed",
 )  # fmt: skip
 
 FILLING = {
@@ -477,6 +477,7 @@ def matters(key: str, settings: dict, model: str) -> bool:
         "warmup": settings.get("schedule") == "cosine",
         "teacher_share": not settings.get("teacher"),
         "epochs": ":" in str(settings.get("image_size")),  # the schedule of sizes replaces it
+        "colour_mixing": value == 0,
         "ema": value == 0,
         "clip_norm": value == 0,
     }

@@ -113,9 +113,11 @@ ABLATIONS = {
         THIN,
     ),
     "channels": Ablation(
-        "random channels in training: missing ones filled, or none needed, with pseudo-bands and without",
+        "random channels in training: missing ones filled, or none needed, with and without pseudo-bands and "
+        "normalisation that follows the channels",
         {
             "vgg19": {"model": "vgg19"},
+            "vgg19-mixed": {"model": "vgg19", "colour_mixing": 1 / 3},
             "dynamic_vgg19": {"model": "dynamic_vgg19"} | ANNEALED,
             "adaptive_vgg19": {"model": "adaptive_vgg19"},
             "adaptive_vgg19-real": {"model": "adaptive_vgg19", "pseudo_share": 0.0},

@@ -120,14 +120,15 @@ def each_seeds(variants: dict[str, Variant]) -> str:
 
 
 def difference_table(results: list[dict]) -> Table:
-    """Every variant of an ablation against its first, and against the one whose name it extends, over seeds."""
+    """Every variant of an ablation against its first, and against those whose words its name has, too, over seeds."""
     measures = {name: of for name, of in MEASURES.items() if name != MANY}  # which no first variant has
     rows = []
     for ablation, made in ABLATIONS.items():
         variants = [] if made.bands else variants_of(of_kind(results, "ablation"), ablation)
         for variant, other in itertools.permutations(variants, 2):
             both = variant.beside(other).seeds
-            if (other is variants[0] or variant.name.startswith(f"{other.name}-")) and len(both) > 1:
+            extends = {*variant.name.split("-")} > {*other.name.split("-")}
+            if (other is variants[0] or extends) and len(both) > 1:
                 figures = [compared(variant, other, of) for of in measures.values()]
                 rows.append([ablation, variant.name, other.name, str(len(both)), *figures])
     caption = (

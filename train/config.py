@@ -20,6 +20,7 @@ ONLY_FOR = {  # settings that some networks have: which
     "plain_norm": ("adaptive_vgg19",),
     "least_spread": ("adaptive_vgg19",),
     "pseudo_share": ("adaptive_vgg19",),
+    "colour_mixing": tuple(name for name, network in MODELS.items() if not network.any_channels),
     "temperature_start": ("dynamic_vgg19",),
     "temperature_end": ("dynamic_vgg19",),
     "init_noise": ("dynamic_vgg19",),
@@ -73,6 +74,9 @@ class TrainConfig:
     default alike."""
     pseudo_share: float = 1 / 3
     """Share of pictures that "sample" shows adaptive_vgg19 as mixtures of R, G and B: bands of other wavelengths."""
+    colour_mixing: float = 0.0
+    """Share of pictures that "sample" shows the other networks with three random mixtures of R, G and B in their
+    places, some of which then go missing: what pseudo_share is for adaptive_vgg19."""
     fill: Literal["aligned", "appended"] = "aligned"
     """Where the mean of two channels goes, see models/channels.py."""
 
@@ -175,8 +179,11 @@ class TrainConfig:
         for name in ("warmup", "label_smoothing", "ema", "momentum", "least_spread"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
-        if not 0 <= self.pseudo_share <= 1:
-            raise ValueError(f"pseudo_share must be at least 0 and at most 1, got {self.pseudo_share}")
+        for name in ("pseudo_share", "colour_mixing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be at least 0 and at most 1, got {getattr(self, name)}")
+        if self.colour_mixing and self.channels != "sample":
+            raise ValueError(f"colour_mixing {self.colour_mixing:g} would change nothing without channels sample")
         for name in ("crop_scale", "crop_pct", "teacher_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")

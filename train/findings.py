@@ -13,8 +13,7 @@ from train import RESULTS
 
 RGB_PAIR = ("vgg19-32", "dynamic_vgg19-32")  # checkpoints trained on RGB alone, as in the study
 RGB_PLAIN = "vgg19-rgb"  # as the bundled plain one, its last epoch on RGB alone
-# an earlier stage, at 64 px: a network whose last epoch saw blue alone, its twin for RGB, and the one for any channels
-EXPERT, EXPERTS_TWIN, EXPERTS_RIVAL = "vgg19-b", "vgg19-trunk-rgb", "adaptive_vgg19-trunk-taught"
+EXPERT = "vgg19-80-b"  # from the bundled plain one, an epoch more on blue alone
 SAMPLED_PAIR = ("vgg19", "dynamic_vgg19")  # the bundled ones, trained on random subsets
 TASK2_PAIR = ("compact", "resnet34")
 TASK2_EARLIER_PAIRS = (  # the stage before, and that before it, on RGB alone as in the study

@@ -81,6 +81,14 @@ def draw_bands(subset: str, pseudo_share: float, generator: torch.Generator) -> 
     return bands.blind() if unknown < UNKNOWN_SHARE else bands
 
 
+def recoloured(bands: Bands, share: float, generator: torch.Generator) -> Bands:
+    """The same of a picture whose R, G and B are, so often, random mixtures of its own; nothing is drawn for a share
+    of 0."""
+    if not share or torch.rand((), generator=generator).item() >= share:
+        return bands
+    return Bands(bands.weights @ pseudo_bands(len(CHANNELS), generator).weights, bands.wavelengths_um)
+
+
 def draw_count(weights: tuple[float, ...], generator: torch.Generator) -> int:
     """A number of channels, from 1, with these weights of one, two …"""
     return 1 + torch.tensor(weights, dtype=torch.float).multinomial(1, generator=generator).item()

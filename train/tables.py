@@ -15,9 +15,8 @@ from train.costs import cost_tables
 from train.findings import (
     ADAPTIVE,
     EXPERT,
-    EXPERTS_RIVAL,
-    EXPERTS_TWIN,
     RGB_PAIR,
+    RGB_PLAIN,
     RIVALS,
     SAMPLED_PAIR,
     TASK2_EARLIER_PAIRS,
@@ -218,30 +217,26 @@ def trained(names: Iterable[str], trainings: dict[str, dict]) -> str:
 
 
 def expert_table(results: list[dict], channel: str = "B") -> Table:
-    """What one channel can give: a network whose last epoch saw it alone, beside one trained on any channels.
-
-    Of an earlier stage: today's would be other networks.
-    """
-    expert = comparison(results, (EXPERT, EXPERTS_RIVAL), channels=channel)
-    full = comparison(results, (EXPERTS_TWIN, EXPERTS_RIVAL), channels=[CHANNELS])
+    """What one channel can give: a network whose last epoch saw it alone, beside one trained on any channels."""
+    expert = comparison(results, (EXPERT, ADAPTIVE), channels=channel)
+    full = comparison(results, (RGB_PLAIN, ADAPTIVE), channels=[CHANNELS])
     trainings = trainings_by_checkpoint(results)
     rows, caption = [], NOT_YET
     if expert and full:
         whole = rgb_row(full["first"])["accuracy"]
-        for name, evaluation in ((EXPERT, expert["first"]), (EXPERTS_RIVAL, expert["second"])):
+        for name, evaluation in ((EXPERT, expert["first"]), (ADAPTIVE, expert["second"])):
             found = row_of(evaluation["rows"], channel)
             rows.append([name, with_interval(found), f"{percent(found['accuracy'] / whole)} %"])
         test = row_of(expert["paired"], channel)
-        in_bf16 = " (in bf16)" if full["first"].get("bf16") and not expert["first"].get("bf16") else ""
         caption = (
             f"{data_line(expert['first'])}, {input_text(expert['first'])}; accuracy in % with 95 % Wilson interval. "
-            f"Last column: divided by the {percent(whole)} % of {EXPERTS_TWIN} on RGB{in_bf16}. "
+            f"Last column: divided by the {percent(whole)} % of {RGB_PLAIN} on RGB. "
             f"McNemar's exact test of the two on {channel}: p-value {p_text(test['p_value'])}. "
             f"{full_weights(expert['first'], expert['second'], full['first'])}"
-            f"{trained((EXPERT, EXPERTS_TWIN, EXPERTS_RIVAL), trainings)}".strip()
+            f"{trained((EXPERT, RGB_PLAIN, ADAPTIVE), trainings)}".strip()
         )
-    columns = ["model", f"accuracy on {channel} alone", f"of {EXPERTS_TWIN} on RGB"]
-    title = "One channel: a network whose last epoch saw nothing else, an earlier stage"
+    columns = ["model", f"accuracy on {channel} alone", f"of {RGB_PLAIN} on RGB"]
+    title = "One channel: a network whose last epoch saw nothing else"
     return {"id": "expert", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 

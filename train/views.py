@@ -13,7 +13,7 @@ from models import CHANNELS, SUBSETS, select_channels
 from models.bands import places_of
 from models.channels import take
 from train.config import TrainConfig
-from train.pseudo_bands import Bands, draw_bands, draw_count, filled_bands, some_bands, stack_bands
+from train.pseudo_bands import Bands, draw_bands, draw_count, filled_bands, recoloured, some_bands, stack_bands
 
 View = Callable[[Tensor], tuple[Tensor, dict]]
 
@@ -24,7 +24,8 @@ def training_view(config: TrainConfig, fill: str | None, generator: torch.Genera
         return named_view(config.channels, config.band_names)
     if config.bands:
         return sensor_view(config.band_names, generator, config.count_weights)
-    return sampled_view(fill, generator, config.count_weights, config.pseudo_share)
+    share = config.pseudo_share if fill is None else config.colour_mixing
+    return sampled_view(fill, generator, config.count_weights, share)
 
 
 def named_view(channels: str, bands: tuple[str, ...] = ()) -> View:
@@ -51,14 +52,14 @@ def sampled_view(
     Within a batch the pictures' subsets differ. With one subset for all, batch normalisation would see the
     statistics of one subset at a time in training, but those of their mixture ever after.
     The network for any channels also samples their order and, for ``pseudo_share`` of the pictures, pseudo-bands
-    (``pseudo_bands.py``).
+    (``pseudo_bands.py``); for such a share the others see three of these in the places of R, G and B.
     """
 
     def view(images: Tensor) -> tuple[Tensor, dict]:
         subsets = [draw_channels(generator, count_weights) for _ in images]
         if fill is None:
             return mixed(images, [draw_bands(subset, pseudo_share, generator) for subset in subsets])
-        bands = stack_bands([filled_bands(subset, fill) for subset in subsets])
+        bands = stack_bands([recoloured(filled_bands(subset, fill), pseudo_share, generator) for subset in subsets])
         return bands.of(images), {"channels": CHANNELS}
 
     return view

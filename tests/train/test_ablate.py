@@ -165,15 +165,15 @@ def test_networks_that_fill_are_compared_with_those_that_need_none(runs, folder,
     ablate(runs("channels"), folder)
     variants = variants_of(read_records(folder), "channels")
     assert [variant.name for variant in variants] == [
-        "vgg19", "dynamic_vgg19", "adaptive_vgg19", "adaptive_vgg19-real", "adaptive_vgg19-plain_norm",
-        "adaptive_vgg19-real-plain_norm", "adaptive_vgg19-own_kernels",
+        "vgg19", "vgg19-mixed", "dynamic_vgg19", "adaptive_vgg19", "adaptive_vgg19-real",
+        "adaptive_vgg19-plain_norm", "adaptive_vgg19-real-plain_norm", "adaptive_vgg19-own_kernels",
     ]  # fmt: skip
     for variant in variants:
         (record,) = variant.records
         assert record["settings"]["channels"] == "sample" and len(variant.accuracies_with(1)) == 1
         assert bool(variant.accuracies_with_many) == variant.name.startswith("adaptive")
-    assert [variant.records[0]["settings"]["pseudo_share"] for variant in variants[2:4]] == [pytest.approx(1 / 3), 0]
-    bands = variants[2].records[0]["val_accuracy_by_pseudo_bands"]
+    assert [variant.records[0]["settings"]["pseudo_share"] for variant in variants[3:5]] == [pytest.approx(1 / 3), 0]
+    bands = variants[3].records[0]["val_accuracy_by_pseudo_bands"]
     assert list(bands) == ["1 pseudo-band", *(f"{count} pseudo-bands" for count in range(2, 7))]
 
 

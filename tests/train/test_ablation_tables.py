@@ -97,6 +97,22 @@ def test_a_variant_of_a_variant_is_compared_with_that_too():
     assert [row[4].split(" ")[0] for row in rows] == ["10.0", "20.0", "10.0"]
 
 
+def test_a_variant_that_combines_two_is_compared_with_both():
+    names = (
+        "vgg19",
+        "adaptive_vgg19",
+        "adaptive_vgg19-real",
+        "adaptive_vgg19-plain_norm",
+        "adaptive_vgg19-real-plain_norm",
+    )
+    records = [ablation(name, seed, 0.4, name="channels", model=name) for name in names for seed in (0, 1)]
+    against = {row[1]: [] for row in difference_table(records)["rows"]}
+    for _, variant, other, *_ in difference_table(records)["rows"]:
+        against[variant].append(other)
+    assert against["adaptive_vgg19-real-plain_norm"] == [*names[:4]]
+    assert against["adaptive_vgg19-real"] == against["adaptive_vgg19-plain_norm"] == [*names[:2]]
+
+
 def test_seeds_measured_in_part_are_not_mixed(ablations):
     older, younger = ablations[0], ablations[1] | {"val_accuracy_even": 0.3}
     assert "even weights" in ablation_table([younger], STUDY, "kernels")["columns"]

@@ -190,6 +190,12 @@ def test_model_arguments_build_the_model(model):
         ({"model": "vgg19", "own_kernels": True}, "vgg19 has no own_kernels"),
         ({"model": "vgg19", "plain_norm": True}, "vgg19 has no plain_norm, which is for adaptive_vgg19"),
         ({"pseudo_share": 1.5}, "pseudo_share must be at least 0 and at most 1"),
+        ({"colour_mixing": -0.1, "channels": "sample"}, "colour_mixing must be at least 0 and at most 1, got -0.1"),
+        ({"colour_mixing": 0.5}, "colour_mixing 0.5 would change nothing without channels sample"),
+        (
+            {"model": "adaptive_vgg19", "channels": "sample", "colour_mixing": 0.5},
+            "adaptive_vgg19 has no colour_mixing, which is for vgg19",
+        ),
         ({"ema": 1.0}, "ema must be at least 0 and below 1"),
         ({"momentum": 1.5}, "momentum must be at least 0 and below 1"),
         ({"threads": 0}, "threads must be at least 1, got 0"),

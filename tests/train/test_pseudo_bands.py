@@ -13,7 +13,7 @@ from train.config import TrainConfig
 from train.data import load_split
 from train.evaluate_bands import dead_view, evaluate_bands, parse, pseudo_view
 from train.pseudo_bands import MOST_BANDS, draw_bands, filled_bands, pseudo_bands, real_bands, stack_bands
-from train.views import band_view, named_view, sampled_view, training_view
+from train.views import band_view, draw_channels, named_view, sampled_view, training_view
 
 RGB = torch.randn(2, 3, 4, 5)
 
@@ -165,3 +165,28 @@ def test_the_command_writes_its_result(networks, colours, tmp_path, root):
 def test_views_say_what_they_show():
     assert named_view("RG")(RGB)[1] == {"channels": "RG"}
     assert band_view(real_bands("RG"))(RGB)[1]["wavelengths_um"].shape == (2,)
+
+
+def test_networks_that_fill_see_mixtures_in_the_places_of_colours_as_often_as_told(tmp_path):
+    pictures = torch.rand(200, 3, 4, 4)
+    config = TrainConfig("vgg19", tmp_path, tmp_path, channels="sample", channel_counts="0:0:1", colour_mixing=0.5)
+    seen, said = training_view(config, "aligned", seeded())(pictures)
+    assert said == {"channels": "RGB"}
+    same = (seen - pictures).abs().amax((1, 2, 3)) < 1e-6
+    assert 0.35 < same.double().mean() < 0.65
+    assert (seen.amax(1) <= pictures.amax(1) + 1e-5).all() and (seen.amin(1) >= pictures.amin(1) - 1e-5).all()
+
+
+def test_a_mixture_that_goes_missing_is_filled_as_a_colour_is(tmp_path):
+    config = TrainConfig("vgg19", tmp_path, tmp_path, channels="sample", channel_counts="1:0:0", colour_mixing=1.0)
+    seen, _ = training_view(config, "aligned", seeded())(torch.rand(8, 3, 4, 4))
+    torch.testing.assert_close(seen[:, 0], seen[:, 1])
+    torch.testing.assert_close(seen[:, 0], seen[:, 2])
+
+
+def test_without_colour_mixing_nothing_else_is_drawn():
+    first, second = seeded(), seeded()
+    sampled_view("aligned", first)(torch.rand(5, 3, 4, 4))
+    for _ in range(5):
+        draw_channels(second)
+    assert torch.equal(first.get_state(), second.get_state())

@@ -10,7 +10,7 @@ from tests.train.records import STUDY
 from train import RESULTS, figures
 from train.ablate import ABLATIONS
 from train.figures import ablations_figure, cost_figure, curves_figure, subset_figure
-from train.findings import EXPERTS_RIVAL, RGB_PAIR, SAMPLED_PAIR, p_text, read_results, stages_of
+from train.findings import RGB_PAIR, SAMPLED_PAIR, p_text, read_results, stages_of
 from train.report import SECTIONS, fill_markers, make_tables, markdown
 from train.tables import (
     accuracy_table,
@@ -149,16 +149,16 @@ def test_an_earlier_stage_has_its_own_table_and_says_how_each_was_trained(result
 def test_the_expert_table_measures_one_channel_by_what_rgb_gives(results):
     def against_adaptive(name: str, subsets: list[str], accuracy: float) -> dict:
         first = evaluation("vgg19", subsets, accuracy, checkpoint=f"runs/{name}")
-        return results[2] | {"first": first, "second": results[2]["second"] | {"checkpoint": EXPERTS_RIVAL}}
+        return results[2] | {"first": first}
 
     assert expert_table(results)["rows"] == []  # neither network was measured
-    expert, full = against_adaptive("vgg19-b", ["B"], 0.48), against_adaptive("vgg19-trunk-rgb", ["RGB"], 0.6)
+    expert, full = against_adaptive("vgg19-80-b", ["B"], 0.48), against_adaptive("vgg19-rgb", ["RGB"], 0.6)
     table = expert_table([*results, expert, full])
     assert table["rows"] == [
-        ["vgg19-b", "48.0 (45.8–50.2)", "80.0 %"],
-        ["adaptive_vgg19-trunk-taught", "55.0 (52.8–57.2)", "91.7 %"],
+        ["vgg19-80-b", "48.0 (45.8–50.2)", "80.0 %"],
+        ["adaptive_vgg19", "55.0 (52.8–57.2)", "91.7 %"],
     ]
-    assert "the 60.0 % of vgg19-trunk-rgb" in table["caption"] and "p-value 0.15" in table["caption"]
+    assert "the 60.0 % of vgg19-rgb" in table["caption"] and "p-value 0.15" in table["caption"]
 
 
 def test_a_network_seeing_otherwise_is_compared_with_itself_and_enters_no_other_table(results):
