@@ -23,6 +23,7 @@ from demo.pictures import SHOWN_BY_BROWSERS, open_picture
 from demo.text import FriendlyError, joined, language_of, say
 from models import CHANNELS, SUBSETS, ImageClassifier
 from models.band_files import names_in
+from models.bands import UNKNOWN, spell_band, split_names
 from models.costs import cost_of_loaded
 
 log = logging.getLogger(__name__)
@@ -284,9 +285,11 @@ def displayed(path: str):
         return gr.skip()
 
 
-def name_bands(path: str):
-    """A file of bands was uploaded → what it calls them, where it says so."""
-    return ", ".join(names_in(path)) or gr.skip()
+def name_bands(path: str, typed: str):
+    """A file of bands was uploaded → what it calls them, unless it says nothing but what is typed."""
+    names, words = names_in(path), [spell_band(word) for word in split_names(typed or "")]
+    same = len(names) == len(words) and all(name in (UNKNOWN, word) for name, word in zip(names, words, strict=True))
+    return gr.skip() if same or not names else ", ".join(names)
 
 
 def choose_bands() -> tuple[str, str]:

@@ -219,7 +219,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "The array was taken as bands × height × width, since only its first axis is short enough for bands.",
         "只有第一軸短到可以是波段，因此陣列視為波段 × 高 × 寬。",
     ),
-    "names_in_file": ("It says what its bands are: {names}.", "檔案標示的波段：{names}。"),
+    "names_in_file": ("It calls its bands {names}.", "檔案標示的波段：{names}。"),
     "scaled_fixed": (
         "Its values ({dtype}) were divided by {divisor}, as in the training of this network, and cut to 0 and 1.",
         "值（{dtype}）與這個網路訓練時一樣除以 {divisor}，並截到 0 與 1 之間。",

@@ -1,6 +1,7 @@
 """The page: components and the events that connect them."""
 
 import threading
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace as Parts
 
@@ -277,10 +278,10 @@ def connect_bands(events: Handlers, banded: Parts) -> None:
     inputs, outputs = [banded.file, banded.names], [banded.notice, banded.result]
     asking = {"show_progress_on": banded.notice, "js": note("bands"), **LATEST}
     chosen = (
-        banded.file.upload(name_bands, banded.file, banded.names, **QUEUED),
+        banded.file.upload(name_bands, inputs, banded.names, queue=False, trigger_mode="always_last", **QUIET),
         banded.example.click(choose_bands, None, inputs, queue=False, **QUIET),
     )
-    asks = [banded.names.submit, banded.button.click, *(file.then for file in chosen)]
+    asks = [partial(gr.on, [banded.names.submit, banded.button.click]), *(file.then for file in chosen)]
     for asked in (ask(events.ask_bands, inputs, outputs, **asking) for ask in asks):
         asked.then(None, inputs, outputs, js=drop_outdated("bands"), **QUIET)
         asked.failure(None, None, outputs, js=EMPTY, **QUIET)

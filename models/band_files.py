@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from numpy.lib import format as npy
-from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
 from models.band_tags import GDAL_METADATA, band_names
 from models.bands import number
@@ -129,9 +129,15 @@ def names_in(path: str | Path) -> tuple[str, ...]:
         with TiffFile(path, **PLAIN) as file:
             series = file.series[0]
             height, width = (series.shape[series.axes.index(axis)] for axis in "YX")
-            return band_names(series.keyframe.tags.valueof(GDAL_METADATA), series.size // (height * width))
+            count = series.size // (height * width)
+            return names_of(series, count) if count <= MAX_BANDS else ()
     except Exception:  # a damaged file can fail anywhere in the reader; ``open_bands`` says so
         return ()
+
+
+def names_of(series: TiffPageSeries, count: int) -> tuple[str, ...]:
+    """What the tag of a picture of ``count`` bands calls them; of bands that are pages of their own it is not read."""
+    return band_names(series.keyframe.tags.valueof(GDAL_METADATA), count) if len(series) == 1 else ()
 
 
 def read_numpy(path: Path, expected: int | None) -> tuple[np.ndarray, bool]:
@@ -173,13 +179,12 @@ def read_tiff(path: Path, expected: int | None) -> tuple[np.ndarray, np.ndarray,
             array = series.asarray(maxworkers=1)
             missing = missing_of(array, series.keyframe.tags.valueof(GDAL_NODATA))
             array = brightness(array, series.keyframe)
-            metadata = series.keyframe.tags.valueof(GDAL_METADATA)
+            names = names_of(series, array.shape[axis] if array.ndim == 3 else 1)
     except BandFileError:
         raise
     except Exception as error:  # a damaged file can fail anywhere in the reader, with any exception
         raise BandFileError("tiff_unreadable") from error
-    array = bands_first(array, axis)
-    return array, bands_first(missing, axis), band_names(metadata, len(array))
+    return bands_first(array, axis), bands_first(missing, axis), names
 
 
 def brightness(array: np.ndarray, page: TiffPage) -> np.ndarray:

@@ -9,11 +9,15 @@ import re
 from collections import Counter
 from xml.etree import ElementTree
 
-from models.bands import BANDS_UM, LONGEST_UM, SHORTEST_UM, UNKNOWN, number, spell_band
+from models.bands import BANDS_UM, LONGEST_UM, SHORTEST_UM, UNKNOWN, spell_band
 
 GDAL_METADATA = 42112  # the tag
-WORDS = {"RED": "R", "GREEN": "G", "BLUE": "B", "NEARINFRARED": "NIR", "COASTALAEROSOL": "COASTAL"}
-MICROMETRES = {"UM": 1.0, "µM": 1.0, "ΜM": 1.0, "MICROMETERS": 1.0, "NM": 1e-3, "NANOMETERS": 1e-3}  # both characters µ
+WORDS = {
+    "RED": "R", "GREEN": "G", "BLUE": "B", "NEARINFRARED": "NIR", "COASTALAEROSOL": "COASTAL", "SWIR16": "SWIR1",
+    "SWIR22": "SWIR2",
+}  # fmt: skip
+NANOMETRES, MICROMETRES = r"nm|nanomet\w*", r"um|µm|μm|micromet\w*"  # with both characters for µ
+LENGTH = re.compile(rf"(?P<value>\d+\.?\d*|\.\d+)\s*(?:(?P<nano>{NANOMETRES})|{MICROMETRES})\W*$", re.IGNORECASE)
 
 
 def band_names(metadata: str | None, count: int) -> tuple[str, ...]:
@@ -23,45 +27,46 @@ def band_names(metadata: str | None, count: int) -> tuple[str, ...]:
     bands have says nothing.
     """
     items = read_items(metadata)
-    names = [name_of(items.get(place, {})) for place in range(count)]
+    if not items:
+        return ()
+    names = [name_of(items.get(str(place), {})) for place in range(count)]
     several = {name for name, times in Counter(names).items() if times > 1}
     names = tuple(UNKNOWN if name in several else name for name in names)
     return names if {*names} != {UNKNOWN} else ()
 
 
-def read_items(metadata: str | None) -> dict[int, dict[str, str]]:
+def read_items(metadata: str | None) -> dict[str, dict[str, str]]:
     """What the XML says of each band, by its place from 0 and the item's name in capitals; {} for any other text."""
-    items: dict[int, dict[str, str]] = {}
+    items: dict[str, dict[str, str]] = {}
     if not isinstance(metadata, str) or "<!" in metadata:  # GDAL writes no entities, which could grow without end
         return items
     try:
-        found = list(ElementTree.fromstring(metadata.strip(" \0\r\n")).iter("Item"))
+        found = ElementTree.fromstring(metadata.strip(" \0\r\n")).findall("Item")
     except ElementTree.ParseError:
         return items
     for item in found:
-        place, name = item.get("sample", ""), item.get("name", "").upper()
-        if place.isdecimal():
-            items.setdefault(int(place), {})[name] = (item.text or "").strip()
+        place, name, role = item.get("sample"), item.get("name", "").upper(), item.get("role", "")
+        if place and (name != "DESCRIPTION" or role == "description"):  # else anybody's item of that name
+            items.setdefault(place, {})[name] = (item.text or "").strip()
     return items
 
 
 def name_of(said: dict[str, str]) -> str:
     """One band's name or wavelength in µm from its items; ``?`` where they say neither."""
-    description = said.get("DESCRIPTION", "").upper()
-    word = re.sub(r"[\s_-]", "", description)
+    description, unit = said.get("DESCRIPTION", ""), said.get("WAVELENGTH_UNITS", said.get("WAVELENGTH_UNIT", ""))
+    word = re.sub(r"[\s_-]", "", description.upper())
     known = WORDS.get(word, word)
     return (
-        in_micrometres(said.get("CENTRAL_WAVELENGTH_UM", ""), "UM")
-        or in_micrometres(said.get("WAVELENGTH", ""), said.get("WAVELENGTH_UNIT", ""))
+        in_micrometres(f"{said.get('CENTRAL_WAVELENGTH_UM', '')} µm")
+        or in_micrometres(f"{said.get('WAVELENGTH', '')} {unit}")
         or (known if known in BANDS_UM else None)
-        or in_micrometres(*re.fullmatch(r"([\d.]*)\s*(.*)", description, re.DOTALL).groups())
+        or in_micrometres(description)
         or UNKNOWN
     )
 
 
-def in_micrometres(value: str, unit: str) -> str | None:
-    """``"842", "nm"`` → ``"0.842"``; None for what is no wavelength."""
-    length, factor = number(value), MICROMETRES.get(unit.upper())
-    if length is None or factor is None or not SHORTEST_UM <= length * factor < LONGEST_UM:
-        return None
-    return spell_band(length * factor)
+def in_micrometres(text: str) -> str | None:
+    """``"842 nm"``, or ``"B8 (842.0 Nanometers)"`` → ``"0.842"``; None for what ends in no wavelength."""
+    found = LENGTH.search(text)
+    value = float(found["value"]) / (1000 if found["nano"] else 1) if found else 0.0
+    return spell_band(value) if SHORTEST_UM <= value < LONGEST_UM else None

@@ -53,7 +53,8 @@ def check_fill(fill: str) -> str:
 
 
 def select_channels(rgb: Tensor, channels: str | Iterable[str]) -> Tensor:
-    """Keep the named channels of an RGB batch: (B, 3, H, W) → (B, len(channels), H, W), itself for RGB.
+    """Keep the named channels of an RGB batch: (B, 3, H, W) → (B, len(channels), H, W), itself for RGB, so
+    that a change in place needs a ``clone()``.
 
     Raises ``ValueError`` for unknown channels or another shape.
     """

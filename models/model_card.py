@@ -35,8 +35,7 @@ SUMMARIES = {
     "adaptive_vgg19": "VGG19 whose first convolution takes any number of channels in any order: each of its K kernels "
     "attends to the channels that are there, by their wavelength, their mean and deviation, and their company (how "
     "many there are, and their averages): y = Σ_k g_k W_k * (Σ_c π_ck x_c), π_ck being kernel k's attention to channel "
-    "c, which sums to 1 over the channels, and g_k a gate in 0 to 2. Scale and shift of every batch normalisation "
-    "follow the company, too. Nothing is filled.",
+    "c, which sums to 1 over the channels, and g_k a gate in 0 to 2. Nothing is filled.",
     "compact": "Two convolutions with a residual-in-residual dense block and a self-attention block in parallel "
     "between them, their outputs added.",
     "resnet34": "torchvision's ResNet34 with a head for these classes, the yardstick of `compact`.",
@@ -261,7 +260,7 @@ def model_card(
     one's own have none unless one is given.
     """
     sections = (
-        f"# {TITLES[config.model]}\n\n{SUMMARIES[config.model]}{bands(config)}",
+        f"# {TITLES[config.model]}\n\n{SUMMARIES[config.model]}{normalisation(config)}{bands(config)}",
         loading(config, repo_id),
         results(config, evaluations),
         recipe(config),
@@ -279,6 +278,13 @@ def terms(config: ModelConfig, license: str | None) -> str:
     weights = f"the weights: {license}" if license else "no licence is stated for the weights"
     pictures = DATA_TERMS.get(data_name(config))
     return f"The code of DynConv Lab: apache-2.0; {weights}." + (f" {pictures}" if pictures else "")
+
+
+def normalisation(config: ModelConfig) -> str:
+    """That of a network for any channels, unless it is a plain one."""
+    if not MODELS[config.model].any_channels or config.arguments.get("plain_norm"):
+        return ""
+    return " Scale and shift of every batch normalisation follow the company, too."
 
 
 def bands(config: ModelConfig) -> str:

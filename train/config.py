@@ -62,7 +62,8 @@ class TrainConfig:
     """Pictures a step, per process."""
     bands: str | None = None
     """The bands of a sensor, in the order of its .tif, .tiff or .npy files, by name or wavelength in µm
-    (B,G,R,NIR or 0.49,0.842,?), for adaptive_vgg19; without them pictures are RGB."""
+    (B,G,R,NIR or 0.49,0.842,?), for adaptive_vgg19; without them pictures are RGB. A file that says otherwise is
+    refused."""
     scale: float | None = None
     """What the values of a sensor's files are divided by, such as 10000 for reflectance. By default each file has its
     own rule: 8-bit values by 255, floats in 0..1 as they are, others by their 99.9th percentile over all bands."""

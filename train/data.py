@@ -14,6 +14,7 @@ neither the number of workers nor a resumed run changes it.
 """
 
 import hashlib
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -31,13 +32,14 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from models.band_files import NUMPY, TIFF, BandFileError, BandPicture, open_bands
-from models.bands import UNKNOWN
+from models.bands import UNKNOWN, wavelength_of
 from models.hub import first_line
 from models.pictures import resize, to_rgb, within
 
 NAME_BANDS = "files of a sensor are read where its bands are named (train.run --bands)"
 EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # the TIFF tag that says what samples after the first three are, and "no alpha"
 
+FAR = 0.15  # of the logarithm of wavelengths: as far as green from red, and no two satellites' red
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {*SPLITS, "training", "valid", "validation", "testing"}  # also with capitals
 
@@ -264,13 +266,25 @@ def read_bands(path: Path, bands: tuple[str, ...], scale: float | None) -> BandP
     picture = open_bands(path, bands=len(bands), scale=scale)
     if (found := len(picture.values)) != len(bands):
         raise DataError(f"it has {found} bands, expected are {len(bands)} ({', '.join(bands)})")
-    known = {*bands} - {UNKNOWN}
-    if any(theirs in known and ours in known - {theirs} for theirs, ours in zip(picture.names, bands, strict=False)):
+    if not agree(picture.names, bands):
         raise DataError(
             f"it calls its bands {', '.join(picture.names)}, expected are {', '.join(bands)}; name them in the order "
-            "of the files, or by wavelength where these are wrong"
+            f"of the files, or {UNKNOWN} those that are named wrongly there"
         )
     return picture
+
+
+def agree(theirs: tuple[str, ...], ours: tuple[str, ...]) -> bool:
+    """Whether what a file calls its bands, if anything, can be what we call them: none is nearer to another of ours, or
+    far from its own, by wavelength."""
+    wavelengths = [wavelength_of(name) for name in ours]
+    for their_um, our_um in zip(map(wavelength_of, theirs), wavelengths, strict=False):
+        if math.isnan(their_um) or math.isnan(our_um):
+            continue
+        distances = [abs(math.log(their_um / um)) for um in wavelengths if not math.isnan(um)]
+        if (own := abs(math.log(their_um / our_um))) > min(distances) or own > FAR:
+            return False
+    return True
 
 
 def read_picture(path: Path) -> Image.Image:

@@ -169,13 +169,14 @@ def test_a_file_that_names_its_bands_is_answered_by_these_names(visit, tmp_path)
     page = visit()
     turn_to(page, "Multi-band")
     xml = "".join(
-        f'<Item name="DESCRIPTION" sample="{i}">{name}</Item>' for i, name in enumerate(("red", "Band 2", "NIR"))
+        f'<Item name="DESCRIPTION" sample="{i}" role="description">{name}</Item>'
+        for i, name in enumerate(("red", "Band 2", "NIR"))
     )
     tags = [(GDAL_METADATA, "s", 0, f"<GDALMetadata>{xml}</GDALMetadata>", True)]
     values = np.random.default_rng(0).integers(0, 4000, (48, 64, 3), dtype=np.uint16)
     tifffile.imwrite(tmp_path / "field.tif", values, photometric="minisblack", planarconfig="contig", extratags=tags)
     page.locator("input[type=file]:not([accept*=image])").first.set_input_files(tmp_path / "field.tif")
-    expect(notice(page)).to_contain_text("It says what its bands are: R, ? and NIR.")
+    expect(notice(page)).to_contain_text("It calls its bands R, ? and NIR.")
     expect(answered_bands(page)).to_have_text(["R", "? (2)", "NIR"])
     expect(page.get_by_label("Its bands")).to_have_value("R, ?, NIR")
     assert page.errors == []

@@ -95,7 +95,7 @@ def test_an_unknown_band_has_no_wavelength_in_json(client):
 
 def test_a_file_that_names_its_bands_needs_no_names(client, tmp_path):
     xml = "".join(
-        f'<Item name="DESCRIPTION" sample="{place}">{name}</Item>'
+        f'<Item name="DESCRIPTION" sample="{place}" role="description">{name}</Item>'
         for place, name in enumerate(("NIR", "red", "?", "865 nm"))
     )
     tags = [(GDAL_METADATA, "s", 0, f"<GDALMetadata>{xml}</GDALMetadata>", True)]

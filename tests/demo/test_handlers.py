@@ -268,3 +268,18 @@ def test_a_visitor_finds_what_the_link_says(events):
     opened = events.open_page(visitor(example="tower", channels="GB", fill="appended", temperature="8"))
     assert opened[2]["value"] == str(EXAMPLES["tower"])
     assert opened[3:6] == (["G", "B"], "appended", 8.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "typed", "filled_in"),
+    [
+        ((), "R, G, B", None),
+        (("R", "?", "NIR"), "R, G, B", "R, ?, NIR"),
+        (("R", "?", "NIR"), "r + .56 + nir", None),  # all that it says, and more
+        (("B", "G", "R", "0.842"), "R, G, B", "B, G, R, 0.842"),
+        (("NIR",), "", "NIR"),
+    ],
+)
+def test_a_file_names_its_bands_unless_it_says_nothing_new(monkeypatch, said, typed, filled_in):
+    monkeypatch.setattr(handlers, "names_in", lambda path: said)
+    assert handlers.name_bands("field.tif", typed) == (filled_in or gr.skip())

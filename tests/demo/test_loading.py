@@ -7,6 +7,7 @@ from queue import Queue
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from demo import loading, ui
 from demo.loading import BUNDLED, Source
@@ -66,6 +67,7 @@ def test_run_gives_a_function_the_networks(monkeypatch, fresh):
 def test_networks_answer_in_one_thread_but_where_processes_do(monkeypatch, fresh, zero_gpu):
     monkeypatch.setattr(loading, "load_model", lambda name: stub(gamma=0.5))
     monkeypatch.setattr(loading, "ON_ZERO_GPU", zero_gpu)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     answering = {loading.run(lambda networks: threading.current_thread().name, BUNDLED) for _ in range(3)}
     assert answering == ({threading.current_thread().name} if zero_gpu else {"models_0"})
 

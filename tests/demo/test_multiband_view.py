@@ -75,7 +75,7 @@ def test_a_band_of_one_value_is_explained(networks, values, language):
         ({"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8", "missing": 1234}, "1,234 are missing"),
         (
             {"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8", "names": ("R", "?", "NIR", "?")},
-            "It says what its bands are: R, ?, NIR and ?.",
+            "It calls its bands R, ?, NIR and ?.",
         ),
     ],
 )

@@ -452,6 +452,7 @@ def test_the_example_of_the_card_works_without_this_code(hub, tmp_path, name, st
     folder = make_checkpoint(name, tmp_path / name, storage=storage, arguments=arguments)
     hub.add(REPO, {path.name: path.read_bytes() for path in folder.iterdir()})
     card = model_card(read_config(folder / CONFIG), repo_id=REPO)
+    assert ("batch normalisation follow" in card) == (name == "adaptive_vgg19" and "plain_norm" not in arguments)
     example = re.search(r"Without it:\n\n```python\n(.+?)```", card, re.DOTALL)[1]
     assert re.findall(r"^from (\w*models) ", example, re.MULTILINE) == []
     namespace = {}

@@ -441,3 +441,12 @@ def test_names_are_none_where_the_file_has_none_or_is_no_tiff(tiff_file, numpy_f
     assert open_bands(plain).names == open_bands(numbers).names == names_in(plain) == names_in(numbers) == ()
     (tmp_path / "broken.tif").write_bytes(b"II*")
     assert names_in(tmp_path / "broken.tif") == names_in(tmp_path / "missing.tif") == ()
+
+
+def test_names_of_pages_and_of_more_bands_than_there_can_be_are_not_read(tiff_file, array):
+    xml = '<GDALMetadata><Item name="DESCRIPTION" sample="0" role="description">nir</Item></GDALMetadata>'
+    tags = [(GDAL_METADATA, "s", 0, xml, True)]
+    pages = tiff_file(array.transpose(2, 0, 1), photometric="minisblack", extratags=tags)
+    assert open_bands(pages).names == names_in(pages) == ()
+    many = tiff_file(np.zeros((20, 30, 40), np.uint8), photometric="minisblack", planarconfig="contig", extratags=tags)
+    assert names_in(many) == ()

@@ -16,7 +16,7 @@ from PIL import Image
 from models import CheckpointError, load_checkpoint, load_model, save_checkpoint
 from models.band_files import open_bands
 from models.band_tags import GDAL_METADATA
-from models.bands import BANDS_UM
+from models.bands import BANDS_UM, parse_bands
 from train.bundle import bundle
 from train.calibrate import calibrate
 from train.config import TrainConfig
@@ -104,23 +104,42 @@ def test_files_of_another_number_of_bands_are_named_with_both_numbers(field):
         load_split(field, "val", bands=("R", "NIR"))
 
 
-@pytest.mark.parametrize("named", [("R", "NIR"), ("R", "?"), ("RED", "865 nm"), ("Band 1", "Band 2"), ("NIR", "R")])
-def test_files_that_name_their_bands_otherwise_are_refused(tmp_path, named):
-    items = "".join(f'<Item name="DESCRIPTION" sample="{place}">{name}</Item>' for place, name in enumerate(named))
+@pytest.mark.parametrize(
+    ("named", "bands", "fits"),
+    [
+        ("R NIR", "R NIR", True),
+        ("R ?", "R NIR", True),
+        ("red 865nm", "R NIR", True),
+        ("Band1 Band2", "R NIR", True),
+        ("NIR R", "R NIR", False),
+        ("NIR R", "0.665 0.842", False),
+        ("NIR R", "R ?", False),
+        ("NIR R", "? ?", True),  # a way out where files are wrong
+        ("665nm 560nm 490nm", "B G R", False),
+        ("665nm 560nm 490nm", "R G B", True),
+        ("NIR G B", "R G B", False),
+        ("G B", "B G", False),
+        ("0.74um NIR", "REDEDGE NIR", True),
+    ],
+)
+def test_files_that_name_their_bands_otherwise_are_refused(tmp_path, named, bands, fits):
+    named, bands = named.split(), parse_bands(bands.split())
+    items = "".join(
+        f'<Item name="DESCRIPTION" sample="{place}" role="description">{name}</Item>'
+        for place, name in enumerate(named)
+    )
     tags = [(GDAL_METADATA, "s", 0, f"<GDALMetadata>{items}</GDALMetadata>", True)]
-    for name in ("a", "b"):
-        (tmp_path / "train" / name).mkdir(parents=True)
-        values = np.random.default_rng(0).random((30, 30, 2)).astype(np.float32)
-        tifffile.imwrite(
-            tmp_path / "train" / name / "0.tif", values, photometric="minisblack", planarconfig="contig", extratags=tags
-        )
-    if named == ("NIR", "R"):
-        with pytest.raises(DataError, match=r"it calls its bands NIR, R, expected are R, NIR; name them in the order"):
-            load_split(tmp_path, "train", bands=("R", "NIR"))
-        load_split(tmp_path, "train", bands=("?", "?"))
-        load_split(tmp_path, "train", bands=("0.665", "0.842"))
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    values = np.random.default_rng(0).random((30, 30, len(named))).astype(np.float32)
+    path = tmp_path / "train" / "a" / "0.tif"
+    tifffile.imwrite(path, values, photometric="minisblack", planarconfig="contig", extratags=tags)
+    if fits:
+        assert len(load_split(tmp_path, "train", bands=bands)) == 1
     else:
-        assert len(load_split(tmp_path, "train", bands=("R", "NIR"))) == 2
+        with pytest.raises(
+            DataError, match=f"it calls its bands .*, expected are {', '.join(map(re.escape, bands))}; "
+        ):
+            load_split(tmp_path, "train", bands=bands)
 
 
 def test_pictures_of_another_kind_are_told_apart(field, tmp_path):
