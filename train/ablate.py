@@ -34,7 +34,7 @@ import math
 import os
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -74,6 +74,7 @@ class Ablation:
     title: str
     variants: dict[str, dict]
     shared: dict
+    rivals: dict[str, str] = field(default_factory=dict)  # variants to be compared that their names do not tell
 
     @property
     def bands(self) -> str | None:
@@ -113,8 +114,8 @@ ABLATIONS = {
         THIN,
     ),
     "channels": Ablation(
-        "random channels in training: missing ones filled, or none needed, with and without pseudo-bands and "
-        "normalisation that follows the channels",
+        "random channels in training: missing ones filled, with mixtures of colours too (mixed), or none needed, with "
+        "and without pseudo-bands and normalisation that follows the channels",
         {
             "vgg19": {"model": "vgg19"},
             "vgg19-mixed": {"model": "vgg19", "colour_mixing": 1 / 3},
@@ -130,6 +131,7 @@ ABLATIONS = {
             "adaptive_vgg19-own_kernels": {"model": "adaptive_vgg19", "own_kernels": True},
         },
         THIN | {"channels": "sample"},
+        rivals={"adaptive_vgg19": "vgg19-mixed"},
     ),
     "kernels": Ablation(
         "number of kernels K", {str(kernels): {"num_kernels": kernels} for kernels in (3, 4, 5, 6)}, WARM

@@ -120,7 +120,7 @@ def each_seeds(variants: dict[str, Variant]) -> str:
 
 
 def difference_table(results: list[dict]) -> Table:
-    """Every variant of an ablation against its first, and against those whose words its name has, too, over seeds."""
+    """Every variant of an ablation against its first, those whose words are in its name, and its rival, over seeds."""
     measures = {name: of for name, of in MEASURES.items() if name != MANY}  # which no first variant has
     rows = []
     for ablation, made in ABLATIONS.items():
@@ -128,7 +128,8 @@ def difference_table(results: list[dict]) -> Table:
         for variant, other in itertools.permutations(variants, 2):
             both = variant.beside(other).seeds
             extends = {*variant.name.split("-")} > {*other.name.split("-")}
-            if (other is variants[0] or extends) and len(both) > 1:
+            rivals = made.rivals.get(variant.name) == other.name
+            if (other is variants[0] or extends or rivals) and len(both) > 1:
                 figures = [compared(variant, other, of) for of in measures.values()]
                 rows.append([ablation, variant.name, other.name, str(len(both)), *figures])
     caption = (

@@ -113,6 +113,13 @@ def test_a_variant_that_combines_two_is_compared_with_both():
     assert against["adaptive_vgg19-real"] == against["adaptive_vgg19-plain_norm"] == [*names[:2]]
 
 
+def test_rivals_are_compared_too():
+    names = ("vgg19", "vgg19-mixed", "adaptive_vgg19")
+    records = [ablation(name, seed, 0.4, name="channels", model=name) for name in names for seed in (0, 1)]
+    pairs = [row[1:3] for row in difference_table(records)["rows"]]
+    assert pairs == [["vgg19-mixed", "vgg19"], ["adaptive_vgg19", "vgg19"], ["adaptive_vgg19", "vgg19-mixed"]]
+
+
 def test_seeds_measured_in_part_are_not_mixed(ablations):
     older, younger = ablations[0], ablations[1] | {"val_accuracy_even": 0.3}
     assert "even weights" in ablation_table([younger], STUDY, "kernels")["columns"]
