@@ -470,7 +470,7 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "bands_constant": (PROBLEMS["constant"], "每個波段都只有一個固定值，看不到任何內容：請檢查檔案。"),
     "bands_count": (
-        "The file has {found} {found:band|bands}, but {typed} {typed:is|are} typed: please type one name or wavelength "
+        "The file has {found} {found:band|bands}, but {typed} {typed:is|are} named: please give one name or wavelength "
         "per band, in the file's order, such as {example} (? for one that you do not know)",
         "檔案有 {found} 個波段，但輸入了 {typed} 個：請依檔案中的順序為每個波段輸入一個名稱或波長，"
         "例如 {example}（不知道的寫 ?）",

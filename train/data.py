@@ -236,8 +236,9 @@ def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
     if not skip_unreadable:
         several = not split.bands and any(text.lower().partition(": ")[0].endswith(TIFF + NUMPY) for text in bad)
         raise DataError(
-            f"{len(bad)} of {len(split)} pictures are missing or unreadable:\n  {shown}\n"
-            f"Restore them, or pass --skip-unreadable to go on without them{'; ' + NAME_BANDS if several else ''}."
+            f"{len(bad)} of {len(split)} pictures cannot be used:\n  {shown}\n"
+            "Restore or correct them, or pass --skip-unreadable to go on without them"
+            f"{'; ' + NAME_BANDS if several else ''}."
         )
     if len(bad) == len(split):
         raise DataError(f"none of the {len(split)} pictures can be read:\n  {shown}")

@@ -193,7 +193,7 @@ def test_the_example_of_several_bands_is_asked_and_renamed_by_keyboard(visit):
     expect(page.locator(".answered")).to_have_count(0)  # it no longer belongs to what is typed
     names.press_sequentially("5, NIR")
     names.press("Enter")
-    expect(notice(page)).to_contain_text("The file has 5 bands, but 6 are typed")
+    expect(notice(page)).to_contain_text("The file has 5 bands, but 6 are named")
     names.fill("R, G, B, ?, 0.525")
     names.press("Enter")
     expect(answered_bands(page)).to_have_text(["R", "G", "B", "? (4)", "0.525 µm"])

@@ -108,7 +108,7 @@ def test_a_file_that_names_its_bands_needs_no_names(client, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("bands", "words"), [("R, G", "has 5 bands, but 2 are typed"), ("665,560,490,600,500", "looks like nanometres")]
+    ("bands", "words"), [("R, G", "has 5 bands, but 2 are named"), ("665,560,490,600,500", "looks like nanometres")]
 )
 def test_bad_bands_are_a_clear_message(client, bands, words):
     with pytest.raises(Exception, match=words):

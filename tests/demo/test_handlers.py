@@ -160,7 +160,7 @@ def test_a_file_of_bands_is_answered(events, networks):
 
 @pytest.mark.parametrize(
     ("language", "words"),
-    [("en", "has 5 bands, but 2 are typed"), ("zh-TW", "檔案有 5 個波段，但輸入了 2 個")],
+    [("en", "has 5 bands, but 2 are named"), ("zh-TW", "檔案有 5 個波段，但輸入了 2 個")],
 )
 def test_a_wrong_number_of_names_is_one_sentence_in_the_visitors_language(events, language, words):
     notice, page = events.ask_bands(choose_bands()[0], "R, NIR", visitor(language))

@@ -121,7 +121,7 @@ def test_the_remedy_for_nanometres_is_the_whole_line(typed):
 
 @pytest.mark.parametrize("typed", ["", "R, G", "R, G, B, NIR, ?, ?"])
 def test_each_band_needs_one_name(typed):
-    with pytest.raises(FriendlyError, match=r"has 5 bands, but \d are typed.*such as B, G, R, NIR, \? \("):
+    with pytest.raises(FriendlyError, match=r"has 5 bands, but \d are named.*such as B, G, R, NIR, \? \("):
         check_count(open_bands(BANDS_EXAMPLE), read_names(typed))
 
 

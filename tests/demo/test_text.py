@@ -57,13 +57,13 @@ def test_a_friendly_error_carries_its_sentence():
 
 def test_a_friendly_error_fills_its_values_in_both_languages():
     error = FriendlyError("bands_count", found=5, typed=2, example="R, G, B, ?, ?")
-    assert "has 5 bands, but 2 are typed" in str(error)
+    assert "has 5 bands, but 2 are named" in str(error)
     assert "檔案有 5 個波段，但輸入了 2 個" in error.in_language("zh-TW")
 
 
 @pytest.mark.parametrize(
     ("found", "typed", "words"),
-    [(1, 0, "has 1 band, but 0 are typed"), (2, 1, "has 2 bands, but 1 is typed")],
+    [(1, 0, "has 1 band, but 0 are named"), (2, 1, "has 2 bands, but 1 is named")],
 )
 def test_one_is_singular(found, typed, words):
     assert words in say("en", "bands_count", found=found, typed=typed, example="R")

@@ -147,7 +147,7 @@ def test_missing_and_unreadable_pictures_stop_with_their_count_and_paths(lists):
 def test_a_truncated_picture_is_unreadable(lists):
     path = lists / "images/n01/a.JPEG"
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(DataError, match=r"1 of 3 pictures are missing or unreadable:\n.*a\.JPEG"):
+    with pytest.raises(DataError, match=r"1 of 3 pictures cannot be used:\n.*a\.JPEG"):
         load_split(lists, "train")
 
 

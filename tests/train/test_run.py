@@ -635,7 +635,7 @@ def test_unreadable_pictures_are_left_out_and_recorded(config, tmp_path, capsys)
         (data / f"{name}.txt").write_text("\n".join(lines))
     with (data / "train.txt").open("a") as file:
         file.write("\nimages/n01_red/missing.png 0\n")
-    with pytest.raises(DataError, match=r"1 of 25 pictures are missing or unreadable"):
+    with pytest.raises(DataError, match=r"1 of 25 pictures cannot be used"):
         train(config(data_root=data))
     train(config(data_root=data, skip_unreadable=True, epochs=1))
     assert json.loads((config().run_dir / "run.json").read_text())["skipped_images"] == 1
