@@ -12,9 +12,9 @@ from demo.pictures import check_file
 from demo.text import FriendlyError
 from models import BANDS_UM, band_files
 from models.band_files import BandFileError, BandPicture
-from models.bands import LONGEST_UM, SHORTEST_UM, UNKNOWN, number, split_names
+from models.bands import COLOUR_WORDS, LONGEST_UM, SHORTEST_UM, UNKNOWN, number, split_names
 
-COLOURS = {"RED": "R", "GREEN": "G", "BLUE": "B", "紅": "R", "綠": "G", "藍": "B", "红": "R", "绿": "G", "蓝": "B"}
+WORDS = COLOUR_WORDS | {"紅": "R", "綠": "G", "藍": "B", "红": "R", "绿": "G", "蓝": "B"}
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ def read_names(text: str | None) -> Bands:
     The colours may be written out.
     """
     words = [word for word in split_names(text or "") if word]
-    if len(words) == 1 and set(words[0]) <= COLOURS.keys():
+    if len(words) == 1 and set(words[0]) <= WORDS.keys():
         words = list(words[0])  # 紅綠藍
-    words = [COLOURS.get(word.upper(), word) for word in words]
+    words = [WORDS.get(word.upper(), word) for word in words]
     check_unit(words)
     pairs = [(word.upper(), number(word)) for word in words]
     check_names([name for name, value in pairs if value is None])

@@ -1,7 +1,6 @@
 """The page: components and the events that connect them."""
 
 import threading
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace as Parts
 
@@ -281,8 +280,10 @@ def connect_bands(events: Handlers, banded: Parts) -> None:
         banded.file.upload(name_bands, inputs, banded.names, queue=False, trigger_mode="always_last", **QUIET),
         banded.example.click(choose_bands, None, inputs, queue=False, **QUIET),
     )
-    asks = [partial(gr.on, [banded.names.submit, banded.button.click]), *(file.then for file in chosen)]
-    for asked in (ask(events.ask_bands, inputs, outputs, **asking) for ask in asks):
+    for asked in (
+        gr.on([banded.names.submit, banded.button.click], events.ask_bands, inputs, outputs, **asking),
+        *(file.then(events.ask_bands, inputs, outputs, **asking) for file in chosen),
+    ):
         asked.then(None, inputs, outputs, js=drop_outdated("bands"), **QUIET)
         asked.failure(None, None, outputs, js=EMPTY, **QUIET)
     gr.on([banded.file.clear, banded.names.change], None, None, outputs, js=EMPTY, **QUIET)

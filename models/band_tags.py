@@ -9,13 +9,10 @@ import re
 from collections import Counter
 from xml.etree import ElementTree
 
-from models.bands import BANDS_UM, LONGEST_UM, SHORTEST_UM, UNKNOWN, spell_band
+from models.bands import BANDS_UM, COLOUR_WORDS, LONGEST_UM, SHORTEST_UM, UNKNOWN, spell_band
 
 GDAL_METADATA = 42112  # the tag
-WORDS = {
-    "RED": "R", "GREEN": "G", "BLUE": "B", "NEARINFRARED": "NIR", "COASTALAEROSOL": "COASTAL", "SWIR16": "SWIR1",
-    "SWIR22": "SWIR2",
-}  # fmt: skip
+WORDS = COLOUR_WORDS | {"NEARINFRARED": "NIR", "COASTALAEROSOL": "COASTAL", "SWIR16": "SWIR1", "SWIR22": "SWIR2"}
 NANOMETRES, MICROMETRES = r"nm|nanomet\w*", r"um|µm|μm|micromet\w*"  # with both characters for µ
 LENGTH = re.compile(rf"(?P<value>\d+\.?\d*|\.\d+)\s*(?:(?P<nano>{NANOMETRES})|{MICROMETRES})\W*$", re.IGNORECASE)
 

@@ -24,6 +24,7 @@ BANDS_UM = {
     "SWIR2": 2.190,
     UNKNOWN: math.nan,
 }
+COLOUR_WORDS = {"RED": "R", "GREEN": "G", "BLUE": "B"}
 LETTERS = {name for name in BANDS_UM if len(name) == 1}  # which need no separator: RGB
 SHORTEST_UM, LONGEST_UM = 0.01, 100.0  # from ultraviolet to thermal infrared
 

@@ -66,10 +66,9 @@ class VGG19(ImageClassifier):
         self.classifier = nn.Linear(in_channels * POOLED**2, num_classes)
         self.reset_parameters()
 
-    def describe(self, *, width: float = 1.0, plain_norm: bool = False, **arguments) -> None:
-        """As in ``ImageClassifier``; what checkpoints from before there was a choice have goes unsaid."""
-        arguments |= {"width": width} if width != 1 else {}
-        super().describe(**arguments, **({"plain_norm": True} if plain_norm else {}))
+    def describe(self, *, width: float = 1.0, **arguments) -> None:
+        """As in ``ImageClassifier``; full width goes unsaid, as in checkpoints from before there was another."""
+        super().describe(**arguments, **({"width": width} if width != 1 else {}))
 
     def reset_parameters(self) -> None:
         """He initialisation of the plain convolutions; the dynamic ones have done their own.
@@ -189,7 +188,8 @@ class AdaptiveVGG19(VGG19):
         conditional = partial(ConditionalBatchNorm2d, description_size=first.company_size)
         norm = nn.BatchNorm2d if plain_norm else conditional
         super().__init__(num_classes=num_classes, fill=None, width=width, norm=norm)
-        self.describe(num_classes=num_classes, width=width, plain_norm=plain_norm, **options)
+        options |= {"plain_norm": True} if plain_norm else {}  # unsaid otherwise, as from before there was a choice
+        self.describe(num_classes=num_classes, width=width, **options)
         self.features[0], self.plain_norm = first, plain_norm
 
     def forward(

@@ -123,11 +123,7 @@ ABLATIONS = {
             "adaptive_vgg19": {"model": "adaptive_vgg19"},
             "adaptive_vgg19-real": {"model": "adaptive_vgg19", "pseudo_share": 0.0},
             "adaptive_vgg19-plain_norm": {"model": "adaptive_vgg19", "plain_norm": True},
-            "adaptive_vgg19-real-plain_norm": {
-                "model": "adaptive_vgg19",
-                "pseudo_share": 0.0,
-                "plain_norm": True,
-            },
+            "adaptive_vgg19-real-plain_norm": {"model": "adaptive_vgg19", "pseudo_share": 0.0, "plain_norm": True},
             "adaptive_vgg19-own_kernels": {"model": "adaptive_vgg19", "own_kernels": True},
         },
         THIN | {"channels": "sample"},

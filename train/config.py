@@ -13,6 +13,7 @@ from models.vgg import VGG19
 
 Model = Literal[tuple(MODELS)]
 VGG19S = tuple(name for name, network in MODELS.items() if issubclass(network, VGG19))
+THAT_FILL = tuple(name for name, network in MODELS.items() if not network.any_channels)
 ONLY_FOR = {  # settings that some networks have: which
     "width": VGG19S,
     "num_kernels": ("dynamic_vgg19", "adaptive_vgg19"),
@@ -20,12 +21,12 @@ ONLY_FOR = {  # settings that some networks have: which
     "plain_norm": ("adaptive_vgg19",),
     "least_spread": ("adaptive_vgg19",),
     "pseudo_share": ("adaptive_vgg19",),
-    "colour_mixing": tuple(name for name, network in MODELS.items() if not network.any_channels),
+    "colour_mixing": THAT_FILL,
     "temperature_start": ("dynamic_vgg19",),
     "temperature_end": ("dynamic_vgg19",),
     "init_noise": ("dynamic_vgg19",),
     "blocks": ("compact",),
-    "fill": tuple(name for name, network in MODELS.items() if not network.any_channels),
+    "fill": THAT_FILL,
 }
 
 

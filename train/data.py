@@ -249,11 +249,17 @@ def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
 
 
 def inspect(path: Path, bands: tuple[str, ...], scale: float | None) -> tuple[str | None, str | None]:
-    """The path of a picture that cannot be read and why not, None for one that can; and ``BandPicture.scaling``, if it
+    """The path of a picture that cannot be used and why not, None for one that can; and ``BandPicture.scaling``, if it
     is one of ``bands``."""
     try:
         if bands:
-            return None, read_bands(path, bands, scale).scaling
+            picture = read_bands(path, bands, scale)
+            if not agree(picture.names, bands):
+                raise DataError(
+                    f"it calls its bands {', '.join(picture.names)}, expected are {', '.join(bands)}; name them in the "
+                    f"order of the files, or {UNKNOWN} those that are named wrongly there"
+                )
+            return None, picture.scaling
         read_picture(path)
     except (BandFileError, DataError) as error:
         return f"{path}: {error}", None
@@ -263,15 +269,10 @@ def inspect(path: Path, bands: tuple[str, ...], scale: float | None) -> tuple[st
 
 
 def read_bands(path: Path, bands: tuple[str, ...], scale: float | None) -> BandPicture:
-    """A sensor's file; ``DataError`` unless it has these ``bands``, as many and, where it names them, in this order."""
+    """A sensor's file; ``DataError`` unless it has as many ``bands``."""
     picture = open_bands(path, bands=len(bands), scale=scale)
     if (found := len(picture.values)) != len(bands):
         raise DataError(f"it has {found} bands, expected are {len(bands)} ({', '.join(bands)})")
-    if not agree(picture.names, bands):
-        raise DataError(
-            f"it calls its bands {', '.join(picture.names)}, expected are {', '.join(bands)}; name them in the order "
-            f"of the files, or {UNKNOWN} those that are named wrongly there"
-        )
     return picture
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from demo.gallery import EXAMPLES
-from models.band_tags import GDAL_METADATA
+from tests.tagged import band_tag
 
 pytestmark = pytest.mark.browser
 PAGES = ("Channels", "All subsets", "Multi-band", "Compact & ResNet34", "Results", "Use it from code")
@@ -168,11 +168,7 @@ def test_an_uploaded_array_is_answered_band_by_band(visit, tmp_path):
 def test_a_file_that_names_its_bands_is_answered_by_these_names(visit, tmp_path):
     page = visit()
     turn_to(page, "Multi-band")
-    xml = "".join(
-        f'<Item name="DESCRIPTION" sample="{i}" role="description">{name}</Item>'
-        for i, name in enumerate(("red", "Band 2", "NIR"))
-    )
-    tags = [(GDAL_METADATA, "s", 0, f"<GDALMetadata>{xml}</GDALMetadata>", True)]
+    tags = band_tag("red", "Band 2", "NIR")
     values = np.random.default_rng(0).integers(0, 4000, (48, 64, 3), dtype=np.uint16)
     tifffile.imwrite(tmp_path / "field.tif", values, photometric="minisblack", planarconfig="contig", extratags=tags)
     page.locator("input[type=file]:not([accept*=image])").first.set_input_files(tmp_path / "field.tif")

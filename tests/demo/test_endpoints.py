@@ -14,8 +14,8 @@ from demo.inference import ask_bands, predict, sweep
 from demo.multiband import open_bands, read_names
 from demo.pictures import open_picture
 from models import SUBSETS
-from models.band_tags import GDAL_METADATA
 from models.costs import cost_of_loaded
+from tests.tagged import band_tag
 
 ENDPOINTS = {"/predict_channels", "/sweep_channels", "/predict_bands", "/compare_compact", "/attention_at"}
 LION = handle_file(str(EXAMPLES["lion"]))
@@ -94,11 +94,7 @@ def test_an_unknown_band_has_no_wavelength_in_json(client):
 
 
 def test_a_file_that_names_its_bands_needs_no_names(client, tmp_path):
-    xml = "".join(
-        f'<Item name="DESCRIPTION" sample="{place}" role="description">{name}</Item>'
-        for place, name in enumerate(("NIR", "red", "?", "865 nm"))
-    )
-    tags = [(GDAL_METADATA, "s", 0, f"<GDALMetadata>{xml}</GDALMetadata>", True)]
+    tags = band_tag("NIR", "red", "?", "865 nm")
     values = np.random.default_rng(0).integers(0, 4000, (48, 64, 4), dtype=np.uint16)
     tifffile.imwrite(tmp_path / "field.tif", values, photometric="minisblack", planarconfig="contig", extratags=tags)
     data, _ = client.predict(handle_file(str(tmp_path / "field.tif")), api_name="/predict_bands")

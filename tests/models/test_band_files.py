@@ -11,7 +11,7 @@ from PIL import Image
 
 from models import band_files
 from models.band_files import BandFileError, names_in, open_bands, scaled
-from models.band_tags import GDAL_METADATA
+from tests.tagged import band_tag
 
 SHAPE = (20, 30, 5)  # height, width, bands
 
@@ -426,12 +426,8 @@ def test_a_file_that_is_not_there_is_not_called_damaged(tmp_path, name):
 
 @pytest.mark.parametrize("planarconfig", ["contig", "separate"])
 def test_a_tiff_may_say_what_its_bands_are(tiff_file, array, planarconfig):
-    xml = (
-        '<GDALMetadata><Item name="DESCRIPTION" sample="0" role="description">nir</Item>'
-        '<Item name="DESCRIPTION" sample="2" role="description">Red</Item></GDALMetadata>'
-    )
     content = array if planarconfig == "contig" else array.transpose(2, 0, 1)
-    tags = [(GDAL_METADATA, "s", 0, xml, True)]
+    tags = band_tag("nir", None, "Red")
     path = tiff_file(content, photometric="minisblack", planarconfig=planarconfig, extratags=tags)
     assert open_bands(path).names == names_in(path) == ("NIR", "?", "R", "?", "?")
 
@@ -444,8 +440,7 @@ def test_names_are_none_where_the_file_has_none_or_is_no_tiff(tiff_file, numpy_f
 
 
 def test_names_of_pages_and_of_more_bands_than_there_can_be_are_not_read(tiff_file, array):
-    xml = '<GDALMetadata><Item name="DESCRIPTION" sample="0" role="description">nir</Item></GDALMetadata>'
-    tags = [(GDAL_METADATA, "s", 0, xml, True)]
+    tags = band_tag("nir")
     pages = tiff_file(array.transpose(2, 0, 1), photometric="minisblack", extratags=tags)
     assert open_bands(pages).names == names_in(pages) == ()
     many = tiff_file(np.zeros((20, 30, 40), np.uint8), photometric="minisblack", planarconfig="contig", extratags=tags)

@@ -106,11 +106,10 @@ def test_a_variant_that_combines_two_is_compared_with_both():
         "adaptive_vgg19-real-plain_norm",
     )
     records = [ablation(name, seed, 0.4, name="channels", model=name) for name in names for seed in (0, 1)]
-    against = {row[1]: [] for row in difference_table(records)["rows"]}
-    for _, variant, other, *_ in difference_table(records)["rows"]:
-        against[variant].append(other)
-    assert against["adaptive_vgg19-real-plain_norm"] == [*names[:4]]
-    assert against["adaptive_vgg19-real"] == against["adaptive_vgg19-plain_norm"] == [*names[:2]]
+    pairs = [tuple(row[1:3]) for row in difference_table(records)["rows"]]
+    against = {name: tuple(other for variant, other in pairs if variant == name) for name in names}
+    assert against["adaptive_vgg19-real-plain_norm"] == names[:4]
+    assert against["adaptive_vgg19-real"] == against["adaptive_vgg19-plain_norm"] == names[:2]
 
 
 def test_rivals_are_compared_too():

@@ -15,8 +15,8 @@ from PIL import Image
 
 from models import CheckpointError, load_checkpoint, load_model, save_checkpoint
 from models.band_files import open_bands
-from models.band_tags import GDAL_METADATA
 from models.bands import BANDS_UM, parse_bands
+from tests.tagged import band_tag
 from train.bundle import bundle
 from train.calibrate import calibrate
 from train.config import TrainConfig
@@ -124,11 +124,7 @@ def test_files_of_another_number_of_bands_are_named_with_both_numbers(field):
 )
 def test_files_that_name_their_bands_otherwise_are_refused(tmp_path, named, bands, fits):
     named, bands = named.split(), parse_bands(bands.split())
-    items = "".join(
-        f'<Item name="DESCRIPTION" sample="{place}" role="description">{name}</Item>'
-        for place, name in enumerate(named)
-    )
-    tags = [(GDAL_METADATA, "s", 0, f"<GDALMetadata>{items}</GDALMetadata>", True)]
+    tags = band_tag(*named)
     (tmp_path / "train" / "a").mkdir(parents=True)
     values = np.random.default_rng(0).random((30, 30, len(named))).astype(np.float32)
     path = tmp_path / "train" / "a" / "0.tif"
