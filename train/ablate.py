@@ -1,6 +1,6 @@
 """Comparisons repeated over seeds: the study's of convolutions, kernels, temperature and blocks, and two of channels.
 
-    python -m train.ablate convolutions --data-root data/mini-imagenet-50   # plain, dynamic, dynamic fixed at 34
+    python -m train.ablate convolutions --data-root data/mini-imagenet-50   # plain, dynamic, sharper, fixed at 34
     python -m train.ablate channels --data-root data/mini-imagenet-50       # those that fill, and the adaptive one
     python -m train.ablate kernels --data-root data/mini-imagenet-50        # K = 3, 4, 5, 6
     python -m train.ablate temperature --data-root data/mini-imagenet-50    # fixed 34, annealed 30 to 1
@@ -96,6 +96,7 @@ def subsets_of(bands: str) -> list[str]:
 
 FIXED = {"temperature_start": 34.0, "temperature_end": 34.0}  # the study's
 ANNEALED = {"temperature_start": 30.0, "temperature_end": 1.0}  # the authors'
+SHARP = {"temperature_start": 30.0, "temperature_end": 0.1}  # lest the mix stay even
 
 # as the recipes vgg19-base, dynamic_vgg19-32 and compact-48, but for what is said here
 THIN = {"width": 0.25, "epochs": 8, "batch_size": 128, "lr": 0.1}
@@ -105,10 +106,11 @@ COLD = {"model": "compact", "epochs": 3, "batch_size": 64, "lr": 0.1, "crop_scal
 
 ABLATIONS = {
     "convolutions": Ablation(
-        "plain convolution, dynamic with its temperature annealed 30 → 1, and fixed at 34 (the study)",
+        "plain convolution, dynamic with its temperature annealed 30 → 1, 30 → 0.1 (sharp) and fixed at 34 (the study)",
         {
             "vgg19": {"model": "vgg19"},
             "dynamic_vgg19": {"model": "dynamic_vgg19"} | ANNEALED,
+            "dynamic_vgg19-sharp": {"model": "dynamic_vgg19"} | SHARP,
             "dynamic_vgg19-fixed": {"model": "dynamic_vgg19"} | FIXED,
         },
         THIN,

@@ -150,15 +150,15 @@ def test_dynamic_networks_record_the_entropy_of_every_layer(runs, folder, start)
 
 
 def test_plain_and_dynamic_networks_are_compared_on_every_subset(runs, folder, tiny_vgg):
-    ablate(runs("convolutions"), folder)
-    plain, annealed, fixed = (json.loads((folder / f"{run.name}.json").read_text()) for run in runs("convolutions"))
-    assert [record["model"] for record in (plain, annealed, fixed)] == ["vgg19", "dynamic_vgg19", "dynamic_vgg19"]
-    assert {record["settings"]["init_from"] for record in (plain, annealed, fixed)} == {None}
-    for record in (plain, annealed, fixed):
+    named = {record["variant"]: record for record in ablate(runs("convolutions"), folder)}
+    plain, *dynamic = (named[name] for name in ABLATIONS["convolutions"].variants)
+    assert [record["model"] for record in (plain, *dynamic)] == ["vgg19"] + 3 * ["dynamic_vgg19"]
+    assert {record["settings"]["init_from"] for record in named.values()} == {None}
+    for record in named.values():
         assert list(record["val_accuracy_by_channels"]) == list(SUBSETS)
         assert record["val_accuracy_by_channels"]["RGB"] == pytest.approx(record["val_accuracy"])
-    assert "val_accuracy_even" not in plain and 0 <= annealed["val_accuracy_even"] <= 1
-    assert annealed["settings"]["temperature_end"] == 1 and fixed["settings"]["temperature_end"] == 34
+    assert "val_accuracy_even" not in plain and all(0 <= record["val_accuracy_even"] <= 1 for record in dynamic)
+    assert [record["settings"]["temperature_end"] for record in dynamic] == [1, 0.1, 34]
 
 
 def test_networks_that_fill_are_compared_with_those_that_need_none(runs, folder, tiny_vgg):
