@@ -29,6 +29,7 @@ from models.costs import cost_of_loaded
 log = logging.getLogger(__name__)
 Networks = Mapping[str, ImageClassifier]
 Point = tuple[float, float]
+Filled = tuple[str, str]  # what a visitor typed, and what a file put there instead
 TASK_1, TASK_2 = (DYNAMIC, "vgg19", ADAPTIVE), ("compact", "resnet34")
 CENTRE = (0.5, 0.5)
 
@@ -285,16 +286,28 @@ def displayed(path: str):
         return gr.skip()
 
 
-def name_bands(path: str, typed: str):
-    """A file of bands was uploaded → what it calls them, unless it says nothing but what is typed."""
-    names, words = names_in(path), [spell_band(word) for word in split_names(typed or "")]
-    same = len(names) == len(words) and all(name in (UNKNOWN, word) for name, word in zip(names, words, strict=True))
-    return gr.skip() if same or not names else ", ".join(names)
+def name_bands(path: str, typed: str, filled: Filled):
+    """A file of bands was uploaded → what it calls them, unless it says nothing but what is typed; if it says nothing,
+    what the visitor typed, never another file's names."""
+    own, names = own_words(typed, filled), names_in(path)
+    words = [spell_band(word) for word in split_names(typed or "")]
+    if len(names) == len(words) and all(name in (UNKNOWN, word) for name, word in zip(names, words, strict=True)):
+        shown = typed
+    else:
+        shown = ", ".join(names) if names else own
+    return gr.skip() if shown == typed else shown, (own, shown)
 
 
-def choose_bands() -> tuple[str, str]:
+def choose_bands(typed: str, filled: Filled) -> tuple[str, str, Filled]:
     """The example of several bands was chosen → the file and what its bands are."""
-    return str(gallery.BANDS_EXAMPLE), gallery.BANDS_TYPED
+    own = own_words(typed, filled)
+    return str(gallery.BANDS_EXAMPLE), gallery.BANDS_TYPED, (own, gallery.BANDS_TYPED)
+
+
+def own_words(typed: str, filled: Filled) -> str:
+    """What the visitor typed last, where now there may be what a file filled in."""
+    own, by_file = filled
+    return own if typed == by_file else typed
 
 
 def share(channels, fill, temperature, picture, request: gr.Request) -> str:

@@ -211,7 +211,10 @@ def bands_page(bands: tuple[str, ...], photographs: bool) -> Parts:
             gr.HTML(i18n("uploads_kept"), elem_classes="hint")
         with gr.Column(scale=7, min_width=320):
             notice, result = notice_slot(), gr.HTML()
-    return Parts(file=file, names=names, button=button, example=example, notice=notice, result=result, classes=classes)
+    return Parts(
+        file=file, names=names, filled=gr.State(("", None)), button=button, example=example, notice=notice,
+        result=result, classes=classes,
+    )  # fmt: skip
 
 
 def compact_page() -> Parts:
@@ -275,10 +278,13 @@ def connect_bands(events: Handlers, banded: Parts) -> None:
     Other names or no file: an answer that is there goes, one that is on its way is dropped.
     """
     inputs, outputs = [banded.file, banded.names], [banded.notice, banded.result]
+    named = [banded.names, banded.filled]
     asking = {"show_progress_on": banded.notice, "js": note("bands"), **LATEST}
     chosen = (
-        banded.file.upload(name_bands, inputs, banded.names, queue=False, trigger_mode="always_last", **QUIET),
-        banded.example.click(choose_bands, None, inputs, queue=False, **QUIET),
+        banded.file.upload(
+            name_bands, [*inputs, banded.filled], named, queue=False, trigger_mode="always_last", **QUIET
+        ),
+        banded.example.click(choose_bands, named, [banded.file, *named], queue=False, **QUIET),
     )
     for asked in (
         gr.on([banded.names.submit, banded.button.click], events.ask_bands, inputs, outputs, **asking),

@@ -175,6 +175,11 @@ def test_a_file_that_names_its_bands_is_answered_by_these_names(visit, tmp_path)
     expect(notice(page)).to_contain_text("It calls its bands R, ? and NIR.")
     expect(answered_bands(page)).to_have_text(["R", "? (2)", "NIR"])
     expect(page.get_by_label("Its bands")).to_have_value("R, ?, NIR")
+    page.get_by_role("button", name="Clear").last.click()
+    tifffile.imwrite(tmp_path / "silent.tif", values, photometric="minisblack", planarconfig="contig")
+    page.locator("input[type=file]:not([accept*=image])").first.set_input_files(tmp_path / "silent.tif")
+    expect(answered_bands(page)).to_have_text(["R", "G", "B"])
+    expect(page.get_by_label("Its bands")).to_have_value("R, G, B")  # as it was: these are not that file's names
     assert page.errors == []
 
 

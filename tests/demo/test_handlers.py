@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from demo import handlers, inference
-from demo.gallery import EXAMPLES, FOLDER, example_of
+from demo.gallery import BANDS_EXAMPLE, EXAMPLES, FOLDER, example_of
 from demo.handlers import CENTRE, Handlers, choose_bands, displayed, friendly, share
 from demo.inference import predict
 from demo.loading import Loaded, run
@@ -151,7 +151,8 @@ def test_the_network_that_fills_nothing_gets_a_column_and_a_row_per_channel(even
 
 
 def test_a_file_of_bands_is_answered(events, networks):
-    notice, page = events.ask_bands(*choose_bands(), visitor())
+    path, names, _ = choose_bands("", ("", None))
+    notice, page = events.ask_bands(path, names, visitor())
     assert "5 bands of 128 × 128 pixels. Its 8-bit values were divided by 255." in notice
     assert page.count("<li>") == 5
     assert len(re.findall(r'scope="row"', page)) == 5
@@ -163,7 +164,7 @@ def test_a_file_of_bands_is_answered(events, networks):
     [("en", "has 5 bands, but 2 are named"), ("zh-TW", "檔案有 5 個波段，但輸入了 2 個")],
 )
 def test_a_wrong_number_of_names_is_one_sentence_in_the_visitors_language(events, language, words):
-    notice, page = events.ask_bands(choose_bands()[0], "R, NIR", visitor(language))
+    notice, page = events.ask_bands(str(BANDS_EXAMPLE), "R, NIR", visitor(language))
     assert words in notice
     assert page == ""  # an answer that is still there would belong to another file
 
@@ -282,4 +283,19 @@ def test_a_visitor_finds_what_the_link_says(events):
 )
 def test_a_file_names_its_bands_unless_it_says_nothing_new(monkeypatch, said, typed, filled_in):
     monkeypatch.setattr(handlers, "names_in", lambda path: said)
-    assert handlers.name_bands("field.tif", typed) == (filled_in or gr.skip())
+    shown, (own, _) = handlers.name_bands("field.tif", typed, ("", None))
+    assert (shown, own) == (filled_in or gr.skip(), typed)
+
+
+def test_names_from_one_file_do_not_stay_for_the_next(monkeypatch):
+    """Whatever files and the example filled in, a file without names meets what the visitor typed last."""
+    said = {"red.tif": ("R", "NIR"), "green.tif": ("G", "NIR"), "silent.tif": ()}
+    monkeypatch.setattr(handlers, "names_in", said.get)
+    _, shown, filled = choose_bands("B, G, R", ("", None))
+    for path in ("red.tif", "green.tif"):
+        shown, filled = handlers.name_bands(path, shown, filled)
+    assert shown == "G, NIR"
+    shown, filled = handlers.name_bands("silent.tif", shown, filled)
+    assert shown == "B, G, R"
+    shown, filled = handlers.name_bands("red.tif", shown, filled)
+    assert handlers.name_bands("silent.tif", "R, SWIR1", filled) == (gr.skip(), ("R, SWIR1", "R, SWIR1"))
