@@ -121,9 +121,10 @@ class Endpoints:
         bands: names or wavelengths in micrometres in the file's order, such as "R, G, B, NIR" or "0.665, 0.842, ?",
         ? for an unknown one; by default what the file calls them (GDAL's tag), else those of the training. Returns the
         answer, for each band its wavelength and what each of the K kernels takes from it (summing to 1 over the bands;
-        zeros for a band that hardly varies), how the values were scaled to 0..1, how many were missing (NaN or no data,
-        taken as 0), what the network was trained on, and the bands in false colour. The bundled network was trained on
-        R, G and B; for other bands only on mixtures of these.
+        zeros for a band that hardly varies), how the values were scaled to 0..1 (calibrated: after the scale and offset
+        that GDAL wrote into the file), how many were missing (NaN or no data, taken as 0), what the network was trained
+        on, and the bands in false colour. The bundled network was trained on R, G and B; for other bands only on
+        mixtures of these.
         """
         config = self.events.loaded.networks[ADAPTIVE].config
         picture = open_bands(file, config.scale)
@@ -134,7 +135,12 @@ class Endpoints:
         return {
             "answer": describe(answer),
             "bands": [{"band": n, "wavelength_um": known(um), "attention": row} for n, um, row in rows],
-            "scaling": {"rule": picture.scaling, "divisor": picture.divisor, "dtype": picture.dtype},
+            "scaling": {
+                "rule": picture.scaling,
+                "divisor": picture.divisor,
+                "dtype": picture.dtype,
+                "calibrated": picture.calibrated,
+            },
             "missing_values": picture.missing,
             "channels_first": picture.channels_first,
             "trained_on": list(config.bands or CHANNELS),

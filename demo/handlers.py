@@ -19,7 +19,7 @@ from demo import explain, gallery, heatmap, inference, multiband_view, sweep_vie
 from demo.heatmap import ADAPTIVE, DYNAMIC
 from demo.loading import BUNDLED, Loaded, Source, latency_ms, load_models, run
 from demo.multiband import check_count, open_bands, read_names
-from demo.pictures import SHOWN_BY_BROWSERS, open_picture
+from demo.pictures import SHOWN_BY_BROWSERS, check_file, open_picture
 from demo.text import FriendlyError, joined, language_of, say
 from models import CHANNELS, SUBSETS, ImageClassifier
 from models.band_files import names_in
@@ -289,7 +289,12 @@ def displayed(path: str):
 def name_bands(path: str, typed: str, filled: Filled):
     """A file of bands was uploaded → what it calls them, unless it says nothing but what is typed; if it says nothing,
     what the visitor typed, never another file's names."""
-    own, names = own_words(typed, filled), names_in(path)
+    try:
+        check_file(path, "bands_too_large")
+        names = names_in(path)
+    except FriendlyError:  # ``ask_bands`` says what is wrong with it
+        names = ()
+    own = own_words(typed, filled)
     words = [spell_band(word) for word in split_names(typed or "")]
     if len(names) == len(words) and all(name in (UNKNOWN, word) for name, word in zip(names, words, strict=True)):
         shown = typed

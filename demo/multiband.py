@@ -4,6 +4,7 @@ A file → ``BandPicture`` (``models/band_files.py``); a line such as ``R, G, B,
 and wavelengths. Every failure is a ``FriendlyError``.
 """
 
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from models.band_files import BandFileError, BandPicture
 from models.bands import COLOUR_WORDS, LONGEST_UM, SHORTEST_UM, UNKNOWN, number, split_names
 
 WORDS = COLOUR_WORDS | {"紅": "R", "綠": "G", "藍": "B", "红": "R", "绿": "G", "蓝": "B"}
+LONGEST_NAMES = 1000  # characters
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,13 @@ def read_names(text: str | None) -> Bands:
 
     The colours may be written out.
     """
+    if len(text or "") > LONGEST_NAMES:
+        raise FriendlyError("bands_unknown", came=text[:24], known=", ".join(BANDS_UM))
     words = [word for word in split_names(text or "") if word]
     if len(words) == 1 and set(words[0]) <= WORDS.keys():
         words = list(words[0])  # 紅綠藍
     words = [WORDS.get(word.upper(), word) for word in words]
+    check_points(words)
     check_unit(words)
     pairs = [(word.upper(), number(word)) for word in words]
     check_names([name for name, value in pairs if value is None])
@@ -52,6 +57,13 @@ def read_names(text: str | None) -> Bands:
     names = tuple(name if value is None else f"{value:g} µm" for name, value in pairs)
     wavelengths = tuple(BANDS_UM[name] if value is None else value for name, value in pairs)
     return Bands(names, wavelengths)
+
+
+def check_points(words: list[str]) -> None:
+    """No ``0,665``, or a ``FriendlyError`` with the whole line as it is meant."""
+    if any(word == "0" and after.isdecimal() for word, after in itertools.pairwise(words)):
+        remedy = re.sub(r"(?:^|(?<=, ))0, (?=\d+(?:,|$))", "0.", ", ".join(words))
+        raise FriendlyError("bands_points", remedy=remedy)
 
 
 def check_unit(words: list[str]) -> None:
@@ -64,7 +76,7 @@ def check_unit(words: list[str]) -> None:
 
 def in_micrometres(word: str) -> str:
     """``842 nm`` or ``842`` → ``0.842``; any other word stays."""
-    bare = re.sub(r"\s*nm$", "", word, flags=re.IGNORECASE)
+    bare = word[:-2].rstrip() if word.lower().endswith("nm") else word
     value = number(bare)
     nanometres = value is not None and (bare != word or value >= LONGEST_UM)
     return f"{value / 1000:g}" if nanometres else word

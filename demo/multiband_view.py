@@ -23,6 +23,8 @@ def notice(opened: BandPicture, language: str) -> str:
         sentences.append(say(language, "channels_first"))
     if opened.names:
         sentences.append(say(language, "names_in_file", names=view.listed(opened.names, language)))
+    if opened.calibrated:
+        sentences.append(say(language, "calibrated"))
     sentences.append(say(language, opened.scaling, dtype=opened.dtype, divisor=f"{opened.divisor:,.6g}"))
     if opened.missing:
         sentences.append(say(language, "values_missing", count=opened.missing))
@@ -40,7 +42,8 @@ def page(
     """The answer beside the false-colour picture, every band, and the attention; ``config`` is the network's."""
     strange = set(bands.wavelengths_um) - {BANDS_UM[name] for name in CHANNELS}  # NaN, an unknown one, is, too
     care = say(language, "bands_training" if met_mixtures(config) else "bands_untrained")
-    note = view.trained_on(config.bands, language) or (tag("p", escape(care), class_="hint alone") if strange else "")
+    known = strange and config.training  # of weights without a record nobody knows what they met
+    note = view.trained_on(config.bands, language) or (tag("p", escape(care), class_="hint alone") if known else "")
     said = card(
         say(language, "adaptive_vgg19"), view.bars(answer), view.unsure(answer, language), note,
         class_="answer adaptive_vgg19",

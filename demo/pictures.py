@@ -6,10 +6,10 @@ Every failure is a ``FriendlyError``.
 from functools import cache
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from demo.text import FriendlyError
-from models.pictures import to_8_bit, to_rgb
+from models.pictures import on_white, to_8_bit, upright
 
 MAX_MEGABYTES = 20  # of a file, also of one with several bands
 MAX_PIXELS = 50_000_000  # a 50-megapixel photograph; more is refused before it is decoded
@@ -65,8 +65,8 @@ def readable() -> tuple[str, ...]:
 
 def shrink(picture: Image.Image) -> Image.Image:
     """Any PIL picture → upright RGB with sides of 1 to ``WORKING_SIZE``."""
-    picture = to_8_bit(ImageOps.exif_transpose(picture))
+    picture = to_8_bit(upright(picture))
     if max(picture.size) > WORKING_SIZE:
         picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")  # palettes do not average
         picture.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BOX)
-    return to_rgb(picture)
+    return on_white(picture)

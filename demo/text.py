@@ -220,6 +220,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "只有第一軸短到可以是波段，因此陣列視為波段 × 高 × 寬。",
     ),
     "names_in_file": ("It calls its bands {names}.", "檔案標示的波段：{names}。"),
+    "calibrated": (
+        "The scale and offset that it gives for its bands were applied.",
+        "已套用檔案為波段標示的比例與偏移。",
+    ),
     "scaled_fixed": (
         "Its values ({dtype}) were divided by {divisor}, as in the training of this network, and cut to 0 and 1.",
         "值（{dtype}）與這個網路訓練時一樣除以 {divisor}，並截到 0 與 1 之間。",
@@ -485,6 +489,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "{came} is typed more than once; each name stands for one band: please type {unknown} or a wavelength for the "
         "other one.",
         "{came} 輸入了不只一次；每個名稱代表一個波段：另一個請輸入 {unknown} 或波長。",
+    ),
+    "bands_points": (
+        "Commas stand between bands: please write wavelengths with a point, {remedy}.",
+        "逗號用來分隔波段：波長請用小數點，{remedy}。",
     ),
     "bands_nanometres": (
         "{came} looks like nanometres; wavelengths are in µm: please type {remedy}.",

@@ -17,12 +17,14 @@ import tifffile
 from numpy.lib import format as npy
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
-from models.band_tags import GDAL_METADATA, band_names
+from models.band_tags import GDAL_METADATA, band_names, calibration, read_items
 from models.bands import number
+from models.tiff_directories import check_directories
 
 MAX_BANDS = 16  # where nobody says how many there are
 MAX_VALUES = 50_000_000  # H x W x C; more is refused before it is decoded
 MIN_SIDE = 8  # pixels
+MAX_METADATA = 500_000  # characters about the bands; hundreds are usual
 PERCENTILE = 99.9  # of all values: what becomes 1 where a file does not say how bright its brightest can be
 
 TIFF, NUMPY = (".tif", ".tiff"), (".npy",)
@@ -81,6 +83,7 @@ class BandPicture:
     file's values, of type ``dtype``, were divided by. ``missing`` values were never measured and are 0.
     ``channels_first`` is True for an array that was taken to be (C, H, W) for want of a short last axis. ``names`` are
     what a TIFF itself calls its bands, as ``parse_bands`` takes them, ``?`` for unknown ones; () where it does not say.
+    ``calibrated`` is True where its own scales and offsets made its values physical before the scaling.
     """
 
     values: np.ndarray
@@ -90,6 +93,25 @@ class BandPicture:
     missing: int = 0
     channels_first: bool = False
     names: tuple[str, ...] = ()
+    calibrated: bool = False
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds: ``values`` (C, H, W) of its own type, and where they are ``missing``; see ``BandPicture``."""
+
+    values: np.ndarray
+    missing: np.ndarray
+    channels_first: bool = False
+    names: tuple[str, ...] = ()
+    calibration: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+    def measured(self) -> np.ndarray:
+        """The values times the file's own scale plus its offset, float32 (C, H, W)."""
+        scales, offsets = (np.array(values, np.float32)[:, None, None] for values in self.calibration)
+        values = np.where(self.missing, 0, self.values).astype(np.float32)  # as in ``scaled``
+        with np.errstate(over="ignore", invalid="ignore"):  # which refuses what is infinite
+            return values * scales + offsets
 
 
 def open_bands(path: str | Path, *, bands: int | None = None, scale: float | None = None) -> BandPicture:
@@ -97,28 +119,28 @@ def open_bands(path: str | Path, *, bands: int | None = None, scale: float | Non
 
     An array is height x width (one band), height x width x bands, or bands x height x width where only its first
     axis is short enough for bands, or of the length ``bands``. Values are divided by ``scale`` where it is given (10000
-    for reflectance as satellites have it). Else 8-bit ones are divided by 255; floats that lie within 0..1, but for one
-    in a thousand at either end, stay; any others are divided by the 99.9th percentile over all bands, so that such
-    files do not compare. All are cut to 0..1. NaN and what a TIFF calls no data become 0 and do not count. Pickles are
-    never read. Raises ``BandFileError``, and ``ValueError`` for a scale that is not positive.
+    for reflectance as satellites have it). Else the scales and offsets that GDAL wrote down, if any, make them floats;
+    then 8-bit ones are divided by 255; floats that lie within 0..1, but for one in a thousand at either end, stay; any
+    others are divided by the 99.9th percentile over all bands, so that such files do not compare. All are cut to 0..1.
+    NaN and what a TIFF calls no data become 0 and do not count. Pickles are never read. Raises ``BandFileError``, and
+    ``ValueError`` for a scale that is not positive.
     """
     check_scale(scale)
     path = Path(path)
-    suffix, names = path.suffix.lower(), ()
+    suffix = path.suffix.lower()
     if suffix not in TIFF + NUMPY:
         raise BandFileError("suffix", came=suffix[:12] or "?")
     if not path.is_file():
         raise BandFileError("missing", came=path.name)
-    if suffix in TIFF:
-        array, missing, names = read_tiff(path, bands)
-        channels_first = False
-    else:
-        array, channels_first = read_numpy(path, bands)
-        missing = missing_of(array)
-    values, scaling, divisor = scaled(array, missing, scale)
+    stored = read_tiff(path, bands) if suffix in TIFF else read_numpy(path, bands)
+    calibrated = scale is None and stored.calibration is not None
+    values, scaling, divisor = scaled(stored.measured() if calibrated else stored.values, stored.missing, scale)
     if (values.min(axis=(1, 2)) == values.max(axis=(1, 2))).all():
         raise BandFileError("constant")
-    return BandPicture(values, scaling, divisor, str(array.dtype), int(missing.sum()), channels_first, names)
+    return BandPicture(
+        values, scaling, divisor, dtype=str(stored.values.dtype), missing=int(stored.missing.sum()),
+        channels_first=stored.channels_first, names=stored.names, calibrated=calibrated,
+    )  # fmt: skip
 
 
 def names_in(path: str | Path) -> tuple[str, ...]:
@@ -126,22 +148,24 @@ def names_in(path: str | Path) -> tuple[str, ...]:
     if Path(path).suffix.lower() not in TIFF:
         return ()
     try:
+        check_directories(Path(path))
         with TiffFile(path, **PLAIN) as file:
             series = file.series[0]
             height, width = (series.shape[series.axes.index(axis)] for axis in "YX")
             count = series.size // (height * width)
-            return names_of(series, count) if count <= MAX_BANDS else ()
+            return band_names(read_items(metadata_of(series)), count) if count <= MAX_BANDS else ()
     except Exception:  # a damaged file can fail anywhere in the reader; ``open_bands`` says so
         return ()
 
 
-def names_of(series: TiffPageSeries, count: int) -> tuple[str, ...]:
-    """What the tag of a picture of ``count`` bands calls them; of bands that are pages of their own it is not read."""
-    return band_names(series.keyframe.tags.valueof(GDAL_METADATA), count) if len(series) == 1 else ()
+def metadata_of(series: TiffPageSeries) -> str | None:
+    """The tag that tells of a picture's bands, unless it is endless or they are pages of their own."""
+    tag = series.keyframe.tags.get(GDAL_METADATA)
+    return tag.value if tag and len(series) == 1 and tag.count <= MAX_METADATA else None
 
 
-def read_numpy(path: Path, expected: int | None) -> tuple[np.ndarray, bool]:
-    """An array of numbers as (C, H, W), and whether it was so already. Its header is checked before its content."""
+def read_numpy(path: Path, expected: int | None) -> Stored:
+    """An array of numbers. Its header is checked before its content."""
     try:
         with path.open("rb") as file:
             version = npy.read_magic(file)
@@ -155,13 +179,14 @@ def read_numpy(path: Path, expected: int | None) -> tuple[np.ndarray, bool]:
         raise
     except (OSError, ValueError, EOFError, MemoryError) as error:
         raise BandFileError("numpy_unreadable") from error
-    return bands_first(array, axis), axis == 0
+    values = bands_first(array, axis)
+    return Stored(values, missing_of(values), channels_first=axis == 0)
 
 
-def read_tiff(path: Path, expected: int | None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """The first picture of a TIFF as (C, H, W), more being brighter, where it has none, and its bands' names; pages of
-    one size are its bands."""
+def read_tiff(path: Path, expected: int | None) -> Stored:
+    """The first picture of a TIFF, more being brighter; pages of one size are its bands."""
     try:
+        check_directories(path)
         with TiffFile(path, **PLAIN) as file:
             series = file.series[0]
             if series.keyframe.compression not in COMPRESSIONS:
@@ -179,12 +204,15 @@ def read_tiff(path: Path, expected: int | None) -> tuple[np.ndarray, np.ndarray,
             array = series.asarray(maxworkers=1)
             missing = missing_of(array, series.keyframe.tags.valueof(GDAL_NODATA))
             array = brightness(array, series.keyframe)
-            names = names_of(series, array.shape[axis] if array.ndim == 3 else 1)
+            metadata = metadata_of(series)
     except BandFileError:
         raise
     except Exception as error:  # a damaged file can fail anywhere in the reader, with any exception
         raise BandFileError("tiff_unreadable") from error
-    return bands_first(array, axis), bands_first(missing, axis), names
+    values = bands_first(array, axis)
+    items = read_items(metadata)
+    told = {"names": band_names(items, len(values)), "calibration": calibration(items, len(values))}
+    return Stored(values, bands_first(missing, axis), **told)
 
 
 def brightness(array: np.ndarray, page: TiffPage) -> np.ndarray:
@@ -265,8 +293,9 @@ def values_of(scale: float | None) -> str:
     if scale is not None:
         return f"those of the file divided by {scale:g}, cut to 0 and 1"
     return (
-        f"8-bit ones divided by 255, floats in 0..1 as they are, any others divided by their {PERCENTILE}th percentile "
-        "over all bands of the file, cut to 0 and 1"
+        "those of the file after the scale and offset that GDAL wrote into it, if any: 8-bit ones divided by 255, "
+        f"floats in 0..1 as they are, any others divided by their {PERCENTILE}th percentile over all its bands, cut to "
+        "0 and 1"
     )
 
 

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import types
+from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import get_args, get_origin
@@ -167,8 +168,12 @@ def contradiction(config: ModelConfig) -> str | None:
     """Why no picture could be prepared or answer named with this config; None if it could."""
     if not 1 <= config.input_size <= LARGEST_INPUT:
         return f"input_size cannot be {config.input_size}"
+    if config.input_size < (least := MODELS[config.model].min_input_size):
+        return f"input_size cannot be {config.input_size}, {config.model} needs {least} px or more"
     if not all(isinstance(name, str) for name in (*config.class_names, *config.synsets)):
         return "class_names and synsets must be texts"
+    if repeated := [name for name, count in Counter(config.class_names).items() if count > 1]:
+        return f"class_names has {repeated[0]!r} more than once; answers could not be told apart"
     if not 0 < config.crop_pct <= 1:
         return f"crop_pct cannot be {config.crop_pct}"
     if config.bands and not MODELS[config.model].any_channels:

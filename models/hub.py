@@ -114,6 +114,9 @@ def fetch(
     return weights.parent
 
 
+BUSY = (408, 429)  # the Hub answers, but not now: too slowly, or it was asked too often
+
+
 def probe(repo_id: str, revision: str | None, token: str | bool | None) -> Exception | None:
     """Ask the Hub once for a revision. Returns why it is out of reach, or None when it has it.
 
@@ -124,7 +127,7 @@ def probe(repo_id: str, revision: str | None, token: str | bool | None) -> Excep
     except (httpx2.TransportError, OfflineModeIsEnabled) as error:
         return error
     except HfHubHTTPError as error:
-        if error.response.status_code < 500:
+        if error.response.status_code < 500 and error.response.status_code not in BUSY:
             raise
         return error
     return None

@@ -11,7 +11,19 @@ DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
 
 def to_rgb(picture: Image.Image) -> Image.Image:
     """Any PIL picture as upright 8-bit RGB: turned as its camera says, transparency on white."""
-    picture = to_8_bit(ImageOps.exif_transpose(picture))
+    return on_white(to_8_bit(upright(picture)))
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """Turned as its camera says; as it is, like browsers show it, where that cannot be read."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # damaged notes of a camera can fail anywhere; damaged pixels fail again where they are used
+        return picture
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """An 8-bit picture of any mode as RGB, transparency on white."""
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)

@@ -141,7 +141,7 @@ def from_list(root: Path, name: str) -> Split:
         lines = [line.strip() for line in class_file.read_text("utf-8-sig").splitlines() if line.strip()]
         folders = {line for line in lines if any((parent / line).is_dir() for parent in parents)}
         rows = [(line, "", "") if line in folders else line.partition(" ") for line in lines]
-        synsets, names = tuple(row[0] for row in rows), tuple(row[2] or row[0] for row in rows)
+        synsets, names = tuple(row[0] for row in rows), tell_apart([(row[2] or row[0], row[0]) for row in rows])
         if repeated := [synset for synset, count in Counter(synsets).items() if count > 1]:
             raise DataError(
                 f"{class_file} has {repeated[0]!r} more than once; a line is '<folder> <name>', in the order of labels"
@@ -165,6 +165,12 @@ def from_list(root: Path, name: str) -> Split:
     if items and (largest := max(label for _, label in items)) >= len(synsets):
         raise DataError(f"{name}.txt has label {largest}, but {class_file} names only {len(synsets)} classes")
     return as_split(items, names, synsets)
+
+
+def tell_apart(names: list[tuple[str, str]]) -> tuple[str, ...]:
+    """Class names, with the folder's where several have the same: ImageNet's two kinds of ``crane``."""
+    counts = Counter(name for name, _ in names)
+    return tuple(name if counts[name] == 1 else f"{name} ({folder})" for name, folder in names)
 
 
 def from_folder(folder: Path, endings: tuple[str, ...]) -> Split:

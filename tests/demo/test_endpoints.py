@@ -84,7 +84,7 @@ def test_predict_bands_answers_as_the_model_does(client, networks):
     assert list(data["answer"]["probabilities"].values()) == pytest.approx(expected.probabilities, abs=1e-4)
     assert [band["band"] for band in data["bands"]] == ["R", "G", "B", "0.6125 µm", "0.525 µm"]
     assert np.allclose([band["attention"] for band in data["bands"]], expected.attention, atol=1e-4)
-    assert data["scaling"] == {"rule": "scaled_8bit", "divisor": 255.0, "dtype": "uint8"}
+    assert data["scaling"] == {"rule": "scaled_8bit", "divisor": 255.0, "dtype": "uint8", "calibrated": False}
     assert Image.open(preview).size == (128, 128)
 
 

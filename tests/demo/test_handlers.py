@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo import handlers, inference
+from demo import handlers, inference, pictures
 from demo.gallery import BANDS_EXAMPLE, EXAMPLES, FOLDER, example_of
 from demo.handlers import CENTRE, Handlers, choose_bands, displayed, friendly, share
 from demo.inference import predict
@@ -283,19 +283,28 @@ def test_a_visitor_finds_what_the_link_says(events):
 )
 def test_a_file_names_its_bands_unless_it_says_nothing_new(monkeypatch, said, typed, filled_in):
     monkeypatch.setattr(handlers, "names_in", lambda path: said)
-    shown, (own, _) = handlers.name_bands("field.tif", typed, ("", None))
+    shown, (own, _) = handlers.name_bands(__file__, typed, ("", None))
     assert (shown, own) == (filled_in or gr.skip(), typed)
 
 
-def test_names_from_one_file_do_not_stay_for_the_next(monkeypatch):
+def test_a_file_that_will_be_refused_is_not_looked_into(monkeypatch):
+    monkeypatch.setattr(handlers, "names_in", lambda path: ("NIR",))
+    monkeypatch.setattr(pictures, "MAX_MEGABYTES", 1e-6)
+    for path in (__file__, "gone.tif"):
+        assert handlers.name_bands(path, "R, G, B", ("", None))[0] == gr.skip()
+
+
+def test_names_from_one_file_do_not_stay_for_the_next(monkeypatch, tmp_path):
     """Whatever files and the example filled in, a file without names meets what the visitor typed last."""
-    said = {"red.tif": ("R", "NIR"), "green.tif": ("G", "NIR"), "silent.tif": ()}
-    monkeypatch.setattr(handlers, "names_in", said.get)
+    said = {"red": ("R", "NIR"), "green": ("G", "NIR"), "silent": ()}
+    for name in said:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(handlers, "names_in", lambda path: said[path.name])
     _, shown, filled = choose_bands("B, G, R", ("", None))
-    for path in ("red.tif", "green.tif"):
-        shown, filled = handlers.name_bands(path, shown, filled)
+    for name in ("red", "green"):
+        shown, filled = handlers.name_bands(tmp_path / name, shown, filled)
     assert shown == "G, NIR"
-    shown, filled = handlers.name_bands("silent.tif", shown, filled)
+    shown, filled = handlers.name_bands(tmp_path / "silent", shown, filled)
     assert shown == "B, G, R"
-    shown, filled = handlers.name_bands("red.tif", shown, filled)
-    assert handlers.name_bands("silent.tif", "R, SWIR1", filled) == (gr.skip(), ("R, SWIR1", "R, SWIR1"))
+    shown, filled = handlers.name_bands(tmp_path / "red", shown, filled)
+    assert handlers.name_bands(tmp_path / "silent", "R, SWIR1", filled) == (gr.skip(), ("R, SWIR1", "R, SWIR1"))

@@ -113,6 +113,21 @@ def test_nanometres_are_told_with_their_remedy():
         read_names("665")
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("0,665", "0.665"), ("0,665, 0,842", "0.665, 0.842"), ("R, 0,842, NIR", "R, 0.842, NIR")]
+)
+def test_decimal_commas_are_told_with_the_line_that_was_meant(typed, meant):
+    with pytest.raises(FriendlyError) as caught:
+        read_names(typed)
+    assert (caught.value.key, caught.value.values) == ("bands_points", {"remedy": meant})
+    read_names(meant)
+
+
+def test_a_line_without_end_is_refused_at_once():
+    with pytest.raises(FriendlyError, match="There is no band called"):
+        read_names("R, a" + " " * 1_000_000 + "b")
+
+
 @pytest.mark.parametrize("typed", ["665, R, 842 nm, 0.49", "665nm R 842 nm 0.49"])
 def test_the_remedy_for_nanometres_is_the_whole_line(typed):
     with pytest.raises(FriendlyError, match=r"please type 0\.665, R, 0\.842, 0\.49\.$"):

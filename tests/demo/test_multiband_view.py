@@ -40,7 +40,9 @@ def test_the_page_has_answers_a_preview_every_band_and_its_attention(networks, v
 def test_the_page_says_what_the_network_was_trained_on(networks, values, language):
     names, mixed = read_names("B, G, R, NIR"), say(language, "bands_training")
     assert mixed in page(networks, values, names, language)
-    for training in ({}, {"channels": "RGB"}, {"channels": "sample", "pseudo_share": 0.0}):
+    unknown = page(networks, values, names, language, replace(MIXED, training={}))
+    assert say(language, "bands_untrained") not in unknown and mixed not in unknown
+    for training in ({"channels": "RGB"}, {"channels": "sample", "pseudo_share": 0.0}):
         html = page(networks, values, names, language, replace(MIXED, training=training))
         assert say(language, "bands_untrained") in html and mixed not in html
     html = page(networks, values, names, language, MIXED.for_bands(("B", "NIR")))

@@ -13,6 +13,7 @@ from demo.pictures import FORMATS, MAX_MEGABYTES, WORKING_SIZE, open_picture, re
 from demo.text import FriendlyError
 from demo.ui import LAUNCH
 from demo.widgets import PictureInput
+from models.pictures import to_rgb
 
 GREY = (120, 120, 120)
 
@@ -57,6 +58,16 @@ def test_a_phone_photo_is_turned_upright(save):
     exif[0x0112] = 6  # turn by 90 degrees
     assert open_picture(save("phone.jpg", Image.new("RGB", (40, 20)), exif=exif)).size == (20, 40)
     assert open_picture(save("deep.png", Image.new("I;16", (40, 20)), exif=exif)).size == (20, 40)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0" + bytes(40), b"Exif\0\0II*\0", b"Exif\0\0" + bytes(range(60)), b"?"])
+@pytest.mark.parametrize("name", ["phone.jpg", "phone.png", "phone.webp"])
+def test_damaged_notes_of_a_camera_do_not_hide_the_picture(save, name, exif):
+    path = save(name, gradient().convert("RGB"), exif=exif)
+    left, right = left_and_right(open_picture(path))
+    assert right - left > 150
+    with Image.open(path) as picture:
+        assert to_rgb(picture).size == (40, 30)
 
 
 def test_a_16_bit_grey_picture_keeps_its_shades(save):

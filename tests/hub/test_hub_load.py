@@ -199,7 +199,12 @@ def break_down(hub, monkeypatch):
     hub.fail("HEAD", "", status=503)
 
 
-OUTAGES = pytest.mark.parametrize("outage", [unplug, go_offline, slow_down, break_down])
+def turn_away(hub, monkeypatch):
+    hub.fail("GET", "", status=429)
+    hub.fail("HEAD", "", status=429)
+
+
+OUTAGES = pytest.mark.parametrize("outage", [unplug, go_offline, slow_down, break_down, turn_away])
 
 
 @OUTAGES

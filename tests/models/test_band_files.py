@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from models import band_files
-from models.band_files import BandFileError, names_in, open_bands, scaled
+from models.band_files import GDAL_NODATA, BandFileError, names_in, open_bands, scaled
 from tests.tagged import band_tag
 
 SHAPE = (20, 30, 5)  # height, width, bands
@@ -361,7 +361,7 @@ def test_the_value_that_gdal_writes_for_no_data_is_missing(tiff_file, dtype, no_
     content = np.random.default_rng(0).integers(1, 250, (20, 30, 2)).astype(dtype)
     content[:4, :, 0] = hole
     path = tiff_file(
-        content, photometric="minisblack", planarconfig="contig", extratags=[(42113, "s", 0, no_data, True)]
+        content, photometric="minisblack", planarconfig="contig", extratags=[(GDAL_NODATA, "s", 0, no_data, True)]
     )
     opened = open_bands(path)
     assert opened.missing == 120
@@ -373,7 +373,7 @@ def test_the_value_that_gdal_writes_for_no_data_is_missing(tiff_file, dtype, no_
 @pytest.mark.parametrize("no_data", ["-1", "70000", "1e40", "1.8e308", "none", ""])
 def test_a_value_for_no_data_that_no_pixel_has_changes_nothing(tiff_file, array, no_data):
     options = {"photometric": "minisblack", "planarconfig": "contig"}
-    path = tiff_file(array, extratags=[(42113, "s", 0, no_data, True)], **options)
+    path = tiff_file(array, extratags=[(GDAL_NODATA, "s", 0, no_data, True)], **options)
     opened = open_bands(path)
     assert opened.missing == 0
     np.testing.assert_allclose(opened.values, array.transpose(2, 0, 1) / 255, atol=1e-6)
@@ -430,6 +430,44 @@ def test_a_tiff_may_say_what_its_bands_are(tiff_file, array, planarconfig):
     tags = band_tag("nir", None, "Red")
     path = tiff_file(content, photometric="minisblack", planarconfig=planarconfig, extratags=tags)
     assert open_bands(path).names == names_in(path) == ("NIR", "?", "R", "?", "?")
+
+
+def test_a_tiff_may_say_what_makes_its_values_physical(tiff_file, array):
+    stored = array[..., :2].astype(np.uint16) * 30
+    stored[0, 0] = 0
+    tags = [*band_tag(0.0001, 0.00005, item="SCALE"), (GDAL_NODATA, "s", 0, "0", True)]
+    opened = open_bands(path := tiff_file(stored, photometric="minisblack", planarconfig="contig", extratags=tags))
+    expected = (stored * [0.0001, 0.00005]).transpose(2, 0, 1)
+    np.testing.assert_allclose(opened.values, expected, atol=1e-6)
+    assert (opened.calibrated, opened.scaling, opened.dtype, opened.missing) == (
+        True,
+        "scaled_not",
+        "uint16",
+        (stored == 0).sum(),
+    )
+    raw = open_bands(path, scale=10_000)  # whoever says a scale means what is stored
+    np.testing.assert_allclose(raw.values, stored.transpose(2, 0, 1) / 10_000, atol=1e-6)
+    assert not raw.calibrated
+
+
+def test_offsets_count_and_missing_values_stay_missing(tiff_file):
+    stored = np.arange(1000, 1400, dtype=np.uint16).reshape(20, 20, 1).repeat(2, axis=2)
+    stored[0, 0] = 9
+    tags = [*band_tag(None, -1000, item="OFFSET"), (GDAL_NODATA, "s", 0, "9", True)]
+    opened = open_bands(tiff_file(stored, photometric="minisblack", planarconfig="contig", extratags=tags))
+    assert opened.divisor == pytest.approx(1399, abs=1)
+    np.testing.assert_allclose(
+        opened.values[1] * opened.divisor, np.maximum(stored[..., 1] - 1000.0, 0) * (stored[..., 1] > 9), atol=1e-2
+    )
+    assert (opened.values[:, 0, 0] == 0).all()
+
+
+def test_a_scale_without_end_is_refused_in_words(tiff_file, array):
+    tags = band_tag("1e38", "1e38", item="SCALE")
+    content = array[..., :2].astype(np.uint16) * 100
+    assert (
+        refused(tiff_file(content, photometric="minisblack", planarconfig="contig", extratags=tags)).key == "not_finite"
+    )
 
 
 def test_names_are_none_where_the_file_has_none_or_is_no_tiff(tiff_file, numpy_file, array, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.band_tags import band_names
+from models.band_tags import band_names, calibration, read_items
 from models.bands import parse_bands
 
 ROLE = ' role="description"'
@@ -39,32 +39,38 @@ def metadata(*bands: dict[str, str]) -> str:
         ("Band 1", "?"),
         ("842", "?"),  # of what?
         ("842 nm wide", "?"),
+        ("Blue (0.45-0.52 µm)", "0.485"),
+        ("Red 630–680 nm", "0.655"),
+        ("630 nm to 680 nm", "0.655"),
+        ("B8-842 nm", "0.842"),
+        ("Band 12 - 2190 nm", "?"),  # too broad for a band
+        ("665 nm, FWHM 30 nm", "?"),
+        ("width 300 nm", "?"),
+        ("9" * 10_000, "?"),
+        ("665" + " " * 10_000 + "nm", "?"),
         ("500000 nm", "?"),
         ("", "?"),
     ],
 )
 def test_descriptions_that_mean_one_band_are_known(description, name):
-    names = band_names(metadata({"DESCRIPTION": description}, {"DESCRIPTION": "green"}), 2)
+    names = band_names(read_items(metadata({"DESCRIPTION": description}, {"DESCRIPTION": "green"})), 2)
     assert names == (name, "G")
     assert parse_bands(names) == names
 
 
 def test_a_wavelength_counts_before_a_name():
-    names = band_names(
-        metadata(
-            {"DESCRIPTION": "NIR", "CENTRAL_WAVELENGTH_UM": "0.865"},
-            {"BANDNAME": "B4", "WAVELENGTH": "665", "WAVELENGTH_UNIT": "nm"},
-            {"WAVELENGTH": "0.56", "WAVELENGTH_UNITS": "Micrometers"},
-            {"DESCRIPTION": "blue", "CENTRAL_WAVELENGTH_UM": "0", "WAVELENGTH": "490"},
-        ),
-        4,
+    text = metadata(
+        {"DESCRIPTION": "NIR", "CENTRAL_WAVELENGTH_UM": "0.865"},
+        {"BANDNAME": "B4", "WAVELENGTH": "665", "WAVELENGTH_UNIT": "nm"},
+        {"WAVELENGTH": "0.56", "WAVELENGTH_UNITS": "Micrometers"},
+        {"DESCRIPTION": "blue", "CENTRAL_WAVELENGTH_UM": "0", "WAVELENGTH": "490"},
     )
-    assert names == ("0.865", "0.665", "0.56", "B")
+    assert band_names(read_items(text), 4) == ("0.865", "0.665", "0.56", "B")
 
 
 def test_a_name_that_several_bands_have_says_nothing():
     several = metadata({"DESCRIPTION": "red edge"}, {"DESCRIPTION": "Red-Edge"}, {"DESCRIPTION": "nir"})
-    assert band_names(several, 3) == ("?", "?", "NIR")
+    assert band_names(read_items(several), 3) == ("?", "?", "NIR")
 
 
 @pytest.mark.parametrize(
@@ -85,4 +91,33 @@ def test_a_name_that_several_bands_have_says_nothing():
     ],
 )
 def test_where_nothing_is_known_there_are_no_names(text):
-    assert band_names(text, 2) == ()
+    assert band_names(read_items(text), 2) == ()
+
+
+@pytest.mark.parametrize(
+    ("scales", "offsets", "found"),
+    [
+        (("0.0001", "0.0001"), ("-0.1", "0"), ((0.0001, 0.0001), (-0.1, 0.0))),
+        (("0.01", None), (None, None), ((0.01, 1.0), (0.0, 0.0))),
+        ((None, None), (None, "5"), ((1.0, 1.0), (0.0, 5.0))),
+        (("1", "1"), ("0", "0"), None),
+        ((None, None), (None, None), None),
+        (("0", "1"), (None, None), None),
+        (("nan", "1"), (None, None), None),
+        (("1e400", "1"), (None, None), None),
+        (("0.01", "small"), (None, None), None),
+    ],
+)
+def test_scales_and_offsets_are_read_where_all_are_numbers(scales, offsets, found):
+    items = "".join(
+        f'<Item name="{name}" sample="{place}" role="{name.lower()}">{value}</Item>'
+        for name, values in (("SCALE", scales), ("OFFSET", offsets))
+        for place, value in enumerate(values)
+        if value is not None
+    )
+    assert calibration(read_items(f"<GDALMetadata>{items}</GDALMetadata>"), 2) == found
+
+
+def test_anybodys_item_called_scale_says_nothing():
+    text = '<GDALMetadata><Item name="SCALE" sample="0">7</Item></GDALMetadata>'
+    assert calibration(read_items(text), 1) is None

@@ -250,7 +250,7 @@ def test_the_expected_architecture_is_loaded(folder):
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "compact"])
 def test_weights_of_another_architecture_are_refused(folder, name):
-    edit_config(folder, model=name, arguments={"num_classes": 3})
+    edit_config(folder, model=name, arguments={"num_classes": 3}, input_size=32)
     refused(folder, "model.safetensors", f"weights of {name}", "config.json the weights came with")
 
 
@@ -405,6 +405,8 @@ def test_saving_the_huggingface_way_is_whole_or_not_at_all_and_renews_the_card(f
     ("changes", "message"),
     [
         ({"class_names": ("ant", "bee")}, "it names 2 classes for "),
+        ({"class_names": ("ant", "bee", "ant")}, "class_names has 'ant' more than once"),
+        ({"input_size": 7}, "input_size cannot be 7, compact needs 8 px or more"),
         ({"metrics": {"val_accuracy": np.float32(0.7)}}, "float32 is not JSON serializable"),
     ],
 )

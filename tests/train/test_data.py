@@ -88,6 +88,11 @@ def test_classes_txt_names_the_classes(lists):
     assert split.synsets == ("n01", "n02", "n03") and split.class_names == ("red fox", "lynx", "n03")
 
 
+def test_classes_of_one_name_are_told_apart_by_their_folders(lists):
+    (lists / "classes.txt").write_text("n01 crane\nn02 crane\nn03 lynx\n")
+    assert load_split(lists, "train").class_names == ("crane (n01)", "crane (n02)", "lynx")
+
+
 @pytest.mark.parametrize("line", ["images/n01/a.JPEG", "0", "images/n01/a.JPEG one", "images/n01/a.JPEG -1", "a ²"])
 def test_a_malformed_line_is_refused_with_its_number(lists, line):
     rewrite(lists / "train.txt", "images/n01/b c (1).JPEG 0", line)
