@@ -358,6 +358,12 @@ def write_text(path: Path, text: str) -> None:
     write_safely(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what ``write_safely`` leaves where the process is killed while it writes; no other may write there now."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink()
+
+
 def write_safely(path: Path, write):
     """What ``write(temporary path)`` gives; then rename: a crash leaves the old file or the new one, never half."""
     path = path.resolve()  # a link stays one

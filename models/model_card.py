@@ -19,7 +19,7 @@ from models.bands import spell, wavelength_of
 from models.classifier import ModelConfig
 from models.costs import cost_of
 from models.pictures import resized_size
-from models.registry import MODELS, build_model
+from models.registry import MODELS, ONLY_FOR, build_model
 
 TITLES = {
     "vgg19": "VGG19",
@@ -253,16 +253,18 @@ def model_card(
     repo_id: str = "USER/NAME",
     evaluations: Sequence[dict] = (),
     license: str | None = None,
+    validated: str | None = None,
 ) -> str:
     """The card of a checkpoint as Markdown with the Hub's YAML header, the same text for the same input.
 
     ``evaluations`` are files of ``train.evaluate``, ``license`` is that of the weights as the Hub spells it; those of
-    one's own have none unless one is given.
+    one's own have none unless one is given. ``validated`` is the storage of the weights that its metrics on validation
+    are of, by default the checkpoint's.
     """
     sections = (
         f"# {TITLES[config.model]}\n\n{SUMMARIES[config.model]}{normalisation(config)}{bands(config)}",
         loading(config, repo_id),
-        results(config, evaluations),
+        results(config, evaluations, validated or config.storage),
         recipe(config),
         cost(config),
         keys(config),
@@ -290,9 +292,7 @@ def normalisation(config: ModelConfig) -> str:
 def bands(config: ModelConfig) -> str:
     """What a network for any channels was trained on."""
     if config.bands:
-        shown = settings_of(config).get("channels", "sample")
-        alone = "" if shown in ("sample", config.all_channels) else f", of which it was shown {shown} alone"
-        return f" It was trained on pictures of these bands: {', '.join(config.bands)}{alone}."
+        return f" It was trained{shown_alone(config)} on pictures of these bands: {', '.join(config.bands)}."
     if not MODELS[config.model].any_channels or not config.training:
         return ""
     further = " More than three channels, and wavelengths other than those of R, G and B, were "
@@ -396,16 +396,18 @@ def seen(config: ModelConfig) -> str:
     return f"the picture resized to {whole} x {whole}, of it the middle"
 
 
-def results(config: ModelConfig, evaluations: Sequence[dict]) -> str:
+def results(config: ModelConfig, evaluations: Sequence[dict], validated: str) -> str:
+    def rounding(stored: str) -> str:
+        other = f"; measured with the weights stored as {stored}, this file is {config.storage}"
+        return other if stored != config.storage else ""
+
     text = ["## Results"]
     for evaluation in evaluations:
-        stored = evaluation["storage"]
-        other = f"; measured with the weights stored as {stored}, this file is {config.storage}"
         text.append(
             f"{evaluation['data']}, {evaluation['split']}, {evaluation['n']:,} pictures, {filling(evaluation)}"
             f"{FILLING.get(evaluation['fill'], '')}; "
             "macro averages in %, Wilson 95 % intervals"
-            f"{other if stored != config.storage else ''}."
+            f"{rounding(evaluation['storage'])}."
         )
         text.append(
             table(
@@ -416,10 +418,18 @@ def results(config: ModelConfig, evaluations: Sequence[dict]) -> str:
         full = config.metrics.get("val_accuracy_full_precision")
         rounded = f" ({percent(full)} % before the weights were rounded)" if full is not None else ""
         chosen = "the epoch was chosen on the same pictures" if chose_epoch(config) else "of the only epoch"
-        text.append(f"Accuracy on validation: {percent(accuracy)} %{rounded}; {chosen}.")
+        coarser = "" if config.storage == "fp32" else rounding(validated)  # whose values are those it was rounded from
+        alone = shown_alone(config)
+        text.append(f"Accuracy on validation{alone}: {percent(accuracy)} %{rounded}; {chosen}{coarser}.")
     if len(text) == 1:
         text.append("Not evaluated: treat the predictions as meaningless until `train.evaluate` has been run.")
     return "\n\n".join(text)
+
+
+def shown_alone(config: ModelConfig) -> str:
+    """`` on R alone`` of a network that was trained, and so validated, on some of its channels; else nothing."""
+    shown = settings_of(config).get("channels", "sample")
+    return "" if shown in ("sample", config.all_channels) else f" on {shown} alone"
 
 
 def chose_epoch(config: ModelConfig) -> bool:
@@ -452,7 +462,8 @@ def recipe(config: ModelConfig) -> str:
     images = f", {count:,} pictures" if count else ""
     others = " Other settings are its defaults." if "settings" in config.training else ""
     settings = settings_of(config)
-    rows = [(f"`{key}`", str(settings[key])) for key in RECIPE if matters(key, settings, config.model)]
+    made = settings | {key: value for key, value in config.arguments.items() if key in settings}  # more kernels, maybe
+    rows = [(f"`{key}`", str(made[key])) for key in RECIPE if matters(key, made, config.model)]
     start = settings.get("init_from")
     stage = f" This is the last stage: it started from the trained weights of `{Path(start).name}`." if start else ""
     text = f"## Training\n\nTrained with `train.run` on {data_name(config)}{images}.{stage}{others}"
@@ -478,7 +489,7 @@ def matters(key: str, settings: dict, model: str) -> bool:
         "least_spread": value == LEAST_SPREAD,
         "init_noise": not settings.get("init_from"),
         "channel_counts": not sampled,
-        "pseudo_share": not sampled or model != "adaptive_vgg19" or settings.get("bands"),
+        "pseudo_share": not sampled or settings.get("bands"),
         "momentum": settings.get("optimizer") == "adamw",
         "warmup": settings.get("schedule") == "cosine",
         "teacher_share": not settings.get("teacher"),
@@ -486,10 +497,10 @@ def matters(key: str, settings: dict, model: str) -> bool:
         "colour_mixing": value == 0,
         "ema": value == 0,
         "clip_norm": value == 0,
+        "mix": value == "none",
     }
-    routed = model == "dynamic_vgg19" or not key.startswith("temperature")
-    off = value is None or value is False or value == "none"
-    return bool(routed and not off and not needless.get(key))
+    off = value is None or value is False or model not in ONLY_FOR.get(key, (model,))
+    return not (off or needless.get(key))
 
 
 def cost(config: ModelConfig) -> str:
@@ -545,7 +556,10 @@ def confidences(config: ModelConfig) -> str:
         return "Confidences are not calibrated."
     if isinstance(found, list):
         values = ", ".join(f"{value:.3g}" for value in found)
-        how = f"`softmax(logits / T)` with T = {values} for 1 to {len(found)} channels"
+        between = (
+            "" if len(found) <= 3 else f" (measured for 1, {len(found) - 1} and {len(found)}, between them evenly)"
+        )
+        how = f"`softmax(logits / T)` with T = {values} for 1 to {len(found)} channels{between}"
         return (
             f"Confidences, {how}, or `model.config.probabilities(logits, number_of_channels)`, are calibrated on "
             "validation pictures; for other pictures they may be too high."

@@ -9,26 +9,10 @@ from models import CHANNELS, MODELS
 from models.adaptive_conv import LEAST_SPREAD, TUNING_UM, tuning_for
 from models.bands import parse_bands, places_of, spell, wavelength_of
 from models.channels import parse_channels
+from models.registry import ONLY_FOR
 from models.vgg import VGG19
 
 Model = Literal[tuple(MODELS)]
-VGG19S = tuple(name for name, network in MODELS.items() if issubclass(network, VGG19))
-THAT_FILL = tuple(name for name, network in MODELS.items() if not network.any_channels)
-ONLY_FOR = {  # settings that some networks have: which
-    "width": VGG19S,
-    "num_kernels": ("dynamic_vgg19", "adaptive_vgg19"),
-    "own_kernels": ("adaptive_vgg19",),
-    "plain_norm": ("adaptive_vgg19",),
-    "least_spread": ("adaptive_vgg19",),
-    "pseudo_share": ("adaptive_vgg19",),
-    "colour_mixing": THAT_FILL,
-    "temperature_start": ("dynamic_vgg19",),
-    "temperature_end": ("dynamic_vgg19",),
-    "init_noise": ("dynamic_vgg19",),
-    "blocks": ("compact",),
-    "fill": THAT_FILL,
-}
-
 
 PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # settings that say where and how fast, not what
 
@@ -67,7 +51,8 @@ class TrainConfig:
     refused."""
     scale: float | None = None
     """What the values of a sensor's files are divided by, such as 10000 for reflectance. By default each file has its
-    own rule: 8-bit values by 255, floats in 0..1 as they are, others by their 99.9th percentile over all bands."""
+    own rule: GDAL's scale and offset, if any, then 8-bit values by 255, floats in 0..1 as they are, others by their
+    99.9th percentile over all bands."""
     channels: str | None = None
     """Channels to train on: a subset such as RG or R+NIR, or "sample" for a random subset per picture; by default
     all."""

@@ -34,11 +34,12 @@ from tqdm import tqdm
 from models.band_files import NUMPY, TIFF, BandFileError, BandPicture, open_bands
 from models.bands import UNKNOWN, wavelength_of
 from models.hub import first_line
-from models.pictures import resize, to_rgb, within
+from models.pictures import DEEP_MODES, resize, to_rgb, within
 
 NAME_BANDS = "files of a sensor are read where its bands are named (train.run --bands)"
 EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # the TIFF tag that says what samples after the first three are, and "no alpha"
 
+DEEP = "deep"  # grey pictures of more than 8 bits, where no bands are named
 FAR = 0.15  # of the logarithm of wavelengths: as far as green from red, and no two satellites' red
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {*SPLITS, "training", "valid", "validation", "testing"}  # also with capitals
@@ -128,7 +129,7 @@ def extensions(bands: tuple[str, ...]) -> tuple[str, ...]:
 def from_list(root: Path, name: str) -> Split:
     """The study's list format."""
     items = []
-    for number, line in enumerate((root / f"{name}.txt").read_text("utf-8-sig").split("\n"), 1):
+    for number, line in enumerate(read_text(root / f"{name}.txt").split("\n"), 1):
         if not line.strip():
             continue
         path, _, label = line.strip().rpartition(" ")
@@ -138,7 +139,7 @@ def from_list(root: Path, name: str) -> Split:
     class_file = root / "classes.txt"
     if class_file.is_file():
         parents = {path.parent.parent for path, _ in items}
-        lines = [line.strip() for line in class_file.read_text("utf-8-sig").splitlines() if line.strip()]
+        lines = [line.strip() for line in read_text(class_file).splitlines() if line.strip()]
         folders = {line for line in lines if any((parent / line).is_dir() for parent in parents)}
         rows = [(line, "", "") if line in folders else line.partition(" ") for line in lines]
         synsets, names = tuple(row[0] for row in rows), tell_apart([(row[2] or row[0], row[0]) for row in rows])
@@ -165,6 +166,14 @@ def from_list(root: Path, name: str) -> Split:
     if items and (largest := max(label for _, label in items)) >= len(synsets):
         raise DataError(f"{name}.txt has label {largest}, but {class_file} names only {len(synsets)} classes")
     return as_split(items, names, synsets)
+
+
+def read_text(path: Path) -> str:
+    """A list; ``DataError`` for one that is not UTF-8, as Windows PowerShell's ``>`` writes them."""
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text; save it as that") from error
 
 
 def tell_apart(names: list[tuple[str, str]]) -> tuple[str, ...]:
@@ -235,6 +244,12 @@ def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
             f"{own:,} of {len(split):,} files of {name} are divided each by its own 99.9th percentile, so that they do "
             "not compare, and a band that is left out still shows in the others; --scale 10000, say, divides all alike"
         )
+    if deep := scalings.count(DEEP):
+        tqdm.write(
+            f"{deep:,} of {len(split):,} pictures of {name} are grey of more than 8 bits: 16 bits are divided by 257, "
+            "so that values up to 4095 are nearly black, others are stretched each over its own range and do not "
+            "compare; of a sensor's TIFFs name the band with --bands, and divide all alike with --scale"
+        )
     bad = [text for text in problems if text]
     if not bad:
         return split
@@ -255,8 +270,8 @@ def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
 
 
 def inspect(path: Path, bands: tuple[str, ...], scale: float | None) -> tuple[str | None, str | None]:
-    """The path of a picture that cannot be used and why not, None for one that can; and ``BandPicture.scaling``, if it
-    is one of ``bands``."""
+    """The path of a picture that cannot be used and why not, None for one that can; and how it is scaled:
+    ``BandPicture.scaling``, if it is one of ``bands``, else ``DEEP`` for one of more than 8 bits."""
     try:
         if bands:
             picture = read_bands(path, bands, scale)
@@ -267,11 +282,12 @@ def inspect(path: Path, bands: tuple[str, ...], scale: float | None) -> tuple[st
                 )
             return None, picture.scaling
         read_picture(path)
+        with Image.open(path) as picture:  # its header, again
+            return None, DEEP if picture.mode in DEEP_MODES else None
     except (BandFileError, DataError) as error:
         return f"{path}: {error}", None
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
         return f"{path}: {first_line(error).replace(repr(str(path)), 'it') or type(error).__name__}", None
-    return None, None
 
 
 def read_bands(path: Path, bands: tuple[str, ...], scale: float | None) -> BandPicture:

@@ -63,12 +63,17 @@ def find_evaluations(results_dir: Path, config: ModelConfig, checkpoint: Path) -
             and evaluation["model"] == config.model
             and checkpoint_of(evaluation) == checkpoint.resolve().name
             and is_bundled(evaluation["checkpoint"]) == is_bundled(checkpoint)
-            and (evaluation["input_size"], evaluation.get("crop_pct", 1.0)) == (config.input_size, config.crop_pct)
-            and tuple(evaluation.get("bands", ())) == config.bands
+            and at_own_size(evaluation, config)
+            and (tuple(evaluation.get("bands", ())), evaluation.get("scale")) == (config.bands, config.scale)
             and of_these_weights(evaluation, checkpoint)
             and evaluation["data"] == data_name(config)  # a run of that name on other pictures is another network
         ]
     return without_repetition(found, bf16=settings_of(config).get("bf16", False))
+
+
+def at_own_size(evaluation: dict, config: ModelConfig) -> bool:
+    """Whether the pictures were seen as the checkpoint says: at its input size, and as much of them."""
+    return (evaluation["input_size"], evaluation.get("crop_pct", 1.0)) == (config.input_size, config.crop_pct)
 
 
 def is_outdated(result: dict) -> bool:
@@ -114,7 +119,7 @@ def comparison(
 ) -> dict | None:
     """The comparison of two checkpoints on the test split with this fill, if it was made on these ``channels``."""
     for result in of_kind(results, "comparison"):
-        first, names = result["first"], (checkpoint_of(result["first"]), checkpoint_of(result["second"]))
+        first, names = result["first"], (known_as(result["first"]), known_as(result["second"]))
         if names == pair and first["split"] == "test" and first["fill"] == fill and measured_on(result, channels):
             return result
     return None
@@ -135,14 +140,21 @@ def checkpoint_of(evaluation: dict) -> str:
     return Path(evaluation["checkpoint"]).name
 
 
+def known_as(evaluation: dict) -> str | None:
+    """The name by which tables know the evaluated checkpoint: of a bundled one only if it is that, for anybody may
+    call a run ``vgg19``."""
+    name = checkpoint_of(evaluation)
+    return name if name not in MODELS or is_bundled(evaluation["checkpoint"]) else None
+
+
 def comparisons_with_itself(results: list[dict]) -> dict[str, list[dict]]:
     """By bundled network, in the order of ``MODELS``: its comparisons with itself on test pictures seen otherwise, of
     those with RGB and every single channel."""
     found = {}
     for result in of_kind(results, "comparison"):
-        name = checkpoint_of(result["first"])
+        name = known_as(result["first"])
         whole = result["first"]["split"] == "test" and measured_on(result, (CHANNELS, *CHANNELS))
-        if whole and name == checkpoint_of(result["second"]):
+        if whole and name == known_as(result["second"]):
             found.setdefault(name, []).append(result)
     return {name: found[name] for name in MODELS if name in found}
 
@@ -159,16 +171,22 @@ def input_text(evaluation: dict) -> str:
 
 
 def bundled_evaluations(results: list[dict]) -> list[dict]:
-    """A test evaluation of every bundled network, from comparisons with another one, in the order of ``MODELS``."""
+    """A test evaluation of every bundled network, on RGB at least and at its own size, from comparisons with another
+    one, in the order of ``MODELS``."""
     found = {}
     for result in of_kind(results, "comparison"):
         pair = (result["first"], result["second"])
         names = {checkpoint_of(evaluation) for evaluation in pair}
         if len(names) == 1 or not all(is_bundled(evaluation["checkpoint"]) for evaluation in pair):
-            continue  # so that neither another size nor a stage measured in another precision enters
-        for evaluation in pair:
-            if evaluation["split"] == "test" and evaluation["fill"] in ("aligned", None):
-                found.setdefault(checkpoint_of(evaluation), evaluation)
+            continue  # so that no stage measured in another precision enters
+        for name, evaluation in zip(map(checkpoint_of, pair), pair, strict=True):
+            usual = evaluation["split"] == "test" and evaluation["fill"] in ("aligned", None)
+            if (
+                usual
+                and measured_on(result, [CHANNELS])
+                and at_own_size(evaluation, read_config(BUNDLED / name / CONFIG))
+            ):
+                found.setdefault(name, evaluation)
     return [found[name] for name in MODELS if name in found]
 
 

@@ -39,7 +39,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from models import CheckpointError, ImageClassifier, ModelConfig, build_model, load_model, save_checkpoint
-from models.checkpoint import WEIGHTS, write_json, write_safely, write_text
+from models.checkpoint import CONFIG, WEIGHTS, read_config, remove_unfinished, write_json, write_safely, write_text
+from models.hub import locate
 from models.memory import keep_large_blocks
 from models.processor import capabilities, has_bf16
 from train.commands import one_line_errors
@@ -77,6 +78,8 @@ def train(config: TrainConfig) -> ImageClassifier:
         cpu=not torch.accelerator.is_available(),
         dataloader_config=DataLoaderConfiguration(non_blocking=True),
     )
+    if accelerator.is_main_process:
+        remove_unfinished(config.run_dir)
     if config.threads:
         torch.set_num_threads(config.threads)
     if accelerator.device.type == "cpu":
@@ -494,9 +497,16 @@ def check_needless(config: TrainConfig, typed: list[str]) -> None:
         "momentum": config.optimizer == "adamw" and " with --optimizer adamw",
         "init-noise": not config.init_from and " without --init-from",
     }
+    if "init-noise" in given and config.init_from and config.model == holds(config.init_from):
+        needless["init-noise"] = f": {config.init_from} holds a {config.model} already, whose kernels are copied"
     for name in sorted(given):
         if why := needless.get(name):
             raise ValueError(f"--{name} would change nothing{why}; leave it out")
+
+
+def holds(source: Path) -> str:
+    """The network of a checkpoint: a bundled name, a folder or a Hub repository. Raises ``CheckpointError``."""
+    return read_config(locate(source.as_posix()) / CONFIG).model
 
 
 def read_recipe(path: Path) -> dict[str, str]:

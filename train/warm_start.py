@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from models import ChannelAdaptiveConv2d, CheckpointError, ImageClassifier, load_model
+from models import CHANNELS, ChannelAdaptiveConv2d, CheckpointError, ImageClassifier, load_model
 from models.convert import noisy_kernels
 from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19, configuration
 from train.engine import head_of
@@ -15,9 +15,8 @@ def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int, 
     """Copy the weights of ``source`` (a bundled name, a folder or a Hub repository) into ``model``.
 
     The same network is copied, an adaptive one maybe with more kernels; a plain ``vgg19`` becomes a dynamic or an
-    adaptive one. Where ``synsets``, the
-    classes to train on, are not those it knows, the last layer keeps its fresh initialisation. Returns whether
-    it was copied. Raises ``CheckpointError`` for a missing checkpoint or any other pair.
+    adaptive one. Where ``synsets``, the classes to train on, are not those it knows, the last layer keeps its fresh
+    initialisation. Returns whether it was copied. Raises ``CheckpointError`` for a missing checkpoint or another pair.
     """
     loaded = load_model(source, device="cpu")
     grows = type(loaded) is VGG19 and isinstance(model, DynamicVGG19 | AdaptiveVGG19)
@@ -94,8 +93,7 @@ def plain_to_adaptive(plain: dict[str, Tensor], adaptive: dict[str, Tensor]) -> 
     state = adaptive | {name: tensor.clone() for name, tensor in plain.items() if name in adaptive}
     state |= as_conditional_norms(plain, adaptive)
     kernels = torch.zeros_like(adaptive[key])
-    known = min(len(adaptive["features.0.center"]), plain[key].shape[1])
-    kernels[:, :known] = plain[key][:, :known]
+    kernels[:, : len(CHANNELS)] = plain[key]
     state[key] = kernels
     return state
 

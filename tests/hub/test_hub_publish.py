@@ -25,6 +25,7 @@ from models.checkpoint import (
     golden_logits,
     read_config,
     read_tensors,
+    write_config,
 )
 from models.model_card import RECIPE, matters, model_card
 from train import LICENSE, RESULTS
@@ -324,6 +325,60 @@ def test_the_card_reads_the_record_of_a_bundled_checkpoint(checkpoint):
     assert "50.0 % (51.0 % before the weights were rounded)" in card
     shown = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", card, re.MULTILINE))
     assert shown == {key: str(value) for key, value in settings.items()} | {"channels": "RGB"}
+
+
+@pytest.mark.parametrize(
+    ("model", "own"),
+    [
+        ("vgg19", {"width", "fill"}),
+        ("dynamic_vgg19", {"width", "fill", "num_kernels", "temperature_end"}),
+        ("adaptive_vgg19", {"width", "num_kernels", "own_kernels"}),
+        ("compact", {"fill", "blocks"}),
+        ("resnet34", {"fill"}),
+    ],
+)
+def test_a_card_shows_the_settings_that_its_network_has(model, own):
+    settings = {"width": 0.5, "fill": "aligned", "num_kernels": 4, "temperature_end": 1, "own_kernels": True}
+    settings |= {"blocks": "none"}
+    assert {key for key in settings if matters(key, settings, model)} == own
+
+
+def test_the_card_counts_the_kernels_that_there_are():
+    config = read_config(BUNDLED / "adaptive_vgg19" / CONFIG)
+    config = dataclasses.replace(
+        config, training={"num_kernels": 4, "bands": "B,G,R,NIR"}, arguments=config.arguments | {"num_kernels": 6}
+    )
+    assert "| `num_kernels` | 6 |" in model_card(config)
+
+
+def test_the_card_says_of_what_the_validation_is(checkpoint):
+    config = dataclasses.replace(
+        read_config(checkpoint / CONFIG), training={"channels": "R"}, metrics={"val_accuracy": 0.5}, storage="int8"
+    )
+    alone = "Accuracy on validation on R alone: 50.0 %; the epoch was chosen on the same pictures"
+    assert f"{alone}." in model_card(config)
+    other = "; measured with the weights stored as fp32, this file is int8."
+    assert alone + other in model_card(config, validated="fp32")
+    exact = dataclasses.replace(config, storage="fp32")  # the values that int8 weights have
+    assert f"{alone}." in model_card(exact, validated="int8")
+
+
+def test_the_card_of_rounded_weights_says_that_their_validation_is_not_theirs(checkpoint, tmp_path, results):
+    config = read_config(checkpoint / CONFIG)
+    write_config(dataclasses.replace(config, metrics={"val_accuracy": 0.5}), checkpoint)
+    for storage, told in (("int8", True), ("fp32", False)):
+        stage(checkpoint, tmp_path / storage, REPO, storage=storage, results=results)
+        card = (tmp_path / storage / "README.md").read_text()
+        assert (
+            f"on the same pictures; measured with the weights stored as fp32, this file is {storage}" in card
+        ) == told
+
+
+def test_temperatures_in_between_are_told_from_measured_ones(checkpoint):
+    config = read_config(checkpoint / CONFIG)
+    for count, words in ((3, "for 1 to 3 channels, or"), (5, "for 1 to 5 channels (measured for 1, 4 and 5, between")):
+        metrics = {"calibration_temperature": [1.5] * count}
+        assert words in model_card(dataclasses.replace(config, metrics=metrics))
 
 
 def test_a_setting_of_zero_is_a_setting_where_zero_is_not_the_default():

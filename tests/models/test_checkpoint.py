@@ -24,6 +24,7 @@ from models.checkpoint import (
     halve,
     pack,
     quantize,
+    remove_unfinished,
     types_of,
     unpack,
     write_json,
@@ -252,6 +253,15 @@ def test_the_expected_architecture_is_loaded(folder):
 def test_weights_of_another_architecture_are_refused(folder, name):
     edit_config(folder, model=name, arguments={"num_classes": 3}, input_size=32)
     refused(folder, "model.safetensors", f"weights of {name}", "config.json the weights came with")
+
+
+def test_what_a_killed_process_left_is_removed(folder):
+    for name in (".state.safetensors.123.tmp", ".model.safetensors.5.tmp"):
+        (folder / name).touch()
+    kept = {path.name for path in folder.iterdir() if path.suffix != ".tmp"}
+    remove_unfinished(folder)
+    remove_unfinished(folder / "nowhere")
+    assert {path.name for path in folder.iterdir()} == kept
 
 
 def test_a_missing_key_is_refused(folder):

@@ -47,6 +47,10 @@ def test_flags_set_their_fields(model):
         (["--schedule", "cosine", "--warmup", "0.1"], "--warmup would change nothing with --schedule cosine"),
         (["--optimizer", "adamw", "--momentum", "0.8"], "--momentum would change nothing with --optimizer adamw"),
         (["--model", "dynamic_vgg19", "--init-noise", "0.2"], "--init-noise would change nothing without --init-from"),
+        (
+            ["--model", "dynamic_vgg19", "--init-from", "dynamic_vgg19", "--init-noise", "0.2"],
+            "--init-noise would change nothing: dynamic_vgg19 holds a dynamic_vgg19 already, whose kernels are copied",
+        ),
     ],
 )
 def test_a_flag_that_would_change_nothing_is_refused(flags, message):

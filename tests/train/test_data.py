@@ -88,6 +88,13 @@ def test_classes_txt_names_the_classes(lists):
     assert split.synsets == ("n01", "n02", "n03") and split.class_names == ("red fox", "lynx", "n03")
 
 
+@pytest.mark.parametrize("name", ["train.txt", "classes.txt"])
+def test_a_list_that_is_not_utf8_is_named(lists, name):
+    (lists / name).write_text("n01 red fox\n", encoding="utf-16")
+    with pytest.raises(DataError, match=rf"{name} is not UTF-8 text; save it as that"):
+        load_split(lists, "train")
+
+
 def test_classes_of_one_name_are_told_apart_by_their_folders(lists):
     (lists / "classes.txt").write_text("n01 crane\nn02 crane\nn03 lynx\n")
     assert load_split(lists, "train").class_names == ("crane (n01)", "crane (n02)", "lynx")

@@ -5,12 +5,13 @@ import json
 import pytest
 from matplotlib.image import imread
 
-from models.checkpoint import BUNDLED, checksum
+from models import MODELS
+from models.checkpoint import BUNDLED, CONFIG, checksum, read_config
 from tests.train.records import STUDY
 from train import RESULTS, figures
 from train.ablate import ABLATIONS
 from train.figures import ablations_figure, cost_figure, curves_figure, subset_figure
-from train.findings import RGB_PAIR, SAMPLED_PAIR, p_text, read_results, stages_of
+from train.findings import RGB_PAIR, SAMPLED_PAIR, input_text, p_text, read_results, stages_of
 from train.report import SECTIONS, fill_markers, make_tables, markdown
 from train.tables import (
     accuracy_table,
@@ -37,6 +38,12 @@ def row(channels: str, accuracy: float) -> dict:
     return ROW | interval | {"channels": channels, "accuracy": accuracy, "correct": round(2000 * accuracy)}
 
 
+def size_of(checkpoint: str) -> dict:
+    """How a bundled network sees its pictures; 32 px for a stage before."""
+    config = read_config(BUNDLED / checkpoint / CONFIG) if checkpoint in MODELS else None
+    return {"input_size": config.input_size, "crop_pct": config.crop_pct} if config else {"input_size": 32}
+
+
 def evaluation(model: str, subsets: list[str], accuracy: float = 0.5, *, checkpoint: str | None = None) -> dict:
     return {
         "kind": "evaluation",
@@ -46,7 +53,7 @@ def evaluation(model: str, subsets: list[str], accuracy: float = 0.5, *, checkpo
         "data": "pictures",
         "n": 2000,
         "fill": "aligned",
-        "input_size": 32,
+        **size_of(checkpoint or model),
         "trained_on": "RGB" if (checkpoint or "").endswith("-32") else "sample",
         "rows": [row(channels, accuracy) for channels in subsets],
     }
@@ -114,6 +121,24 @@ def test_the_accuracy_table_takes_no_evaluation_beside_a_stage_that_is_not_bundl
     assert accuracy_table([beside_a_stage, *results])["rows"] == accuracy_table(results)["rows"]
 
 
+def test_runs_of_ones_own_called_as_bundled_networks_are_in_no_table(results):
+    mine = json.loads(json.dumps(results[1:3]))
+    for compared in (*mine, yourself := mine[0] | {"second": mine[0]["first"]}):
+        for side in ("first", "second"):
+            compared[side] = compared[side] | {"checkpoint": f"runs/{compared[side]['model']}"}
+            compared[side]["rows"] = [row(entry["channels"], 0.9) for entry in compared[side]["rows"]]
+    assert make_tables([STUDY, *mine, yourself, *results]) == make_tables([STUDY, *results])
+
+
+def test_the_accuracy_table_takes_no_evaluation_at_another_size_or_without_rgb(results):
+    larger, red = (json.loads(json.dumps(results[1])) for _ in range(2))
+    for side in ("first", "second"):
+        larger[side]["input_size"] = 96
+        larger[side]["rows"][0] = row("RGB", 0.9)
+        red[side]["rows"] = red[side]["rows"][4:]
+    assert accuracy_table([larger, red, *results]) == accuracy_table(results)
+
+
 def test_the_adaptive_table_says_which_rival_was_compared_in_another_precision(results):
     bf16, fp32 = (json.loads(json.dumps(results[2])) for _ in range(2))
     bf16["first"]["bf16"] = bf16["second"]["bf16"] = True
@@ -164,14 +189,14 @@ def test_the_expert_table_measures_one_channel_by_what_rgb_gives(results):
 def test_a_network_seeing_otherwise_is_compared_with_itself_and_enters_no_other_table(results):
     assert seen_table(results)["rows"] == []
     larger, less = (json.loads(json.dumps(results[2])) for _ in range(2))
-    for compared, seen in ((larger, {"input_size": 80}), (less, {"crop_pct": 0.875})):
+    for compared, seen in ((larger, {"input_size": 96}), (less, {"crop_pct": 1.0})):
         compared["first"] = json.loads(json.dumps(compared["second"]))
         compared["second"] |= seen
         compared["second"]["rows"] = [
             row(one["channels"], 0.6 if one["channels"] == "RGB" else 0.57) for one in compared["first"]["rows"]
         ]
     table = seen_table([larger, less, *results])
-    assert [line[1] for line in table["rows"]] == ["32 px", "80 px", "32 px, crop 0.875"]
+    assert [line[1] for line in table["rows"]] == ["80 px, crop 0.875", "96 px, crop 0.875", "80 px"]
     assert {line[0] for line in table["rows"]} == {"adaptive_vgg19"}
     assert table["rows"][0][2] == "55.0" and table["rows"][1][2] == table["rows"][2][2] == "60.0 (0.15)"
     assert table["rows"][1][-2] == "95.0 %"
@@ -299,8 +324,8 @@ def test_task2_states_the_ratio_beside_the_studys(results):
 def test_task2_on_fewer_channels_shows_the_bundled_pair_and_apart_from_it_the_stages_before(results):
     subsets = [row["channels"] for row in results[0]["first"]["rows"]]
     for suffix, accuracy in ("", 0.7), ("-48-taught", 0.6), ("-48", 0.4):
-        first = evaluation("compact", subsets, accuracy, checkpoint=f"runs/compact{suffix}")
-        second = evaluation("resnet34", subsets, 0.5, checkpoint=f"runs/resnet34{suffix}")
+        first = evaluation("compact", subsets, accuracy, checkpoint=f"compact{suffix}")
+        second = evaluation("resnet34", subsets, 0.5, checkpoint=f"resnet34{suffix}")
         results.append({"kind": "comparison", "first": first, "second": second, "paired": results[0]["paired"]})
     training = {"kind": "training", "checkpoint": "compact-48-taught", "epochs": 4, "channels": "sample"}
     bundled = task2_subset_table(results)
@@ -423,7 +448,9 @@ def test_costs_are_drawn_with_each_networks_interval_and_name(results, tmp_path,
     cost_figure(results, tmp_path / "x.png")
     (axes,) = drawn
     assert axes.get_xscale() == "log" and len(axes.containers) == 5
-    assert set(axes.get_legend_handles_labels()[1]) == {f"{name}, 32 px" for name in figures.COLORS}
+    assert set(axes.get_legend_handles_labels()[1]) == {
+        f"{name}, {input_text(size_of(name))}" for name in figures.COLORS
+    }
 
 
 def test_every_table_and_figure_of_the_app_is_in_one_section():

@@ -325,6 +325,16 @@ def test_files_that_do_not_compare_are_told_of(field, capfd):
     assert "12 of 12 files of val are divided each by its own 99.9th percentile" in "".join(capfd.readouterr())
 
 
+def test_deep_grey_pictures_without_bands_are_told_of(tmp_path, capfd):
+    for place in range(4):
+        folder = tmp_path / "val" / ("a" if place % 2 else "b")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((20, 20), 1000 * place, np.uint16)).save(folder / f"{place}.png")
+    Image.new("L", (20, 20)).save(tmp_path / "val" / "a" / "usual.png")
+    load_split(tmp_path, "val")
+    assert "4 of 5 pictures of val are grey of more than 8 bits" in "".join(capfd.readouterr())
+
+
 def test_evaluation_divides_by_the_scale_of_the_checkpoints_or_the_one_it_is_told(trained):
     model = load_checkpoint(trained)
     other = load_checkpoint(trained)
