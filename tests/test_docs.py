@@ -1,11 +1,13 @@
 """What the documents say is there and works."""
 
+import doctest
 import json
 import re
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from models import MODELS, load_checkpoint
 from models.checkpoint import BUNDLED, CONFIG, read_config, verify_golden
@@ -16,6 +18,7 @@ from train.report import DOCUMENTS, fill_markers, make_figures, make_summary, ma
 from train.tables import accuracy_table
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TUTORIAL = ROOT / "docs" / "TUTORIAL.md"
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
@@ -35,7 +38,7 @@ def test_the_apps_summary_equals_the_results(tmp_path, monkeypatch):
     assert all((ROOT / figure["path"]).is_file() for figure in drawn)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", [*DOCUMENTS, TUTORIAL], ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_linked_files_and_headings_exist(path):
     links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", path.read_text(encoding="utf-8"))
     assert links
@@ -49,6 +52,12 @@ def headings(path):
     """The anchors that GitHub gives a document's headings."""
     found = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_every_line_of_the_tutorial_answers_what_it_says(capsys):
+    torch.manual_seed(0)
+    done = doctest.testfile(str(TUTORIAL), module_relative=False, encoding="utf-8")
+    assert done.attempted > 40 and done.failed == 0, capsys.readouterr().out
 
 
 def test_every_bundled_network_is_measured():

@@ -22,6 +22,7 @@ import torch
 from accelerate import Accelerator
 from scipy.stats import binomtest
 from torch import Tensor
+from torch.backends import cudnn
 from torchmetrics.functional.classification import (
     multiclass_calibration_error,
     multiclass_f1_score,
@@ -144,7 +145,8 @@ def predict_views(
     pictures = Pictures(split, size=model.config.input_size, crop_pct=model.config.crop_pct)
     workers = 0 if accelerator.device.type == "cpu" else workers_for_gpu()
     results, all_labels = {name: [] for name in views}, []
-    with tqdm(total=len(views) * len(split), desc=model.name, unit="img", leave=False) as bar:
+    bar = tqdm(total=len(views) * len(split), desc=model.name, unit="img", leave=False)
+    with bar, cudnn.flags(enabled=True, allow_tf32=False):  # 32 bits are 32 on a GPU, too
         for batch in make_loader(pictures, batch_size=64, workers=workers):
             for name, view in views.items():
                 logits, labels = predict(
@@ -178,6 +180,7 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
         "scale": split.scale,
         "storage": model.config.storage,
         "bf16": about["bf16"],
+        "device": next(model.parameters()).device.type,
         "trained_on": model.config.training.get("channels", "unknown"),
         "rows": [asdict(row) for row in rows],
     }
