@@ -32,6 +32,9 @@ MEASURES: dict[str, Callable[[Variant], list[float]]] = {  # of an ablation's va
 }
 
 
+EVEN = "even weights"  # 1/K for every kernel
+
+
 def ablation_table(results: list[dict], study: dict, ablation: str) -> Table:
     """Validation accuracy of each variant over seeds, with fewer channels, the evenness of its routers and what it is
     worth, and the study's figure."""
@@ -43,7 +46,7 @@ def ablation_table(results: list[dict], study: dict, ablation: str) -> Table:
         "seeds": lambda variant: str(len(variant.records)),
         **{name: lambda variant, of=of: spread(of(variant)) for name, of in MEASURES.items()},
         "attention entropy": lambda variant: entropy_text(variant.entropy),
-        "even weights": lambda variant: spread(variant.even),
+        EVEN: lambda variant: spread(variant.even),
     }
     columns = {name: of for name, of in columns.items() if any(of(variant) != "–" for variant in variants)}
     if theirs := study.get(STUDY_ABLATIONS.get(ablation), {}):
@@ -72,7 +75,7 @@ def ablation_caption(results: list[dict], study: dict, ablation: str, columns: l
             "Attention entropy: of the kernel weights over ln K, mean over validation pictures, layers and seeds; "
             "1 is an even mix, 0 a single kernel."
         )
-    if "even weights" in columns:
+    if EVEN in columns:
         sentences.append("Even weights: the same networks on RGB with 1/K for every kernel in place of the attention.")
     if "study" in columns:
         sentences.append(f"The study's column is its validation accuracy on other data: {study['data']}.")
@@ -120,7 +123,8 @@ def each_seeds(variants: dict[str, Variant]) -> str:
 
 
 def difference_table(results: list[dict]) -> Table:
-    """Every variant of an ablation against its first, those whose words are in its name, and its rival, over seeds."""
+    """Every variant of an ablation against its first, those whose words are in its name, its rival, and itself with
+    even weights for all kernels, over seeds."""
     measures = {name: of for name, of in MEASURES.items() if name != MANY}  # which no first variant has
     rows = []
     for ablation, made in ABLATIONS.items():
@@ -132,10 +136,15 @@ def difference_table(results: list[dict]) -> Table:
             if (other is variants[0] or extends or rivals) and len(both) > 1:
                 figures = [compared(variant, other, of) for of in measures.values()]
                 rows.append([ablation, variant.name, other.name, str(len(both)), *figures])
+        for variant in variants:
+            if len(variant.even) > 1:  # on all channels alone
+                figures = [difference(variant.accuracies, variant.even), *["–"] * (len(measures) - 1)]
+                rows.append([ablation, variant.name, EVEN, str(len(variant.even)), *figures])
     caption = (
         "From the tables of ablations: accuracy of the variant minus that of the other, in points, seed beside seed; "
         "mean and in brackets the 95 % interval over the seeds that both have (Student's t), not corrected for the "
-        "number of comparisons. An interval that holds 0 shows no difference, nor that there is none."
+        f"number of comparisons. Against {EVEN}: what its attention is worth. An interval that holds 0 shows no "
+        "difference, nor that there is none."
     )
     columns = ["ablation", "variant", "against", "seeds", *measures]
     return {

@@ -50,7 +50,8 @@ def test_plain_and_dynamic_convolution_stand_side_by_side_with_fewer_channels():
         ["dynamic_vgg19", "2", "55.0 ± 7.1", "20.0 ± 0.0", "20.0 ± 0.0", "0.905", "30.0 ± 0.0"],
     ]
     assert difference_table(records)["rows"] == [
-        ["convolutions", "dynamic_vgg19", "vgg19", "2", "15.0 (-48.5 to 78.5)", "0.0 (0.0 to 0.0)", "0.0 (0.0 to 0.0)"]
+        ["convolutions", "dynamic_vgg19", "vgg19", "2", "15.0 (-48.5 to 78.5)", "0.0 (0.0 to 0.0)", "0.0 (0.0 to 0.0)"],
+        ["convolutions", "dynamic_vgg19", "even weights", "2", "25.0 (-38.5 to 88.5)", "–", "–"],
     ]  # t of one degree of freedom at 0.975 is 12.706, the standard error 5 points
     assert difference_table(records[:3])["rows"] == []  # different seeds
     for words in (
