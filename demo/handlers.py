@@ -295,11 +295,9 @@ def name_bands(path: str, typed: str, filled: Filled):
     except FriendlyError:  # ``ask_bands`` says what is wrong with it
         names = ()
     own = own_words(typed, filled)
-    words = [spell_band(word) for word in split_names(typed or "")]
-    if len(names) == len(words) and all(name in (UNKNOWN, word) for name, word in zip(names, words, strict=True)):
-        shown = typed
-    else:
-        shown = ", ".join(names) if names else own
+    words = [spell_band(word) for word in split_names(own or "")]
+    same = len(names) == len(words) and all(name in (UNKNOWN, word) for name, word in zip(names, words, strict=True))
+    shown = own if same or not names else ", ".join(names)
     return gr.skip() if shown == typed else shown, (own, shown)
 
 

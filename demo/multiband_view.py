@@ -25,7 +25,8 @@ def notice(opened: BandPicture, language: str) -> str:
         sentences.append(say(language, "names_in_file", names=view.listed(opened.names, language)))
     if opened.calibrated:
         sentences.append(say(language, "calibrated"))
-    sentences.append(say(language, opened.scaling, dtype=opened.dtype, divisor=f"{opened.divisor:,.6g}"))
+    dtype = "float32" if opened.calibrated else opened.dtype
+    sentences.append(say(language, opened.scaling, dtype=dtype, divisor=f"{opened.divisor:,.6g}"))
     if opened.missing:
         sentences.append(say(language, "values_missing", count=opened.missing))
     return view.notice(joined(sentences, language))

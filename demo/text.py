@@ -221,8 +221,8 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "names_in_file": ("It calls its bands {names}.", "檔案標示的波段：{names}。"),
     "calibrated": (
-        "The scale and offset that it gives for its bands were applied.",
-        "已套用檔案為波段標示的比例與偏移。",
+        "The scale and offset that it gives for its bands were applied first.",
+        "已先套用檔案為波段標示的比例與偏移。",
     ),
     "scaled_fixed": (
         "Its values ({dtype}) were divided by {divisor}, as in the training of this network, and cut to 0 and 1.",
@@ -230,8 +230,8 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "scaled_8bit": ("Its 8-bit values were divided by 255.", "8 位元的值已除以 255。"),
     "scaled_not": (
-        "Its values lie within 0 and 1, but for at most one in a thousand at each end, which were cut; nothing was "
-        "rescaled.",
+        "Its values lie within 0 and 1, but for at most one in a thousand at each end, which were cut; no scaling was "
+        "needed.",
         "值都在 0 與 1 之間（兩端至多各千分之一例外，已截斷），未再縮放。",
     ),
     "scaled_percentile": (

@@ -18,10 +18,10 @@ NANOMETRES, MICROMETRES = r"nm|nanomet\w*", r"um|µm|μm|micromet\w*"  # with bo
 NUMBER, UNIT = r"(\d+(?:\.\d*)?|\.\d+)", rf"(?:(?P<nano>{NANOMETRES})|{MICROMETRES})"
 # ``842 nm`` and ``0.45-0.52 µm``, or with the unit twice
 LENGTH = re.compile(
-    rf"(?<![\w.]){NUMBER}(?:\s*(?:{NANOMETRES}|{MICROMETRES})?\s*(?:[-–—]|to)\s*{NUMBER})?\s*{UNIT}(?P<rest>\W*$)?",
+    rf"(?<![^\W_])(?<![.,]){NUMBER}(?:\s*(?:{NANOMETRES}|{MICROMETRES})?\s*(?:[-–—]|to)\s*{NUMBER})?\s*{UNIT}(?P<rest>\W*$)?",
     re.IGNORECASE,
 )
-WIDTH = re.compile("width|fwhm", re.IGNORECASE)
+WIDTH = re.compile(r"width|fwhm|±|\+/-", re.IGNORECASE)
 LONGEST_TEXT = 200  # characters of what is said of a band
 BROADEST = 0.35  # of a band's middle; what seems broader are other numbers
 Items = dict[str, dict[str, str]]  # what is said of each band, by its place from 0 and the item's name in capitals

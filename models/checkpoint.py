@@ -51,7 +51,7 @@ def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str 
     config = published(model, storage=storage)
     if storage not in STORAGES:
         raise ValueError(f"unknown storage {storage!r}; known are {', '.join(STORAGES)}")
-    if problem := contradiction(config) or unwritable(config):
+    if problem := contradiction(config) or ambiguity(config) or unwritable(config):
         raise ValueError(f"the config of this {model.name} does not fit: {problem}")
     if problems := differences(blank(config).state_dict(), unpack(model.state_dict())):
         raise ValueError(
@@ -172,8 +172,6 @@ def contradiction(config: ModelConfig) -> str | None:
         return f"input_size cannot be {config.input_size}, {config.model} needs {least} px or more"
     if not all(isinstance(name, str) for name in (*config.class_names, *config.synsets)):
         return "class_names and synsets must be texts"
-    if repeated := [name for name, count in Counter(config.class_names).items() if count > 1]:
-        return f"class_names has {repeated[0]!r} more than once; answers could not be told apart"
     if not 0 < config.crop_pct <= 1:
         return f"crop_pct cannot be {config.crop_pct}"
     if config.bands and not MODELS[config.model].any_channels:
@@ -201,6 +199,12 @@ def contradiction(config: ModelConfig) -> str | None:
     if config.class_names and count and len(config.class_names) != count:
         return f"it names {len(config.class_names)} classes for {count}"
     return None
+
+
+def ambiguity(config: ModelConfig) -> str | None:
+    """Why its answers could not be told apart; None if they could. Older checkpoints are read all the same."""
+    repeated = [name for name, count in Counter(config.class_names).items() if count > 1]
+    return f"class_names has {repeated[0]!r} more than once" if repeated else None
 
 
 def unwritable(config: ModelConfig) -> str | None:

@@ -498,6 +498,7 @@ def matters(key: str, settings: dict, model: str) -> bool:
         "ema": value == 0,
         "clip_norm": value == 0,
         "mix": value == "none",
+        "temperature_epochs": model != "dynamic_vgg19",
     }
     off = value is None or value is False or model not in ONLY_FOR.get(key, (model,))
     return not (off or needless.get(key))

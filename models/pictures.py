@@ -16,9 +16,10 @@ def to_rgb(picture: Image.Image) -> Image.Image:
 
 def upright(picture: Image.Image) -> Image.Image:
     """Turned as its camera says; as it is, like browsers show it, where that cannot be read."""
+    picture.load()  # damaged pixels are an error, and are one only once
     try:
         return ImageOps.exif_transpose(picture)
-    except Exception:  # damaged notes of a camera can fail anywhere; damaged pixels fail again where they are used
+    except Exception:  # a camera's damaged notes can fail anywhere
         return picture
 
 

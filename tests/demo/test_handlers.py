@@ -296,7 +296,7 @@ def test_a_file_that_will_be_refused_is_not_looked_into(monkeypatch):
 
 def test_names_from_one_file_do_not_stay_for_the_next(monkeypatch, tmp_path):
     """Whatever files and the example filled in, a file without names meets what the visitor typed last."""
-    said = {"red": ("R", "NIR"), "green": ("G", "NIR"), "silent": ()}
+    said = {"red": ("R", "NIR"), "green": ("G", "NIR"), "half": ("?", "NIR"), "silent": ()}
     for name in said:
         (tmp_path / name).touch()
     monkeypatch.setattr(handlers, "names_in", lambda path: said[path.name])
@@ -304,6 +304,8 @@ def test_names_from_one_file_do_not_stay_for_the_next(monkeypatch, tmp_path):
     for name in ("red", "green"):
         shown, filled = handlers.name_bands(tmp_path / name, shown, filled)
     assert shown == "G, NIR"
+    shown, filled = handlers.name_bands(tmp_path / "half", shown, filled)
+    assert shown == "?, NIR"
     shown, filled = handlers.name_bands(tmp_path / "silent", shown, filled)
     assert shown == "B, G, R"
     shown, filled = handlers.name_bands(tmp_path / "red", shown, filled)

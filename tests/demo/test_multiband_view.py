@@ -68,7 +68,11 @@ def test_a_band_of_one_value_is_explained(networks, values, language):
     ("opened", "words"),
     [
         ({"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8"}, "8-bit values were divided by 255"),
-        ({"scaling": "scaled_not", "divisor": 1, "dtype": "float32"}, "nothing was rescaled"),
+        ({"scaling": "scaled_not", "divisor": 1, "dtype": "float32"}, "no scaling was needed"),
+        (
+            {"scaling": "scaled_percentile", "divisor": 300.0, "dtype": "uint16", "calibrated": True},
+            "its bands were applied first. Its values (float32) were divided by 300",
+        ),
         ({"scaling": "scaled_percentile", "divisor": 10234.5, "dtype": "uint16"}, "(uint16) were divided by 10,234.5"),
         (
             {"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8", "channels_first": True},

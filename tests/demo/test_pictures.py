@@ -2,6 +2,7 @@ import base64
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -68,6 +69,16 @@ def test_damaged_notes_of_a_camera_do_not_hide_the_picture(save, name, exif):
     assert right - left > 150
     with Image.open(path) as picture:
         assert to_rgb(picture).size == (40, 30)
+
+
+def test_damaged_pixels_are_an_error_at_the_first_look(save):
+    path = Path(save("broken.png", gradient((200, 200)).convert("RGB")))
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"IDAT") + 10
+    content[middle : middle + 20] = b"\xff" * 20  # damaged, not cut short
+    path.write_bytes(content)
+    with Image.open(path) as picture, pytest.raises((OSError, SyntaxError)):
+        to_rgb(picture)
 
 
 def test_a_16_bit_grey_picture_keeps_its_shades(save):

@@ -331,7 +331,7 @@ def test_the_card_reads_the_record_of_a_bundled_checkpoint(checkpoint):
     ("model", "own"),
     [
         ("vgg19", {"width", "fill"}),
-        ("dynamic_vgg19", {"width", "fill", "num_kernels", "temperature_end"}),
+        ("dynamic_vgg19", {"width", "fill", "num_kernels", "temperature_end", "temperature_epochs"}),
         ("adaptive_vgg19", {"width", "num_kernels", "own_kernels"}),
         ("compact", {"fill", "blocks"}),
         ("resnet34", {"fill"}),
@@ -339,7 +339,7 @@ def test_the_card_reads_the_record_of_a_bundled_checkpoint(checkpoint):
 )
 def test_a_card_shows_the_settings_that_its_network_has(model, own):
     settings = {"width": 0.5, "fill": "aligned", "num_kernels": 4, "temperature_end": 1, "own_kernels": True}
-    settings |= {"blocks": "none"}
+    settings |= {"blocks": "none", "temperature_epochs": 4.0}
     assert {key for key in settings if matters(key, settings, model)} == own
 
 

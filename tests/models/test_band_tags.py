@@ -43,6 +43,9 @@ def metadata(*bands: dict[str, str]) -> str:
         ("Red 630–680 nm", "0.655"),
         ("630 nm to 680 nm", "0.655"),
         ("B8-842 nm", "0.842"),
+        ("B8_842nm", "0.842"),
+        ("665 ± 15 nm", "?"),
+        ("0,49 µm", "?"),
         ("Band 12 - 2190 nm", "?"),  # too broad for a band
         ("665 nm, FWHM 30 nm", "?"),
         ("width 300 nm", "?"),
