@@ -126,7 +126,8 @@ def plot_variants(axes: plt.Axes, variants: list[Variant]) -> None:
     """A dot for each seed, side by side, and a bar for the mean."""
     for index, variant in enumerate(variants):
         values, color = [100 * value for value in variant.accuracies], COLORS[variant.model]
-        positions = [index + 0.12 * (number - (len(values) - 1) / 2) for number in range(len(values))]
+        step = min(0.12, 0.6 / len(values))  # within the variant's own column, however many
+        positions = [index + step * (number - (len(values) - 1) / 2) for number in range(len(values))]
         axes.scatter(positions, values, color=color, alpha=0.7, zorder=2)
         axes.hlines(statistics.mean(values), index - 0.3, index + 0.3, color="#222", zorder=3)
     names = [variant.name for variant in variants]
