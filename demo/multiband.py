@@ -4,7 +4,6 @@ A file → ``BandPicture`` (``models/band_files.py``); a line such as ``R, G, B,
 and wavelengths. Every failure is a ``FriendlyError``.
 """
 
-import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +60,8 @@ def read_names(text: str | None) -> Bands:
 
 def check_points(words: list[str]) -> None:
     """No ``0,665``, or a ``FriendlyError`` with the whole line as it is meant."""
-    if any(word == "0" and after.isdecimal() for word, after in itertools.pairwise(words)):
-        remedy = re.sub(r"(?:^|(?<=, ))0, (?=\d+(?:,|$))", "0.", ", ".join(words))
+    line = ", ".join(words)
+    if (remedy := re.sub(r"(?:^|(?<=, ))0, (?=\d+(?:,|$))", "0.", line)) != line:
         raise FriendlyError("bands_points", remedy=remedy)
 
 

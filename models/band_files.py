@@ -109,9 +109,8 @@ class Stored:
     def measured(self) -> np.ndarray:
         """The values times the file's own scale plus its offset, float32 (C, H, W)."""
         scales, offsets = (np.array(values, np.float32)[:, None, None] for values in self.calibration)
-        values = np.where(self.missing, 0, self.values).astype(np.float32)  # as in ``scaled``
-        with np.errstate(over="ignore", invalid="ignore"):  # which refuses what is infinite
-            return values * scales + offsets
+        with np.errstate(over="ignore", invalid="ignore"):  # ``scaled`` refuses what is infinite, and not missing
+            return self.values.astype(np.float32) * scales + offsets
 
 
 def open_bands(path: str | Path, *, bands: int | None = None, scale: float | None = None) -> BandPicture:
@@ -148,14 +147,19 @@ def names_in(path: str | Path) -> tuple[str, ...]:
     if Path(path).suffix.lower() not in TIFF:
         return ()
     try:
-        check_directories(Path(path))
-        with TiffFile(path, **PLAIN) as file:
+        with open_tiff(path) as file:
             series = file.series[0]
             height, width = (series.shape[series.axes.index(axis)] for axis in "YX")
             count = series.size // (height * width)
             return band_names(read_items(metadata_of(series)), count) if count <= MAX_BANDS else ()
     except Exception:  # a damaged file can fail anywhere in the reader; ``open_bands`` says so
         return ()
+
+
+def open_tiff(path: str | Path) -> TiffFile:
+    """A TIFF that is safe to look into, to be closed; raises what tifffile raises."""
+    check_directories(Path(path))
+    return TiffFile(path, **PLAIN)
 
 
 def metadata_of(series: TiffPageSeries) -> str | None:
@@ -186,8 +190,7 @@ def read_numpy(path: Path, expected: int | None) -> Stored:
 def read_tiff(path: Path, expected: int | None) -> Stored:
     """The first picture of a TIFF, more being brighter; pages of one size are its bands."""
     try:
-        check_directories(path)
-        with TiffFile(path, **PLAIN) as file:
+        with open_tiff(path) as file:
             series = file.series[0]
             if series.keyframe.compression not in COMPRESSIONS:
                 raise BandFileError("compression", came=COMPRESSION(series.keyframe.compression).name)

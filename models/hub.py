@@ -30,6 +30,7 @@ from models.registry import MODELS
 REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 DOWNLOAD_OPTIONS = ("token", "cache_dir", "force_download", "local_files_only")
 REACH_S = 4  # the Hub counts as out of reach when it has not answered after this many seconds
+BUSY = (408, 429)  # the Hub answers, but not now: too slowly, or it was asked too often
 
 
 def load_model(
@@ -112,9 +113,6 @@ def fetch(
     except (HFValidationError, httpx2.HTTPError, OSError, RuntimeError) as error:  # RuntimeError: Xet downloads
         raise CheckpointError(explain(error, repo_id, revision or "main", unreachable)) from error
     return weights.parent
-
-
-BUSY = (408, 429)  # the Hub answers, but not now: too slowly, or it was asked too often
 
 
 def probe(repo_id: str, revision: str | None, token: str | bool | None) -> Exception | None:

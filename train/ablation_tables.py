@@ -24,15 +24,13 @@ from train.tables import NOT_YET, Table
 
 STUDY_ABLATIONS = {"kernels": "ablation_num_kernels", "blocks": "ablation_blocks"}  # keys in results/study.json
 MANY = f"{MANY_BANDS[0]} to {MANY_BANDS[-1]} pseudo-bands"
+EVEN = "even weights"  # 1/K for every kernel
 MEASURES: dict[str, Callable[[Variant], list[float]]] = {  # of an ablation's variant, one figure for each seed
     "validation accuracy": lambda variant: variant.accuracies,
     "two channels": lambda variant: variant.accuracies_with(2),
     "one channel": lambda variant: variant.accuracies_with(1),
     MANY: lambda variant: variant.accuracies_with_many,
 }
-
-
-EVEN = "even weights"  # 1/K for every kernel
 
 
 def ablation_table(results: list[dict], study: dict, ablation: str) -> Table:

@@ -281,9 +281,10 @@ def inspect(path: Path, bands: tuple[str, ...], scale: float | None) -> tuple[st
                     f"order of the files, or {UNKNOWN} those that are named wrongly there"
                 )
             return None, picture.scaling
-        read_picture(path)
-        with Image.open(path) as picture:  # its header, again
-            return None, DEEP if picture.mode in DEEP_MODES else None
+        with Image.open(path) as picture:
+            deep = picture.mode in DEEP_MODES
+            as_rgb(picture)
+        return None, DEEP if deep else None
     except (BandFileError, DataError) as error:
         return f"{path}: {error}", None
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
@@ -314,9 +315,14 @@ def agree(theirs: tuple[str, ...], ours: tuple[str, ...]) -> bool:
 def read_picture(path: Path) -> Image.Image:
     """Any picture as upright 8-bit RGB, as the demo shows it to the networks. ``DataError`` for a sensor's TIFF."""
     with Image.open(path) as picture:
-        if picture.format == "TIFF" and (picture.n_frames > 1 or UNSPECIFIED in picture.tag_v2.get(EXTRA_SAMPLES, ())):
-            raise DataError(f"it holds several pages or bands, which are no RGB picture; {NAME_BANDS}")
-        return to_rgb(picture)
+        return as_rgb(picture)
+
+
+def as_rgb(picture: Image.Image) -> Image.Image:
+    """The same of a file that is open."""
+    if picture.format == "TIFF" and (picture.n_frames > 1 or UNSPECIFIED in picture.tag_v2.get(EXTRA_SAMPLES, ())):
+        raise DataError(f"it holds several pages or bands, which are no RGB picture; {NAME_BANDS}")
+    return to_rgb(picture)
 
 
 class Pictures(Dataset):

@@ -179,13 +179,10 @@ def bundled_evaluations(results: list[dict]) -> list[dict]:
         names = {checkpoint_of(evaluation) for evaluation in pair}
         if len(names) == 1 or not all(is_bundled(evaluation["checkpoint"]) for evaluation in pair):
             continue  # so that no stage measured in another precision enters
-        for name, evaluation in zip(map(checkpoint_of, pair), pair, strict=True):
+        for evaluation in pair if measured_on(result, [CHANNELS]) else ():
+            name = checkpoint_of(evaluation)
             usual = evaluation["split"] == "test" and evaluation["fill"] in ("aligned", None)
-            if (
-                usual
-                and measured_on(result, [CHANNELS])
-                and at_own_size(evaluation, read_config(BUNDLED / name / CONFIG))
-            ):
+            if usual and at_own_size(evaluation, read_config(BUNDLED / name / CONFIG)):
                 found.setdefault(name, evaluation)
     return [found[name] for name in MODELS if name in found]
 

@@ -45,12 +45,11 @@ def stage(
     print(f"{folder}: golden logits agree (difference {difference:.1e} of the largest)")
     if model.config.storage != storage == "fp32":
         print(f"note: its {model.config.storage} weights become a larger file, no more precise; --storage keeps them")
-    validated = model.config.storage
     config = save_checkpoint(model, staging, storage=storage)
     evaluations = find_evaluations(results, config, folder)
     if not evaluations:
         print(f"note: {results} holds no evaluation of {folder}, so that its card has none; see train.evaluate --json")
-    about = {"evaluations": evaluations, "license": license, "validated": validated}
+    about = {"evaluations": evaluations, "license": license, "validated": model.config.storage}
     write_text(staging / "README.md", model_card(config, repo_id=repo_id, **about))
     return config
 

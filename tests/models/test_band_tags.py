@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.band_tags import band_names, calibration, read_items
+from models.band_tags import ROLES, band_names, calibration, read_items
 from models.bands import parse_bands
 
 ROLE = ' role="description"'
@@ -11,7 +11,7 @@ ROLE = ' role="description"'
 def metadata(*bands: dict[str, str]) -> str:
     """The XML of a tag whose items are given band by band."""
     items = "".join(
-        f'<Item name="{name}" sample="{place}"{ROLE if name == "DESCRIPTION" else ""}>{text}</Item>'
+        f'<Item name="{name}" sample="{place}" role="{name.lower() if name in ROLES else ""}">{text}</Item>'
         for place, band in enumerate(bands)
         for name, text in band.items()
     )
@@ -112,13 +112,9 @@ def test_where_nothing_is_known_there_are_no_names(text):
     ],
 )
 def test_scales_and_offsets_are_read_where_all_are_numbers(scales, offsets, found):
-    items = "".join(
-        f'<Item name="{name}" sample="{place}" role="{name.lower()}">{value}</Item>'
-        for name, values in (("SCALE", scales), ("OFFSET", offsets))
-        for place, value in enumerate(values)
-        if value is not None
-    )
-    assert calibration(read_items(f"<GDALMetadata>{items}</GDALMetadata>"), 2) == found
+    bands = [{"SCALE": scale, "OFFSET": offset} for scale, offset in zip(scales, offsets, strict=True)]
+    said = [{name: value for name, value in band.items() if value is not None} for band in bands]
+    assert calibration(read_items(metadata(*said)), 2) == found
 
 
 def test_anybodys_item_called_scale_says_nothing():
