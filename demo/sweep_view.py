@@ -43,7 +43,7 @@ def page(result: Sweep, pictures: Mapping[str, Image.Image], names: tuple[str, .
 
 
 def notice(result: Sweep, language: str) -> str:
-    """What was asked: the settings of the first page that the answers depend on."""
+    """What was asked: the settings of the Channels page that the answers depend on."""
     fill = say(language, f"fill_{result.fill}")
     return view.notice(say(language, "sweep_asked", fill=fill, temperature=f"{result.temperature:g}"))
 

@@ -51,8 +51,8 @@ TEXT: dict[str, tuple[str, str]] = {
     "fill_aligned": ("into the missing slot", "缺少的位置"),
     "fill_appended": ("last", "最後"),
     "temperature": (
-        "Dynamic attention: a lower τ prefers kernels more sharply",
-        "動態注意力：τ 越低，越集中於少數卷積核",
+        "Temperature τ of the dynamic attention: lower ones prefer fewer kernels",
+        "動態注意力的溫度 τ：越低越集中於少數卷積核",
     ),
     "copy_link": ("Copy link to this view", "複製此畫面的連結"),
     "link_both": ("Link copied; it is in the address bar, too.", "已複製連結，網址列中也有。"),
@@ -159,8 +159,8 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "sweep_button": ("Ask about all seven subsets", "詢問全部七種組合"),
     "sweep_asked": (
-        "Asked with the first page's settings: of two channels the mean goes {fill}; temperature {temperature}.",
-        "以第一頁的設定詢問：兩個通道的平均值放在{fill}；溫度 {temperature}。",
+        "Asked with the Channels page's settings: of two channels the mean goes {fill}; temperature τ = {temperature}.",
+        "以「色彩通道」頁的設定詢問：兩個通道的平均值放在{fill}；溫度 τ = {temperature}。",
     ),
     "sweep_table": ("Answers for every subset", "每種組合的答案"),
     "sweep_figure": ("How sure each network stays of its own RGB answer", "各網路對自己 RGB 答案的信心"),
@@ -178,9 +178,9 @@ TEXT: dict[str, tuple[str, str]] = {
         "把 1 到 16 個波段、最多 20 MB 的影像（例如衛星影像）交給能接受任意通道的 VGG19。其他網路只認得紅、綠、藍。",
     ),
     "bands_classes": (
-        "It answers with the classes of the first page, animals and things. It does not know fields, water or cities: "
-        "for those, train it on pictures of your sensor.",
-        "它只會以第一頁的類別（動物與物品）回答，不認得農田、水域或城市：若有需要，請用你的感測器影像訓練它。",
+        "It answers with the classes of the Channels page, animals and things. It does not know fields, water or "
+        "cities: for those, train it on pictures of your sensor.",
+        "它只會以「色彩通道」頁的類別（動物與物品）回答，不認得農田、水域或城市：若有需要，請用你的感測器影像訓練它。",
     ),
     "bands_file": ("Your .tif, .tiff or .npy", "你的 .tif、.tiff 或 .npy"),
     "bands_names": ("Its bands, in the file's order", "檔案中的波段，依序輸入"),
@@ -193,7 +193,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "例如：B, G, R, NIR 或 0.665, 0.842, ?。檔案若有標示波段，會自動填入。",
     ),
     "bands_button": ("Ask about these bands", "詢問這些波段"),
-    "bands_example": ("Try the lion in five bands", "試試五個波段的獅子"),
+    "bands_example": (
+        "Try the lion in five bands (two mixed from R, G, B)",
+        "試試五個波段的獅子（其中兩個由 R、G、B 混合）",
+    ),
     "bands_attention": ("Attention to each band", "對每個波段的注意力"),
     "bands_weights": ("Weights", "權重"),
     "bands_attention_lead": (
@@ -256,9 +259,10 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     # compact and resnet34
     "compact_lead": (
-        "Compact is two convolutions with two blocks side by side between them: a dense block (RRDB) and "
+        "Compact is two convolutions with two blocks side by side between them: a residual-in-residual dense block "
+        "(RRDB) and "
         "self-attention. Here it answers next to ResNet34, on the picture and channels you chose.",
-        "compact 是兩層卷積，其間並聯密集區塊（RRDB）與自注意力。這裡與 ResNet34 比較，使用你選的圖片與通道。",
+        "compact 是兩層卷積，其間並聯殘差密集區塊（RRDB）與自注意力。這裡與 ResNet34 比較，使用你選的圖片與通道。",
     ),
     "unprepared": (
         "Trained on all three channels: {names}. With some missing, answers are right far less often than with all.",
@@ -329,12 +333,12 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "results_any_channels": ("Any channels: does it help to fill nothing?", "任意通道：不填補有幫助嗎？"),
     "results_any_channels_lead": (
-        "On R, G and B, no difference shows between filling nothing and filling (it is below 1.6 points); bands beyond "
-        "them only this network takes. "
+        "On R, G and B, no difference shows between filling nothing and filling (the 95 % intervals end below 1.6 "
+        "points); bands beyond them only this network takes. "
         "The adaptive VGG19 beside networks whose missing channels are filled, then with one to six bands, channels "
         "in another order and a channel that died unnoticed. Then what one channel can give a network whose last epoch "
         "saw nothing else, and what the size of the pictures and their crop change.",
-        "在 R、G、B 上，看不出不填補與填補的差異（小於 1.6 個百分點）；其他波段則只有這個網路能接受。"
+        "在 R、G、B 上，看不出不填補與填補的差異（95 % 信賴區間都在 1.6 個百分點以內）；其他波段則只有這個網路能接受。"
         "任意通道 VGG19 與填補通道的網路相比；接著是一到六個波段、調換順序的通道，以及無預警失效的通道。"
         "最後是單一通道能達到多少（最後一個訓練週期只用該通道的網路），以及圖片大小與裁切的影響。",
     ),
@@ -350,14 +354,14 @@ TEXT: dict[str, tuple[str, str]] = {
     "results_ablations": ("Ablations: which choices matter?", "消融實驗：哪些選擇有影響？"),
     "results_ablations_lead": (
         "On single channels the adaptive network is ahead of filling by 1.8 points (0.6 to 3.0), not by its first "
-        "layer alone but by pseudo-bands in training or normalisation that follows the channels. Self-attention "
-        "seems to help compact by about 1.5 (0.4 to 2.5, with and without the RRDB taken together). Dynamic "
+        "layer alone but by random mixtures of R, G and B in training (pseudo-bands) or normalisation that follows "
+        "which channels there are. Self-attention seems to help compact by about 1.5 (0.4 to 2.5, with and without the RRDB taken together). Dynamic "
         "convolution is within a point of plain convolution (0.1, -0.7 to 0.9 over ten seeds); its number of kernels "
         "and its temperature show no gain. Short trainings, most over three seeds, on validation. The last table "
         "compares: an interval that holds 0 shows no difference, nor that there is none.",
         "只剩一個通道時，任意通道網路比填補好 1.8 個百分點（0.6 至 3.0），但不是單靠第一層，"
-        "而是靠訓練時加入 R、G、B 的隨機混合，或隨通道調整的正規化；自注意力似乎讓 compact 好約 1.5 個百分點"
-        "（0.4 至 2.5，有無 RRDB 合併計算）。動態卷積與一般卷積相差不到 1 個百分點（0.1，十個隨機種子為 -0.7 至 0.9）；"
+        "而是靠訓練時加入 R、G、B 的隨機混合（pseudo-band），或隨通道調整的正規化；"
+        "自注意力似乎讓 compact 好約 1.5 個百分點（0.4 至 2.5，有無 RRDB 合併計算）。動態卷積與一般卷積相差不到 1 個百分點（0.1，十個隨機種子為 -0.7 至 0.9）；"
         "卷積核數量與溫度都看不出好處。"
         "短訓練，多為三個隨機種子，在驗證集上評估。最後的表格逐一比較：區間包含 0，表示看不出差異，但不表示沒有差異。",
     ),
