@@ -355,13 +355,14 @@ TEXT: dict[str, tuple[str, str]] = {
     "results_ablations_lead": (
         "On single channels the adaptive network is ahead of filling by 1.8 points (0.6 to 3.0), not by its first "
         "layer alone but by random mixtures of R, G and B in training (pseudo-bands) or normalisation that follows "
-        "which channels there are. Self-attention seems to help compact by about 1.5 (0.4 to 2.5, with and without the RRDB taken together). Dynamic "
-        "convolution is within a point of plain convolution (0.1, -0.7 to 0.9 over ten seeds); its number of kernels "
-        "and its temperature show no gain. Short trainings, most over three seeds, on validation. The last table "
-        "compares: an interval that holds 0 shows no difference, nor that there is none.",
+        "which channels there are. Self-attention seems to help compact by about 1.5 (0.4 to 2.5, with and without "
+        "the RRDB taken together). Dynamic convolution is within a point of plain convolution (0.1, -0.7 to 0.9 over "
+        "ten seeds); its number of kernels and its temperature show no gain. Short trainings, most over three seeds, "
+        "on validation. The last table compares: an interval that holds 0 shows no difference, nor that there is none.",
         "只剩一個通道時，任意通道網路比填補好 1.8 個百分點（0.6 至 3.0），但不是單靠第一層，"
         "而是靠訓練時加入 R、G、B 的隨機混合（pseudo-band），或隨通道調整的正規化；"
-        "自注意力似乎讓 compact 好約 1.5 個百分點（0.4 至 2.5，有無 RRDB 合併計算）。動態卷積與一般卷積相差不到 1 個百分點（0.1，十個隨機種子為 -0.7 至 0.9）；"
+        "自注意力似乎讓 compact 好約 1.5 個百分點（0.4 至 2.5，有無 RRDB 合併計算）。"
+        "動態卷積與一般卷積相差不到 1 個百分點（0.1，十個隨機種子為 -0.7 至 0.9）；"
         "卷積核數量與溫度都看不出好處。"
         "短訓練，多為三個隨機種子，在驗證集上評估。最後的表格逐一比較：區間包含 0，表示看不出差異，但不表示沒有差異。",
     ),
