@@ -27,7 +27,7 @@ from train.commands import command_line, one_line_errors
 from train.data import SPLITS, Split, load_split
 from train.evaluate import compare, measure, predict_views, result_file
 from train.findings import is_bundled
-from train.pseudo_bands import MOST_BANDS, pseudo_bands, real_bands, stack_bands
+from train.pseudo_bands import MOST_BANDS, pseudo_bands, real_bands
 from train.views import View, band_view, named_view
 
 SEED = 0
@@ -38,7 +38,7 @@ def pseudo_view(count: int, *, known: bool) -> View:
     generator = torch.Generator().manual_seed(SEED + count)
 
     def view(images: Tensor) -> tuple[Tensor, dict]:
-        bands = stack_bands([pseudo_bands(count, generator) for _ in images])
+        bands = pseudo_bands(len(images), count, generator=generator)
         return band_view(bands if known else bands.blind())(images)
 
     return view

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from models import CHANNELS, fill_channels, select_channels
+from models import CHANNELS, SUBSETS, fill_channels, select_channels
 from models.bands import wavelengths_of
 from models.channels import channel_indices
 
@@ -27,7 +27,7 @@ class Bands:
     """Channels as mixtures of a picture's own P, mostly R, G and B: ``weights`` (C, P) and ``wavelengths_um`` (C,),
     NaN for unknown.
 
-    With a leading batch axis each picture has its own, and ``present`` (B, C) says how many of the C.
+    With a leading batch axis each picture has its own, and ``present`` (B, C) says which of the C.
     """
 
     weights: Tensor
@@ -49,15 +49,14 @@ def real_bands(channels: str) -> Bands:
     return mixtures(torch.eye(3)[channel_indices(channels)])
 
 
-def pseudo_bands(count: int, generator: torch.Generator) -> Bands:
-    """``count`` random mixtures with their wavelengths."""
-    concentration = torch.full((count, 3), CONCENTRATION)
-    weights = torch._standard_gamma(concentration, generator=generator)
-    return mixtures(weights / weights.sum(dim=1, keepdim=True).clamp_min(1e-12))
+def pseudo_bands(*shape: int, generator: torch.Generator) -> Bands:
+    """So many random mixtures with their wavelengths, (C,) for all pictures or (B, C) for each its own."""
+    weights = torch._standard_gamma(torch.full((*shape, 3), CONCENTRATION), generator=generator)
+    return mixtures(weights / weights.sum(dim=-1, keepdim=True).clamp_min(1e-12))
 
 
 def mixtures(weights: Tensor) -> Bands:
-    """Convex mixtures of R, G and B (C, 3), at the equally mixed wavelengths."""
+    """Convex mixtures of R, G and B (…, C, 3), at the equally mixed wavelengths."""
     return Bands(weights, weights @ RGB_UM)
 
 
@@ -69,46 +68,69 @@ def filled_bands(channels: str, fill: str) -> Bands:
     return Bands(weights, RGB_UM)
 
 
-def draw_bands(subset: str, pseudo_share: float, generator: torch.Generator) -> Bands:
-    """What one training picture shows: ``subset`` in random order, or so often pseudo-bands; sometimes unnamed."""
-    share, unknown = torch.rand(2, generator=generator).tolist()
-    if share < pseudo_share:
-        count = torch.randint(1, MOST_BANDS + 1, (), generator=generator).item()
-        bands = pseudo_bands(count, generator)
-    else:
-        order = torch.randperm(len(subset), generator=generator).tolist()
-        bands = real_bands("".join(subset[index] for index in order))
-    return bands.blind() if unknown < UNKNOWN_SHARE else bands
+@cache
+def fillings(fill: str) -> Tensor:
+    """The weights of ``filled_bands`` (8, 3, 3) by which channels there are: R counts 1, G 2, B 4."""
+    weights = torch.zeros(8, 3, 3)
+    for subset in SUBSETS:
+        weights[sum(1 << index for index in channel_indices(subset))] = filled_bands(subset, fill).weights
+    return weights
 
 
-def recoloured(bands: Bands, share: float, generator: torch.Generator) -> Bands:
-    """The same of a picture whose R, G and B are, so often, random mixtures of its own; nothing is drawn for a share
-    of 0."""
-    if not share or torch.rand((), generator=generator).item() >= share:
-        return bands
-    return Bands(bands.weights @ pseudo_bands(len(CHANNELS), generator).weights, bands.wavelengths_um)
+def draw_order(pictures: int, count_weights: tuple[float, ...], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """For each picture its channels in random order (B, C), and the first of these that are present (B, C): how many
+    first, with these weights of one, two …, then which.
+
+    Hierarchical channel sampling of ChannelViT (Bao et al., ICLR 2024, section 3.3). All pictures of a batch are drawn
+    at once: one by one a GPU would wait for them.
+    """
+    weights = torch.tensor(count_weights, dtype=torch.float)
+    counts = 1 + weights.multinomial(pictures, replacement=True, generator=generator)
+    order = torch.rand(pictures, len(weights), generator=generator).argsort(dim=1)
+    return order, torch.arange(len(weights)) < counts[:, None]
 
 
-def draw_count(weights: tuple[float, ...], generator: torch.Generator) -> int:
-    """A number of channels, from 1, with these weights of one, two …"""
-    return 1 + torch.tensor(weights, dtype=torch.float).multinomial(1, generator=generator).item()
+def draw_filled(
+    pictures: int, fill: str, count_weights: tuple[float, ...], colour_mixing: float, generator: torch.Generator
+) -> Bands:
+    """What training pictures show a three-channel network: some of R, G and B, the others filled; so often these are
+    random mixtures of the picture's own. Nothing is drawn for a share of 0."""
+    order, present = draw_order(pictures, count_weights, generator)
+    weights = fillings(fill)[((1 << order) * present).sum(dim=1)]
+    if colour_mixing:
+        mixed = torch.rand(pictures, generator=generator) < colour_mixing
+        colours = pseudo_bands(pictures, len(CHANNELS), generator=generator)
+        weights = (weights @ colours.weights).where(mixed[:, None, None], weights)
+    return Bands(weights, RGB_UM)
 
 
-def some_bands(bands: tuple[str, ...], count_weights: tuple[float, ...], generator: torch.Generator) -> Bands:
-    """What one training picture of a sensor shows: how many bands first, with these weights of one, two …, then which,
-    in random order; sometimes unnamed."""
-    count = draw_count(count_weights, generator)
-    places = torch.randperm(len(bands), generator=generator)[:count]
-    some = Bands(torch.eye(len(bands))[places], wavelengths_of(bands)[places])
-    unknown = torch.rand((), generator=generator).item()
-    return some.blind() if unknown < UNKNOWN_SHARE else some
+def draw_bands(
+    pictures: int, count_weights: tuple[float, ...], pseudo_share: float, generator: torch.Generator
+) -> Bands:
+    """What training pictures show a network for any channels: some of R, G and B in random order, or so often
+    pseudo-bands; sometimes unnamed. Nothing is drawn for a share of 0."""
+    order, present = draw_order(pictures, count_weights, generator)
+    weights = torch.eye(len(CHANNELS))[order]
+    if pseudo_share:
+        pseudo = torch.rand(pictures, 1, generator=generator) < pseudo_share
+        counts = torch.randint(1, MOST_BANDS + 1, (pictures, 1), generator=generator)
+        more = MOST_BANDS - len(CHANNELS)
+        present = (torch.arange(MOST_BANDS) < counts).where(pseudo, F.pad(present, (0, more)))
+        drawn = pseudo_bands(pictures, MOST_BANDS, generator=generator).weights
+        weights = drawn.where(pseudo[..., None], F.pad(weights, (0, 0, 0, more)))
+    bands = mixtures(weights)
+    return sometimes_unnamed(bands.weights, bands.wavelengths_um, present, generator)
 
 
-def stack_bands(drawn: list[Bands]) -> Bands:
-    """One set of channels per picture, filled up to the largest with absent ones."""
-    counts = torch.tensor([len(bands.wavelengths_um) for bands in drawn])
-    return Bands(
-        pad_sequence([bands.weights for bands in drawn], batch_first=True),
-        pad_sequence([bands.wavelengths_um for bands in drawn], batch_first=True, padding_value=torch.nan),
-        torch.arange(counts.max()) < counts[:, None],
-    )
+def draw_some(
+    pictures: int, bands: tuple[str, ...], count_weights: tuple[float, ...], generator: torch.Generator
+) -> Bands:
+    """What training pictures of a sensor show: some of its bands in random order, sometimes unnamed."""
+    order, present = draw_order(pictures, count_weights, generator)
+    return sometimes_unnamed(torch.eye(len(bands))[order], wavelengths_of(bands)[order], present, generator)
+
+
+def sometimes_unnamed(weights: Tensor, wavelengths_um: Tensor, present: Tensor, generator: torch.Generator) -> Bands:
+    """Each picture's own channels; of some pictures nobody knows what they are."""
+    named = torch.rand(len(weights), 1, generator=generator) >= UNKNOWN_SHARE
+    return Bands(weights * present[..., None], wavelengths_um.where(named & present, torch.nan), present)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from models import CHANNELS, SUBSETS, select_channels
+from models import CHANNELS, select_channels
 from models.bands import places_of
 from models.channels import take
 from train.config import TrainConfig
-from train.pseudo_bands import Bands, draw_bands, draw_count, filled_bands, recoloured, some_bands, stack_bands
+from train.pseudo_bands import Bands, draw_bands, draw_filled, draw_some
 
 View = Callable[[Tensor], tuple[Tensor, dict]]
 
@@ -56,10 +56,9 @@ def sampled_view(
     """
 
     def view(images: Tensor) -> tuple[Tensor, dict]:
-        subsets = [draw_channels(generator, count_weights) for _ in images]
         if fill is None:
-            return mixed(images, [draw_bands(subset, pseudo_share, generator) for subset in subsets])
-        bands = stack_bands([recoloured(filled_bands(subset, fill), pseudo_share, generator) for subset in subsets])
+            return mixed(images, draw_bands(len(images), count_weights, pseudo_share, generator))
+        bands = draw_filled(len(images), fill, count_weights, pseudo_share, generator)
         return bands.of(images), {"channels": CHANNELS}
 
     return view
@@ -67,21 +66,10 @@ def sampled_view(
 
 def sensor_view(bands: tuple[str, ...], generator: torch.Generator, count_weights: tuple[float, ...]) -> View:
     """Random bands of a sensor for every picture, as they are."""
-    return lambda images: mixed(images, [some_bands(bands, count_weights, generator) for _ in images])
+    return lambda images: mixed(images, draw_some(len(images), bands, count_weights, generator))
 
 
-def mixed(images: Tensor, drawn: list[Bands]) -> tuple[Tensor, dict]:
+def mixed(images: Tensor, bands: Bands) -> tuple[Tensor, dict]:
     """For each picture its own channels, those of others being absent."""
-    bands = stack_bands(drawn)
     wavelengths, present = (part.to(images.device, non_blocking=True) for part in (bands.wavelengths_um, bands.present))
     return bands.of(images), {"wavelengths_um": wavelengths, "present": present}
-
-
-def draw_channels(generator: torch.Generator, count_weights: tuple[float, ...] = (1, 1, 1)) -> str:
-    """A random subset: how many channels first, with these weights of one, two and three, then which.
-
-    Hierarchical channel sampling of ChannelViT (Bao et al., ICLR 2024, section 3.3).
-    """
-    count = draw_count(count_weights, generator)
-    choices = [subset for subset in SUBSETS if len(subset) == count]
-    return choices[torch.randint(len(choices), (), generator=generator)]

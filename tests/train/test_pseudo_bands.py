@@ -12,8 +12,17 @@ from models.bands import wavelengths_of
 from train.config import TrainConfig
 from train.data import load_split
 from train.evaluate_bands import dead_view, evaluate_bands, parse, pseudo_view
-from train.pseudo_bands import MOST_BANDS, draw_bands, filled_bands, pseudo_bands, real_bands, stack_bands
-from train.views import band_view, draw_channels, named_view, sampled_view, training_view
+from train.pseudo_bands import (
+    MOST_BANDS,
+    draw_bands,
+    draw_filled,
+    draw_order,
+    filled_bands,
+    fillings,
+    pseudo_bands,
+    real_bands,
+)
+from train.views import band_view, named_view, sampled_view, training_view
 
 RGB = torch.randn(2, 3, 4, 5)
 
@@ -30,7 +39,7 @@ def test_real_bands_are_the_channels_themselves():
 
 @pytest.mark.parametrize("count", range(1, MOST_BANDS + 1))
 def test_pseudo_bands_are_convex_mixtures_with_the_mixed_wavelength(count):
-    bands = pseudo_bands(count, seeded())
+    bands = pseudo_bands(count, generator=seeded())
     assert bands.weights.shape == (count, 3) and (bands.weights >= 0).all()
     torch.testing.assert_close(bands.weights.sum(1), torch.ones(count))
     expected = sum(bands.weights[:, index] * BANDS_UM[name] for index, name in enumerate("RGB"))
@@ -39,20 +48,23 @@ def test_pseudo_bands_are_convex_mixtures_with_the_mixed_wavelength(count):
 
 
 def test_draws_cover_subsets_in_every_order_pseudo_bands_and_unknown_ones():
-    generator = seeded()
-    draws = [draw_bands("RGB", 1 / 3, generator) for _ in range(600)]
-    unknown = [draw for draw in draws if draw.wavelengths_um.isnan().all()]
-    pure = [draw for draw in draws if ((draw.weights == 0) | (draw.weights == 1)).all()]
-    orders = {tuple(draw.weights.argmax(1).tolist()) for draw in pure}
-    assert len(unknown) / 600 == pytest.approx(0.1, abs=0.04)
-    assert len(pure) / 600 == pytest.approx(2 / 3, abs=0.06)
-    assert len(orders) == 6
-    assert {len(draw.weights) for draw in draws} == set(range(1, MOST_BANDS + 1))
+    bands = draw_bands(600, (0, 0, 1), 1 / 3, seeded())
+    unknown = bands.wavelengths_um.isnan().all(dim=1)
+    pure = ((bands.weights == 0) | (bands.weights == 1)).all(dim=(1, 2))
+    orders = {tuple(weights[:3].argmax(1).tolist()) for weights in bands.weights[pure]}
+    assert unknown.double().mean() == pytest.approx(0.1, abs=0.04)
+    assert pure.double().mean() == pytest.approx(2 / 3, abs=0.06)
+    assert len(orders) == 6 and (bands.present[pure].sum(dim=1) == 3).all()
+    assert {*bands.present.sum(dim=1).tolist()} == set(range(1, MOST_BANDS + 1))
+    assert torch.equal(bands.weights.any(dim=2), bands.present)  # of absent channels there is nothing
+    known = bands.present & ~unknown[:, None]
+    torch.testing.assert_close(bands.wavelengths_um[known], (bands.weights @ wavelengths_of("RGB"))[known])
+    assert torch.equal(~bands.wavelengths_um.isnan(), known)
 
 
 def test_draws_depend_on_the_seed_alone():
-    first, second = (draw_bands("RG", 1 / 3, seeded(3)) for _ in range(2))
-    assert torch.equal(first.weights, second.weights)
+    first, second = (draw_bands(9, (1, 1, 1), 1 / 3, seeded(3)) for _ in range(2))
+    assert torch.equal(first.weights, second.weights) and torch.equal(first.present, second.present)
 
 
 @pytest.mark.parametrize("fill", FILLS)
@@ -62,13 +74,13 @@ def test_filled_bands_are_what_a_network_of_three_channels_fills(subset, fill):
     torch.testing.assert_close(filled_bands(subset, fill).of(RGB), expected)
 
 
-def test_a_batch_of_different_counts_is_filled_up_with_absent_channels():
-    bands = stack_bands([real_bands("B"), real_bands("RG")])
-    assert bands.present.tolist() == [[True, False], [True, True]]
-    images = bands.of(RGB)
-    torch.testing.assert_close(images[0, 0], RGB[0, 2])
-    torch.testing.assert_close(images[1], RGB[1, :2])
-    assert bands.wavelengths_um.isnan().tolist() == [[False, True], [False, False]]
+@pytest.mark.parametrize("fill", FILLS)
+def test_drawn_subsets_are_filled_as_they_are_when_named(fill):
+    bands = draw_filled(200, fill, (1, 1, 1), 0, seeded())
+    named = torch.stack([filled_bands(subset, fill).weights for subset in SUBSETS])
+    found = (bands.weights[:, None] == named).all(dim=(2, 3))
+    assert (found.sum(dim=1) == 1).all() and found.any(dim=0).all()
+    assert not fillings(fill)[0].any()  # no channel at all is never drawn
 
 
 def test_every_picture_of_a_batch_gets_its_own_channels():
@@ -187,6 +199,5 @@ def test_a_mixture_that_goes_missing_is_filled_as_a_colour_is(tmp_path):
 def test_without_colour_mixing_nothing_else_is_drawn():
     first, second = seeded(), seeded()
     sampled_view("aligned", first)(torch.rand(5, 3, 4, 4))
-    for _ in range(5):
-        draw_channels(second)
+    draw_order(5, (1, 1, 1), second)
     assert torch.equal(first.get_state(), second.get_state())

@@ -22,7 +22,7 @@ from train.calibrate import calibrate
 from train.config import TrainConfig
 from train.data import DataError, Pictures, load_split
 from train.evaluate import channels_of, parse_subsets, scale_for, set_bands
-from train.pseudo_bands import some_bands
+from train.pseudo_bands import draw_some
 from train.run import train
 from train.views import sensor_view, training_view
 
@@ -195,16 +195,17 @@ def test_settings_that_cannot_be_are_refused(config, options, message):
 
 def test_some_bands_are_drawn_by_number_then_by_chance_with_their_wavelengths():
     bands = ("B", "G", "R", "NIR")
-    drawn = [some_bands(bands, (1, 0, 2, 0), generator) for generator in map(seeded, range(300))]
-    counts = [len(one.weights) for one in drawn]
+    drawn = draw_some(300, bands, (1, 0, 2, 0), seeded())
+    counts = drawn.present.sum(dim=1).tolist()
     assert {*counts} == {1, 3} and counts.count(3) == pytest.approx(200, abs=30)
-    assert len({tuple(one.weights.argmax(dim=1).tolist()) for one in drawn}) == 4 + 24  # each alone, three in any order
-    named = [one for one in drawn if one.wavelengths_um.isfinite().all()]
-    assert len(named) == pytest.approx(270, abs=15)  # the others are unnamed
+    shown = [weights[here] for weights, here in zip(drawn.weights, drawn.present, strict=True)]
+    assert len({tuple(one.argmax(dim=1).tolist()) for one in shown}) == 4 + 24  # each alone, three in any order
+    assert all(one.sum(1).eq(1).all() and one.sum(0).le(1).all() for one in shown)  # one band each, none twice
+    named = drawn.wavelengths_um.isfinite().any(dim=1)
+    assert named.sum() == pytest.approx(270, abs=15)  # the others are unnamed
     table = torch.tensor([BANDS_UM[name] for name in bands])
-    for one in named:
-        assert one.weights.sum(1).eq(1).all() and one.weights.sum(0).le(1).all()  # each is one band, none comes twice
-        assert torch.equal(one.weights @ table, one.wavelengths_um)
+    known = drawn.present & named[:, None]
+    assert torch.equal((drawn.weights @ table)[known], drawn.wavelengths_um[known])
 
 
 def test_a_view_shows_the_drawn_bands_as_they_are():
