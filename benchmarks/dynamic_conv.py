@@ -234,7 +234,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the results to this file")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    allocator = device == "cpu" and keep_large_blocks()
+    allocator = keep_large_blocks()
     print(f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, n = {options.rounds}")
     if options.layers:
         time_layers(device, options.rounds)

@@ -84,8 +84,7 @@ def load_once(source: Source) -> Loaded:
         if network:
             own[name] = f"{source.hub_user}/{name}"
         networks[name] = network or load_model(BUNDLED_WEIGHTS / name)
-    if not torch.cuda.is_available():
-        keep_large_blocks()  # from here on: what loading needed on the way is given back first
+    keep_large_blocks()  # from here on: what loading needed on the way is given back first
     return Loaded(
         {name: networks[name] for name in MODELS},
         tuple(not_on_hub),

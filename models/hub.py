@@ -136,7 +136,7 @@ def explain(error: Exception, repo_id: str, revision: str, unreachable: Exceptio
     url = f"https://huggingface.co/{repo_id}"
     match error:
         case _ if error is unreachable:
-            return f"cannot download {repo_id}: the Hub is out of reach ({first_line(error)}); go online and load again"
+            return f"cannot download {repo_id}: {'; '.join(outage(error))}"
         case GatedRepoError():
             return f"{repo_id} is gated; accept its terms at {url}, log in with `hf auth login`, then load again"
         case RepositoryNotFoundError():
@@ -147,12 +147,17 @@ def explain(error: Exception, repo_id: str, revision: str, unreachable: Exceptio
         case RevisionNotFoundError():
             return f"{repo_id} has no revision {revision!r}; see {url}/tree/main for its branches and tags"
         case LocalEntryNotFoundError():
-            why = (
-                f"the Hub is out of reach ({first_line(unreachable)})" if unreachable else "downloads are switched off"
+            why, remedy = (
+                outage(unreachable)
+                if unreachable
+                else (
+                    "downloads are switched off",
+                    "load again without local_files_only",
+                )
             )
             return (
                 f"no folder {repo_id!r} here; of the Hub, {repo_id} at {revision!r} is not in the cache and {why}; "
-                f"go online and load again, or use bundled weights: {', '.join(MODELS)}"
+                f"{remedy}, or use bundled weights: {', '.join(MODELS)}"
             )
         case EntryNotFoundError():
             return (
@@ -165,6 +170,13 @@ def explain(error: Exception, repo_id: str, revision: str, unreachable: Exceptio
             return f"the Hub refuses access to {repo_id}; log in with `hf auth login` and a token that may read it"
         case _:
             return f"the download of {repo_id} broke off ({first_line(error)}); load again"
+
+
+def outage(error: Exception) -> tuple[str, str]:
+    """Why the Hub gave nothing, and what to do: it answers, but not now, or it cannot be reached from here."""
+    if isinstance(error, HfHubHTTPError):
+        return f"the Hub is too busy ({first_line(error)})", "load again in a few minutes"
+    return f"the Hub is out of reach ({first_line(error)})", "go online and load again"
 
 
 def first_line(text: object) -> str:

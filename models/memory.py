@@ -6,11 +6,18 @@ step the kernel then spends more time on page faults than the program on arithme
 
 import ctypes
 
+import torch
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # from malloc.h
 
 
 def keep_large_blocks() -> bool:
-    """Tell glibc to reuse large blocks; True where it took effect, a harmless False elsewhere."""
+    """Tell glibc to reuse large blocks; True where it took effect, a harmless False elsewhere.
+
+    Beside a GPU, which has the large tensors, nothing is changed.
+    """
+    if torch.cuda.is_available():
+        return False
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):

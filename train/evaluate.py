@@ -404,8 +404,7 @@ def run(options: argparse.Namespace) -> dict:
 @one_line_errors()
 def main() -> None:
     options = parse()
-    if not torch.cuda.is_available():
-        keep_large_blocks()
+    keep_large_blocks()
     result = run(options)
     if options.json:
         write_json(options.json, result)

@@ -126,8 +126,7 @@ def parse() -> argparse.Namespace:
 @one_line_errors()
 def main() -> None:
     options = parse()
-    if not torch.cuda.is_available():
-        keep_large_blocks()
+    keep_large_blocks()
     adaptive = load_model(options.checkpoint)
     if not adaptive.any_channels:
         raise ValueError(f"{options.checkpoint} is {adaptive.name}, which takes three channels; give adaptive_vgg19")

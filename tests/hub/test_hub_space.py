@@ -164,7 +164,7 @@ def pictures(tmp_path):
 
 
 README_COMMANDS = (
-    "python -m train.run --model compact --data-root DATA --run-dir runs/compact",
+    "python -m train.run --model compact --channels sample --data-root DATA --run-dir runs/compact",
     "python -m train.publish --checkpoint runs/compact --repo-id USER/compact --tag v1",
     "make space SPACE=USER/dynconv-lab FROM_HUB=USER",
 )

@@ -31,6 +31,12 @@ def test_a_kept_block_is_not_faulted_in_again(root):
     assert kept * 4 < usual or usual < 100  # one may be new; some allocators keep blocks by themselves
 
 
+def test_beside_a_gpu_nothing_is_changed(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail(f"{name} was asked"))
+    assert keep_large_blocks() is False
+
+
 def test_another_c_library_is_harmless(monkeypatch):
     def missing(name):
         raise OSError(f"{name}: cannot open shared object file")
