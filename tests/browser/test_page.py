@@ -111,7 +111,7 @@ def test_the_sweep_fills_a_table_and_offers_a_csv(visit):
     before = page.locator(".asked").get_attribute("src")
     page.get_by_role("button", name="Ask about all seven subsets").click()
     expect(page.locator(".sweep tbody tr")).to_have_count(7, timeout=20_000)
-    expect(page.get_by_text("the mean goes into the missing slot; temperature 1.")).to_be_visible()
+    expect(page.get_by_text("the mean goes into the missing slot; temperature τ = 1.")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download CSV").click()
     assert Path(download.value.path()).read_text().count("\n") == 22

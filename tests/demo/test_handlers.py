@@ -41,7 +41,7 @@ def test_the_answers_are_told_to_those_who_do_not_see_them(events):
 
 def test_the_sweep_says_what_it_was_asked_with(events):
     notice, _ = events.sweep(str(EXAMPLES["lion"]), "appended", 5.5, visitor())
-    assert "of two channels the mean goes last; temperature 5.5." in notice
+    assert "of two channels the mean goes last; temperature τ = 5.5." in notice
 
 
 @pytest.mark.parametrize(("name", "example"), [("orange.jpg", "orange"), ("mine.png", "")])
