@@ -147,14 +147,8 @@ def explain(error: Exception, repo_id: str, revision: str, unreachable: Exceptio
         case RevisionNotFoundError():
             return f"{repo_id} has no revision {revision!r}; see {url}/tree/main for its branches and tags"
         case LocalEntryNotFoundError():
-            why, remedy = (
-                outage(unreachable)
-                if unreachable
-                else (
-                    "downloads are switched off",
-                    "load again without local_files_only",
-                )
-            )
+            off = ("downloads are switched off", "load again without local_files_only")
+            why, remedy = outage(unreachable) if unreachable else off
             return (
                 f"no folder {repo_id!r} here; of the Hub, {repo_id} at {revision!r} is not in the cache and {why}; "
                 f"{remedy}, or use bundled weights: {', '.join(MODELS)}"
