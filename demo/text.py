@@ -260,8 +260,7 @@ TEXT: dict[str, tuple[str, str]] = {
     # compact and resnet34
     "compact_lead": (
         "Compact is two convolutions with two blocks side by side between them: a residual-in-residual dense block "
-        "(RRDB) and "
-        "self-attention. Here it answers next to ResNet34, on the picture and channels you chose.",
+        "(RRDB) and self-attention. Here it answers next to ResNet34, on the picture and channels you chose.",
         "compact 是兩層卷積，其間並聯殘差密集區塊（RRDB）與自注意力。這裡與 ResNet34 比較，使用你選的圖片與通道。",
     ),
     "unprepared": (

@@ -43,7 +43,6 @@ class Bands:
         return Bands(self.weights, torch.full_like(self.wavelengths_um, torch.nan), self.present)
 
 
-@cache
 def real_bands(channels: str) -> Bands:
     """Named channels as they are, e.g. ``"GR"``."""
     return mixtures(torch.eye(3)[channel_indices(channels)])
@@ -60,7 +59,6 @@ def mixtures(weights: Tensor) -> Bands:
     return Bands(weights, weights @ RGB_UM)
 
 
-@cache
 def filled_bands(channels: str, fill: str) -> Bands:
     """What a three-channel network is given in place of R, G and B when it has only ``channels``."""
     rgb = torch.eye(3).view(1, 3, 3, 1)  # pixels of pure red, green and blue
@@ -94,7 +92,7 @@ def draw_filled(
     pictures: int, fill: str, count_weights: tuple[float, ...], colour_mixing: float, generator: torch.Generator
 ) -> Bands:
     """What training pictures show a three-channel network: some of R, G and B, the others filled; so often these are
-    random mixtures of the picture's own. Nothing is drawn for a share of 0."""
+    random mixtures of the picture's own. For a share of 0 nothing more is drawn."""
     order, present = draw_order(pictures, count_weights, generator)
     weights = fillings(fill)[((1 << order) * present).sum(dim=1)]
     if colour_mixing:
@@ -108,7 +106,7 @@ def draw_bands(
     pictures: int, count_weights: tuple[float, ...], pseudo_share: float, generator: torch.Generator
 ) -> Bands:
     """What training pictures show a network for any channels: some of R, G and B in random order, or so often
-    pseudo-bands; sometimes unnamed. Nothing is drawn for a share of 0."""
+    pseudo-bands; sometimes unnamed. For a share of 0 nothing more is drawn."""
     order, present = draw_order(pictures, count_weights, generator)
     weights = torch.eye(len(CHANNELS))[order]
     if pseudo_share:
