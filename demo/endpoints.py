@@ -16,7 +16,7 @@ from demo.handlers import TASK_1, TASK_2, Handlers, costs, latencies
 from demo.heatmap import ADAPTIVE, DYNAMIC
 from demo.inference import Answer, Prediction, canonical, predict
 from demo.loading import run
-from demo.multiband import check_count, open_bands, read_names
+from demo.multiband import check_count, names_of, open_bands, read_names
 from demo.pictures import open_picture
 from demo.text import FriendlyError, say
 from demo.widgets import PictureInput
@@ -119,16 +119,17 @@ class Endpoints:
         """Ask the adaptive VGG19 about a file of up to 16 bands: a TIFF or a NumPy array (height x width x bands).
 
         bands: names or wavelengths in micrometres in the file's order, such as "R, G, B, NIR" or "0.665, 0.842, ?",
-        ? for an unknown one; by default what the file calls them (GDAL's tag), else those of the training. Returns the
-        answer, for each band its wavelength and what each of the K kernels takes from it (summing to 1 over the bands;
-        zeros for a band that hardly varies), how the values were scaled to 0..1 (calibrated: after the scale and offset
-        that GDAL wrote into the file), how many were missing (NaN or no data, taken as 0), what the network was trained
-        on, and the bands in false colour. The bundled network was trained on R, G and B; for other bands only on
+        ? for an unknown one; by default what the file calls them (GDAL's tag), or those of the training where it says
+        nothing or may mean the same. Returns the answer, for each band its wavelength and what each of the K kernels
+        takes from it (summing to 1 over the bands; zeros for a band that hardly varies), how the values were scaled to
+        0..1 (calibrated: after the scale and offset that GDAL wrote into the file), whether a fixed scale left them
+        doubtful (dim or cut), how many were missing (NaN or no data, taken as 0), what the network was trained on, and
+        the bands in false colour. The bundled network was trained on R, G and B; for other bands only on
         mixtures of these.
         """
         config = self.events.loaded.networks[ADAPTIVE].config
-        picture = open_bands(file, config.scale)
-        typed = read_names(bands or ", ".join(picture.names or config.bands or CHANNELS))
+        picture = open_bands(file, config)
+        typed = read_names(bands or ", ".join(names_of(picture, config)))
         check_count(picture, typed)
         answer = run(handlers.ask_bands, self.events.source, picture.values, typed.wavelengths_um)
         rows = zip(typed.names, typed.wavelengths_um, answer.attention, strict=True)
@@ -140,6 +141,7 @@ class Endpoints:
                 "divisor": picture.divisor,
                 "dtype": picture.dtype,
                 "calibrated": picture.calibrated,
+                "doubt": picture.doubt,
             },
             "missing_values": picture.missing,
             "channels_first": picture.channels_first,

@@ -23,7 +23,7 @@ from demo.pictures import SHOWN_BY_BROWSERS, check_file, open_picture
 from demo.text import FriendlyError, joined, language_of, say
 from models import CHANNELS, SUBSETS, ImageClassifier
 from models.band_files import names_in
-from models.bands import UNKNOWN, spell_band, split_names
+from models.bands import UNKNOWN, agree, is_band, spell_band, split_names
 from models.costs import cost_of_loaded
 
 log = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ class Handlers:
     def ask_bands(self, path, typed, request: gr.Request):
         """A file of bands and what they are called → notice, answer."""
         network = self.loaded.networks[ADAPTIVE]
-        picture, bands, spoken = open_bands(path, network.config.scale), read_names(typed), language(request)
+        picture, bands, spoken = open_bands(path, network.config), read_names(typed), language(request)
         check_count(picture, bands)
         answer = run(ask_bands, self.source, picture.values, bands.wavelengths_um)
         pictures = explain.band_pictures(network, picture.values)
@@ -287,8 +287,8 @@ def displayed(path: str):
 
 
 def name_bands(path: str, typed: str, filled: Filled):
-    """A file of bands was uploaded → what it calls them, unless it says nothing but what is typed; if it says nothing,
-    what the visitor typed, never another file's names."""
+    """A file of bands was uploaded → what it calls them, unless that can be what is typed; if it says nothing, what the
+    visitor typed, never another file's names."""
     try:
         check_file(path, "bands_too_large")
         names = names_in(path)
@@ -296,7 +296,8 @@ def name_bands(path: str, typed: str, filled: Filled):
         names = ()
     own = own_words(typed, filled)
     words = [spell_band(word) for word in split_names(own or "")]
-    same = len(names) == len(words) and all(name in (UNKNOWN, word) for name, word in zip(names, words, strict=True))
+    same = len(names) == len(words) and all(map(is_band, words)) and agree(names, words)
+    same &= all(word != UNKNOWN or name == UNKNOWN for name, word in zip(names, words, strict=False))
     shown = own if same or not names else ", ".join(names)
     return gr.skip() if shown == typed else shown, (own, shown)
 

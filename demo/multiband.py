@@ -10,9 +10,9 @@ from pathlib import Path
 
 from demo.pictures import check_file
 from demo.text import FriendlyError
-from models import BANDS_UM, band_files
+from models import BANDS_UM, CHANNELS, ModelConfig
 from models.band_files import BandFileError, BandPicture
-from models.bands import COLOUR_WORDS, LONGEST_UM, SHORTEST_UM, UNKNOWN, number, split_names
+from models.bands import COLOUR_WORDS, LONGEST_UM, SHORTEST_UM, UNKNOWN, agree, number, split_names
 
 WORDS = COLOUR_WORDS | {"紅": "R", "綠": "G", "藍": "B", "红": "R", "绿": "G", "蓝": "B"}
 LONGEST_NAMES = 1000  # characters
@@ -26,15 +26,23 @@ class Bands:
     wavelengths_um: tuple[float, ...]
 
 
-def open_bands(path: str | Path | None, scale: float | None = None) -> BandPicture:
-    """The picture of a file of at most ``pictures.MAX_MEGABYTES``, as ``band_files.open_bands``."""
+def open_bands(path: str | Path | None, config: ModelConfig) -> BandPicture:
+    """The picture of a file of at most ``pictures.MAX_MEGABYTES``, read as in the training of ``config``."""
     if path is None:
         raise FriendlyError("bands_no_file")
     check_file(path, "bands_too_large")
     try:
-        return band_files.open_bands(path, scale=scale)
+        return config.open_bands(path)
     except BandFileError as error:
         raise FriendlyError(f"bands_{error.key}", **error.values) from error
+
+
+def names_of(picture: BandPicture, config: ModelConfig) -> tuple[str, ...]:
+    """What the bands of a file are called where nobody says it: what it calls them, unless they can be those that the
+    network was trained on, which did not go by the file's names either."""
+    if config.bands and len(picture.names) == len(config.bands) and agree(picture.names, config.bands):
+        return config.bands
+    return picture.names or config.bands or tuple(CHANNELS)
 
 
 def read_names(text: str | None) -> Bands:

@@ -27,6 +27,8 @@ def notice(opened: BandPicture, language: str) -> str:
         sentences.append(say(language, "calibrated"))
     dtype = "float32" if opened.calibrated else opened.dtype
     sentences.append(say(language, opened.scaling, dtype=dtype, divisor=f"{opened.divisor:,.6g}"))
+    if opened.doubt:
+        sentences.append(say(language, f"scaled_{opened.doubt}"))
     if opened.missing:
         sentences.append(say(language, "values_missing", count=opened.missing))
     return view.notice(joined(sentences, language))

@@ -231,6 +231,14 @@ TEXT: dict[str, tuple[str, str]] = {
         "Its values ({dtype}) were divided by {divisor}, as in the training of this network, and cut to 0 and 1.",
         "值（{dtype}）與這個網路訓練時一樣除以 {divisor}，並截到 0 與 1 之間。",
     ),
+    "scaled_dim": (
+        "Treat this with caution: they reach less than 3 % of full brightness, as if they had been divided already.",
+        "請謹慎看待：最大值不到全亮的 3 %，可能在存檔前已經除過。",
+    ),
+    "scaled_cut": (
+        "Treat this with caution: more than 5 % of them were above 1 and were cut.",
+        "請謹慎看待：超過 5 % 的值大於 1 而被截斷。",
+    ),
     "scaled_8bit": ("Its 8-bit values were divided by 255.", "8 位元的值已除以 255。"),
     "scaled_not": (
         "Its values lie within 0 and 1, but for at most one in a thousand at each end, which were cut; no scaling was "
@@ -478,6 +486,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "幾乎沒有大於 0 的值（最大為 {came}），看不到任何內容；應以 0 為暗、越大越亮：請檢查檔案。",
     ),
     "bands_constant": (PROBLEMS["constant"], "每個波段都只有一個固定值，看不到任何內容：請檢查檔案。"),
+    "bands_cut": (
+        PROBLEMS["cut"],
+        "除以 {divisor:g} 後，所有的值都截成 0 或 1（最大為 {came}），看不到任何內容：請檢查除數。",
+    ),
     "bands_count": (
         "The file has {found} {found:band|bands}, but {typed} {typed:is|are} named: please give one name or wavelength "
         "per band, in the file's order, such as {example} (? for one that you do not know)",

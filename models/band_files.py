@@ -25,6 +25,7 @@ MAX_BANDS = 16  # where nobody says how many there are
 MAX_VALUES = 50_000_000  # H x W x C; more is refused before it is decoded
 MIN_SIDE = 8  # pixels
 MAX_METADATA = 500_000  # characters about the bands; hundreds are usual
+DIM, CUT = 0.03, 0.05  # of the brightest value, and the share of values that are cut: what a right scale rarely does
 PERCENTILE = 99.9  # of all values: what becomes 1 where a file does not say how bright its brightest can be
 
 TIFF, NUMPY = (".tif", ".tiff"), (".npy",)
@@ -64,6 +65,8 @@ PROBLEMS = {
     "dark": "Hardly any value is above 0 (the largest is {came}), so there is nothing to see; 0 must be dark and "
     "larger values brighter: please check the file.",
     "constant": "Every band has one constant value, so there is nothing to see: please check the file.",
+    "cut": "Divided by {divisor:g}, every value is cut to 0 or 1 (the largest is {came}), so there is nothing to see: "
+    "please check the scale.",
 }
 
 
@@ -83,7 +86,8 @@ class BandPicture:
     file's values, of type ``dtype``, were divided by. ``missing`` values were never measured and are 0.
     ``channels_first`` is True for an array that was taken to be (C, H, W) for want of a short last axis. ``names`` are
     what a TIFF itself calls its bands, as ``parse_bands`` takes them, ``?`` for unknown ones; () where it does not say.
-    ``calibrated`` is True where its own scales and offsets made its values physical before the scaling.
+    ``calibrated`` is True where its own scales and offsets made its values physical before the scaling. ``cut`` is the
+    share of values that a given scale left above 1, which became 1.
     """
 
     values: np.ndarray
@@ -94,6 +98,14 @@ class BandPicture:
     channels_first: bool = False
     names: tuple[str, ...] = ()
     calibrated: bool = False
+    cut: float = 0.0
+
+    @property
+    def doubt(self) -> str | None:
+        """``dim`` or ``cut`` where the scale that was given hardly is that of this file, None where it may be."""
+        if self.scaling != "scaled_fixed":
+            return None
+        return "cut" if self.cut > CUT else "dim" if self.values.max() < DIM else None
 
 
 @dataclass(frozen=True)
@@ -134,12 +146,21 @@ def open_bands(path: str | Path, *, bands: int | None = None, scale: float | Non
     stored = read_tiff(path, bands) if suffix in TIFF else read_numpy(path, bands)
     calibrated = scale is None and stored.calibration is not None
     values, scaling, divisor = scaled(stored.measured() if calibrated else stored.values, stored.missing, scale)
-    if (values.min(axis=(1, 2)) == values.max(axis=(1, 2))).all():
-        raise BandFileError("constant")
+    if is_constant(values):
+        if scale is None or is_constant(stored.values):
+            raise BandFileError("constant")
+        raise BandFileError("cut", divisor=scale, came=f"{stored.values[~stored.missing].max():g}")
+    cut = float((stored.values[~stored.missing] > scale).mean()) if scale else 0.0
     return BandPicture(
         values, scaling, divisor, dtype=str(stored.values.dtype), missing=int(stored.missing.sum()),
         channels_first=stored.channels_first, names=stored.names, calibrated=calibrated,
+        cut=cut,
     )  # fmt: skip
+
+
+def is_constant(values: np.ndarray) -> bool:
+    """Whether each band (C, H, W) has one value alone."""
+    return bool((values.min(axis=(1, 2)) == values.max(axis=(1, 2))).all())
 
 
 def names_in(path: str | Path) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ BANDS_UM = {
 COLOUR_WORDS = {"RED": "R", "GREEN": "G", "BLUE": "B"}
 LETTERS = {name for name in BANDS_UM if len(name) == 1}  # which need no separator: RGB
 SHORTEST_UM, LONGEST_UM = 0.01, 100.0  # from ultraviolet to thermal infrared
+FAR = 0.15  # of the logarithm of wavelengths: as far as green from red, and no two satellites' red
 
 
 def parse_bands(channels: str | Iterable[str | float]) -> tuple[str, ...]:
@@ -180,3 +181,16 @@ def check_count(wavelengths_um: Tensor, x: Tensor) -> Tensor:
             "per channel of x"
         )
     return wavelengths_um.to(x.device, non_blocking=x.is_cuda)
+
+
+def agree(theirs: tuple[str, ...], ours: tuple[str, ...]) -> bool:
+    """Whether what a file calls its bands, if anything, can be what we call them: none is nearer to another of ours, or
+    far from its own, by wavelength."""
+    wavelengths = [wavelength_of(name) for name in ours]
+    for their_um, our_um in zip(map(wavelength_of, theirs), wavelengths, strict=False):
+        if math.isnan(their_um) or math.isnan(our_um):
+            continue
+        distances = [abs(math.log(their_um / um)) for um in wavelengths if not math.isnan(um)]
+        if (own := abs(math.log(their_um / our_um))) > min(distances) or own > FAR:
+            return False
+    return True

@@ -233,7 +233,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"no {path.name} in {path.parent}; fetch the checkpoint again (with Git LFS: git lfs pull)"
         )
     try:
-        return load_file(path)
+        return {key: value.clone() for key, value in load_file(path).items()}  # else they follow what the file becomes
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) is truncated or not a safetensors file ({error}); "
@@ -327,7 +327,7 @@ def golden_input(input_size: int) -> Tensor:
 def golden_logits(model: ImageClassifier, images: Tensor) -> Tensor:
     """Logits of ``images`` in full precision on the model's device, back on the CPU."""
     device = next(model.parameters()).device
-    return model(images.to(device)).float().cpu()
+    return model(images.to(device), CHANNELS).float().cpu()
 
 
 def verify_golden(model: ImageClassifier, folder: str | Path) -> float:

@@ -14,6 +14,7 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from PIL import Image
 from torch import Tensor, nn
 
+from models.band_files import BandPicture, open_bands
 from models.bands import parse_bands, spell
 from models.channels import CHANNELS, check_fill, fill_channels
 from models.pictures import check_values, normalize, resize, to_rgb
@@ -89,10 +90,14 @@ class ModelConfig:
         """
         return (logits.float() / self.calibration_temperature(num_channels)).softmax(-1)
 
+    def open_bands(self, path: str | Path) -> BandPicture:
+        """A sensor's file read as in training: with its ``bands`` and ``scale``. Raises ``BandFileError``."""
+        return open_bands(path, bands=len(self.bands) or None, scale=self.scale)
+
     def preprocess(self, picture: Image.Image | Tensor | np.ndarray) -> Tensor:
         """Any PIL picture, or values (C, H, W) → normalised (C, S, S), as in training and evaluation.
 
-        Values are uint8, or floats in 0..1 such as ``open_bands`` gives (``band_files.py``). As many channels as it was
+        Values are uint8, or floats in 0..1 such as ``open_bands`` gives. As many channels as it was
         trained on are taken for these, in their order; any other number is normalised by the averages of ``mean`` and
         ``std``. ``ValueError`` for other values or shapes.
         """

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from models.adaptive_conv import TUNING_UM, ChannelAttention, tuning_for
+from models.adaptive_conv import LEAST_SPREAD, TUNING_UM, ChannelAttention, tuning_for
 from models.bands import parse_bands, wavelength_of, wavelengths_of
 from models.channels import CHANNELS
 from models.classifier import ImageClassifier
@@ -114,16 +114,22 @@ class AnyChannels(nn.Module):
     Untrained it fills: R, G and B go nearly all to their own inputs, one channel is copied to all three, of two the
     nearer in wavelength weighs more in place of the missing one. ``bands`` of a sensor (``parse_bands``) add a kernel
     for each further wavelength, which the first convolution, changed for it, sees as a further input; these weigh
-    nothing at first.
+    nothing at first. ``least_spread`` is that of ``ChannelAttention``, by default 0 with ``bands``, which may differ
+    far more in contrast than R, G and B.
 
     Raises ``ValueError`` for bands that are none, and where a further kernel is needed but the network's first
     ``nn.Conv2d``, in the order of ``modules``, is not one of three channels, or it normalises or fills these itself.
     """
 
-    def __init__(self, network: nn.Module, *, bands: str | Iterable[str | float] = ""):
+    def __init__(
+        self, network: nn.Module, *, bands: str | Iterable[str | float] = "", least_spread: float | None = None
+    ):
         super().__init__()
-        tuning_um = tuning_for(map(wavelength_of, parse_bands(bands))) if bands else TUNING_UM
-        self.attention = ChannelAttention(len(tuning_um), tuning_um=tuning_um)
+        self.bands = parse_bands(bands) if bands else ()
+        tuning_um = tuning_for(map(wavelength_of, self.bands)) if bands else TUNING_UM
+        if least_spread is None:
+            least_spread = 0.0 if bands else LEAST_SPREAD
+        self.attention = ChannelAttention(len(tuning_um), tuning_um=tuning_um, least_spread=least_spread)
         self.network = network if len(tuning_um) == len(CHANNELS) else widen_input(network, len(tuning_um))
         if (weight := next(network.parameters(), None)) is not None:
             self.attention.to(weight.device)
@@ -138,13 +144,14 @@ class AnyChannels(nn.Module):
         return_attention: bool = False,
         **options,
     ):
-        """What the network makes of ``x`` (B, C, H, W), normalised as its own pictures are; R, G, B unless named.
+        """What the network makes of ``x`` (B, C, H, W), normalised as its own pictures are.
 
+        Unless named, the channels are the ``bands`` it was made for, or R, G and B.
         ``channels``, ``wavelengths_um`` and ``present`` are those of ``AdaptiveVGG19``, ``options`` go to the network.
         With ``return_attention`` also the attention (B, C, K) of the kernels to the channels. Raises ``ValueError``.
         """
         if channels is None and wavelengths_um is None:
-            channels = CHANNELS
+            channels = self.bands or CHANNELS
         bands, routing = self.attention(x, wavelengths_of(channels, wavelengths_um), present)  # (B, K, H, W)
         y = self.network(bands, **options)
         return (y, routing.attention) if return_attention else y

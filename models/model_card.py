@@ -15,7 +15,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from models.adaptive_conv import LEAST_SPREAD
 from models.band_files import values_of
-from models.bands import spell, wavelength_of
+from models.bands import UNKNOWN, parse_bands, spell, wavelength_of
 from models.classifier import ModelConfig
 from models.costs import cost_of
 from models.pictures import resized_size
@@ -354,13 +354,12 @@ def usage(config: ModelConfig, repo_id: str) -> str:
     """How to load the network and ask it, with this code."""
     size = config.input_size
     if config.bands:
-        few, scale = config.bands[:2], f", scale={config.scale:g}" if config.scale else ""
+        few = config.bands[:2]
         return f"""\
 from models import load_model
-from models.band_files import open_bands
 
 model = load_model("{repo_id}")  # on the GPU if there is one; a revision="v1" pins it
-values = open_bands("picture.tif", bands={len(config.bands)}{scale}).values  # ({len(config.bands)}, H, W) in 0 to 1
+values = model.config.open_bands("picture.tif").values  # ({len(config.bands)}, H, W) in 0 to 1
 images = model.config.preprocess(values)[None]  # (1, {len(config.bands)}, {size}, {size})
 images = images.to(next(model.parameters()).device)
 logits = model(images, "{config.all_channels}")
@@ -426,10 +425,16 @@ def results(config: ModelConfig, evaluations: Sequence[dict], validated: str) ->
     return "\n\n".join(text)
 
 
+def validated_on(config: ModelConfig) -> str:
+    """The channels whose accuracy on validation counts: those that training showed, all where it drew them."""
+    shown, every = settings_of(config).get("channels", "sample"), config.all_channels
+    return every if shown == "sample" or sorted(parse_bands(shown)) == sorted(parse_bands(every)) else shown
+
+
 def shown_alone(config: ModelConfig) -> str:
     """`` on R alone`` of a network that was trained, and so validated, on some of its channels; else nothing."""
-    shown = settings_of(config).get("channels", "sample")
-    return "" if shown in ("sample", config.all_channels) else f" on {shown} alone"
+    shown = validated_on(config)
+    return "" if shown == config.all_channels else f" on {shown} alone"
 
 
 def chose_epoch(config: ModelConfig) -> bool:
@@ -486,7 +491,7 @@ def matters(key: str, settings: dict, model: str) -> bool:
     value, sampled = settings.get(key), settings.get("channels") == "sample"
     needless = {
         "width": value == 1,
-        "least_spread": value == LEAST_SPREAD,
+        "least_spread": value == (0 if settings.get("bands") else LEAST_SPREAD),
         "init_noise": not settings.get("init_from"),
         "channel_counts": not sampled,
         "pseudo_share": not sampled or settings.get("bands"),
@@ -557,9 +562,11 @@ def confidences(config: ModelConfig) -> str:
         return "Confidences are not calibrated."
     if isinstance(found, list):
         values = ", ".join(f"{value:.3g}" for value in found)
-        between = (
-            "" if len(found) <= 3 else f" (measured for 1, {len(found) - 1} and {len(found)}, between them evenly)"
-        )
+        between = f" (measured for 1, {len(found) - 1} and {len(found)}, between them evenly)"
+        if config.bands.count(UNKNOWN) > 1:
+            between = f" (measured for {len(found)} and where bands have names, evenly between or the same beyond)"
+        if len(found) <= 3:
+            between = ""
         how = f"`softmax(logits / T)` with T = {values} for 1 to {len(found)} channels{between}"
         return (
             f"Confidences, {how}, or `model.config.probabilities(logits, number_of_channels)`, are calibrated on "

@@ -204,11 +204,12 @@ class AdaptiveVGG19(VGG19):
         """Logits (B, num_classes) of ``x`` (B, C, H, W), normalised by mean and std, for any C of at least 1.
 
         Its channels are named (``bands.py``; ``"?"`` for an unknown one) or given by wavelength in µm (None or
-        NaN for an unknown one); without either they are R, G, B. ``fill`` is taken for the sake of the other
+        NaN for an unknown one); without either they are the bands it was trained on (``config.bands``), or R, G, B.
+        ``fill`` is taken for the sake of the other
         networks' calls and has nothing to do. ``options`` go to ``classify``. Raises ``ValueError``.
         """
         if channels is None and wavelengths_um is None:
-            channels = CHANNELS
+            channels = (self.config and self.config.bands) or CHANNELS
         return self.classify(x, wavelengths_of(channels, wavelengths_um), **options)
 
     def classify(

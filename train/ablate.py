@@ -42,6 +42,7 @@ from scipy.stats import t as student
 from torch import Tensor
 
 from models import CHANNELS, SUBSETS, ImageClassifier
+from models.adaptive_conv import LEAST_SPREAD
 from models.bands import parse_bands, spell
 from models.checkpoint import BUNDLED, GOLDEN, WEIGHTS, checksum, write_json
 from models.compact import BLOCKS
@@ -102,6 +103,7 @@ SHARP = {"temperature_start": 30.0, "temperature_end": 0.1}  # lest the mix stay
 THIN = {"width": 0.25, "epochs": 8, "batch_size": 128, "lr": 0.1}
 WARM = {"model": "dynamic_vgg19", "epochs": 1, "batch_size": 128, "lr": 0.02, "init_from": BUNDLED / "vgg19"}
 SENSOR = {"model": "adaptive_vgg19", "bands": LANDSAT, "width": 0.25, "epochs": 16, "batch_size": 64, "lr": 0.05}
+SENSOR |= {"least_spread": LEAST_SPREAD}  # which was the default for bands, too, when it was measured
 COLD = {"model": "compact", "epochs": 3, "batch_size": 64, "lr": 0.1, "crop_scale": 0.6, "weight_decay": 1e-4}
 
 ABLATIONS = {

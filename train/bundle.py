@@ -14,7 +14,7 @@ from pathlib import Path
 from models import load_checkpoint, save_checkpoint
 from models.checkpoint import STORAGES, pack, unpack, without_folders, write_json
 from models.memory import keep_large_blocks
-from models.model_card import data_name
+from models.model_card import data_name, validated_on
 from train import RESULTS
 from train.calibrate import validation_metrics, validation_split
 from train.commands import command_line, one_line_errors
@@ -40,7 +40,7 @@ def bundle(
         if key not in PLACES and value is not None and (value != defaults[key] or key == "seed")
     }
     val = validation_split(model.config, data_root, skip_unreadable=skip_unreadable)
-    channels = model.config.all_channels
+    channels = validated_on(model.config)
     logits, labels = predict_subsets(model, val, [channels], bf16=bf16)
     full = measure(channels, logits[channels], labels).accuracy
     training = {

@@ -4,9 +4,11 @@
 
 ``train.bundle`` does so itself, ``train.run`` with the channels that it validates on. This is for a run that will
 answer with fewer, for pictures of another kind (of the same classes), and for another crop (``--crop-pct 0.875`` is
-kept in the config, too). The weights stay as they are. Measured are accuracy on validation with all channels (of a
-dynamic network also with an even mix of its kernels in every layer) and, for every number of channels, the softmax
-temperature that makes confidences match the share of right answers, and the confidence below which an answer is unsure.
+kept in the config, too). The weights stay as they are. Measured are accuracy on validation with all channels, or those
+that a training showed alone (of a dynamic network also with an even mix of its kernels in every layer) and, for every
+number of channels, the softmax temperature that makes confidences match the share of right answers, and the confidence
+below which an answer is unsure.
+Of four bands or more, a sensor's, all, all but one and single ones are measured, and what lies between is interpolated.
 """
 
 from collections import defaultdict
@@ -16,6 +18,7 @@ from pathlib import Path
 from models import ImageClassifier, ModelConfig, load_checkpoint
 from models.checkpoint import write_config
 from models.memory import keep_large_blocks
+from models.model_card import validated_on
 from models.vgg import DynamicVGG19
 from train.commands import command_line, one_line_errors
 from train.confidence import confidence_by_number
@@ -48,13 +51,14 @@ def validation_split(config: ModelConfig, data_root: Path, *, skip_unreadable: b
 
 
 def validation_metrics(model: ImageClassifier, val: Split, *, bf16: bool) -> dict:
-    """Accuracy on the pictures of ``val`` with all channels, their number, and what confidences are worth."""
-    subsets = parse_subsets("all", val.bands)
-    logits, labels = predict_subsets(model, val, subsets, bf16=bf16)
+    """Accuracy on the pictures of ``val`` (``validated_on``), their number, and what confidences are worth."""
+    subsets, trained_on = parse_subsets("all", val.bands), validated_on(model.config)
+    trained_on = subsets[0] if trained_on == model.config.all_channels else trained_on
+    logits, labels = predict_subsets(model, val, dict.fromkeys([*subsets, trained_on]), bf16=bf16)
     by_number = defaultdict(list)
     for subset in subsets:
         by_number[number_of(subset, val.bands)].append(logits[subset])
-    accuracies = {"val_accuracy": measure(model.config.all_channels, logits[subsets[0]], labels).accuracy}
+    accuracies = {"val_accuracy": measure(trained_on, logits[trained_on], labels).accuracy}
     if isinstance(model, DynamicVGG19):
         accuracies["val_accuracy_even"] = accuracy_of_even_mix(model, val, bf16=bf16)
     return accuracies | {"val_images": len(val)} | confidence_by_number(by_number, labels)

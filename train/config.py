@@ -105,9 +105,10 @@ class TrainConfig:
     """Give each kernel of adaptive_vgg19's first layer a second part for channels near its wavelength."""
     plain_norm: bool = False
     """Plain batch normalisation in adaptive_vgg19, in place of one that follows which channels there are."""
-    least_spread: float = LEAST_SPREAD
-    """A channel whose standard deviation is at most this share of the strongest one's counts as dead (adaptive_vgg19);
-    0 leaves out constant ones alone, for sensors whose live bands differ more in contrast than R, G and B."""
+    least_spread: float | None = None
+    """A channel whose standard deviation is at most this share of the strongest one's counts as dead (adaptive_vgg19):
+    by default 1/32, in photographs less is noise. With bands 0, which leaves out constant ones alone, as a sensor's
+    may differ far more in contrast: of leaves, red beside near infrared."""
     temperature_start: float = 30.0
     """Softmax temperature of the routers at the first step (dynamic_vgg19)."""
     temperature_end: float = 1.0
@@ -148,6 +149,11 @@ class TrainConfig:
         for name in ("lr", "temperature_start", "temperature_end", "num_kernels", "width", "scale"):
             if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} must be above 0 and finite, got {value}")
+        if self.bands and not MODELS[self.model].any_channels:
+            takers = ", ".join(name for name, network in MODELS.items() if network.any_channels)
+            raise ValueError(f"{self.model} takes R, G and B, not the bands {self.bands}; train {takers} on them")
+        if self.least_spread is None:
+            object.__setattr__(self, "least_spread", 0.0 if self.bands else LEAST_SPREAD)
         if self.scale is not None and not self.bands:
             raise ValueError(f"scale {self.scale:g} is for a sensor's files; name their --bands, too")
         if self.batch_size < 2:
@@ -174,15 +180,12 @@ class TrainConfig:
         for name in ("crop_scale", "crop_pct", "teacher_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
-        defaults = {field.name: field.default for field in fields(self)}
+        defaults = {field.name: field.default for field in fields(self)} | {"least_spread": LEAST_SPREAD}
         for name, networks in ONLY_FOR.items():
             if self.model not in networks and getattr(self, name) != defaults[name]:
                 raise ValueError(f"{self.model} has no {name}, which is for {', '.join(networks)}; leave it out")
         if self.model == "adaptive_vgg19" and not self.bands and self.num_kernels < len(TUNING_UM):
             raise ValueError(f"num_kernels must be at least {len(TUNING_UM)}, for R, G and B, got {self.num_kernels}")
-        if self.bands and not MODELS[self.model].any_channels:
-            takers = ", ".join(name for name, network in MODELS.items() if network.any_channels)
-            raise ValueError(f"{self.model} takes R, G and B, not the bands {self.bands}; train {takers} on them")
         if self.bands:
             object.__setattr__(self, "bands", ",".join(self.band_names))
         names = self.band_names or CHANNELS  # which the defaults are made of, so that a run records what it did

@@ -14,7 +14,6 @@ neither the number of workers nor a resumed run changes it.
 """
 
 import hashlib
-import math
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 from models.band_files import NUMPY, TIFF, BandFileError, BandPicture, open_bands
-from models.bands import UNKNOWN, wavelength_of
+from models.bands import UNKNOWN, agree
 from models.hub import first_line
 from models.pictures import DEEP_MODES, resize, to_rgb, within
 
@@ -40,7 +39,6 @@ NAME_BANDS = "files of a sensor are read where its bands are named (train.run --
 EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # the TIFF tag that says what samples after the first three are, and "no alpha"
 
 DEEP = "deep"  # grey pictures of more than 8 bits, where no bands are named
-FAR = 0.15  # of the logarithm of wavelengths: as far as green from red, and no two satellites' red
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {*SPLITS, "training", "valid", "validation", "testing"}  # also with capitals
 
@@ -107,7 +105,14 @@ def load_split(
             "ten goes to val and one to test: add pictures, or sort them into train/, val/ and test/); read are "
             f"{', '.join(extensions(bands))}{'' if bands else '; ' + NAME_BANDS}"
         )
-    return check_pictures(replace(split, bands=bands, scale=scale), name, skip_unreadable=skip_unreadable)
+    split = check_pictures(replace(split, bands=bands, scale=scale), name, skip_unreadable=skip_unreadable)
+    if name != "train" and (empty := split.without_pictures()):
+        shown = ", ".join(empty[:5]) + (", …" if len(empty) > 5 else "")
+        tqdm.write(
+            f"{name} has no picture of {len(empty)} of {len(split.synsets)} classes ({shown}); nothing tells how well "
+            "they are recognised"
+        )
+    return split
 
 
 def find_split(root: Path, name: str, *, bands: tuple[str, ...] = ()) -> Split | None:
@@ -150,9 +155,10 @@ def from_list(root: Path, name: str) -> Split:
         index = {synset: label for label, synset in enumerate(synsets)}
         for path, label in items:
             if (theirs := index.get(path.parent.name, label)) != label:
+                shown = path.relative_to(root) if path.is_relative_to(root) else path
                 raise DataError(
-                    f"{name}.txt gives {path.relative_to(root)} the label {label}, but {class_file.name} gives "
-                    f"{path.parent.name} {theirs}; correct one of them"
+                    f"{name}.txt gives {shown} the label {label}, but {class_file.name} gives {path.parent.name} "
+                    f"{theirs}; correct one of them"
                 )
     else:
         folders = {label: path.parent.name for path, label in items}
@@ -239,6 +245,12 @@ def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
         found = pool.imap(lambda path: inspect(path, split.bands, split.scale), split.paths, chunksize=64)
         found = list(tqdm(found, "checking pictures", len(split), leave=False, delay=2, unit="img"))
     problems, scalings = zip(*found, strict=True)
+    for doubt, what in (
+        ("dim", "reach less than 3 % of full brightness; they may have been divided already"),
+        ("cut", "lose more than 5 % of their values, which are cut at 1; a larger --scale keeps them"),
+    ):
+        if count := scalings.count(doubt):
+            tqdm.write(f"divided by {split.scale:g}, {count:,} of {len(split):,} files of {name} {what}")
     if own := scalings.count("scaled_percentile"):
         tqdm.write(
             f"{own:,} of {len(split):,} files of {name} are divided each by its own 99.9th percentile, so that they do "
@@ -256,10 +268,10 @@ def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
     shown = "\n  ".join(bad[:5]) + ("\n  …" if len(bad) > 5 else "")
     if not skip_unreadable:
         several = not split.bands and any(text.lower().partition(": ")[0].endswith(TIFF + NUMPY) for text in bad)
+        remedy = f"{NAME_BANDS.capitalize()}. Else restore" if several else "Restore"
         raise DataError(
             f"{len(bad)} of {len(split)} pictures cannot be used:\n  {shown}\n"
-            "Restore or correct them, or pass --skip-unreadable to go on without them"
-            f"{'; ' + NAME_BANDS if several else ''}."
+            f"{remedy} or correct them, or pass --skip-unreadable to go on without them."
         )
     if len(bad) == len(split):
         raise DataError(f"none of the {len(split)} pictures can be read:\n  {shown}")
@@ -271,7 +283,7 @@ def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
 
 def inspect(path: Path, bands: tuple[str, ...], scale: float | None) -> tuple[str | None, str | None]:
     """The path of a picture that cannot be used and why not, None for one that can; and how it is scaled:
-    ``BandPicture.scaling``, if it is one of ``bands``, else ``DEEP`` for one of more than 8 bits."""
+    ``BandPicture.doubt`` or ``scaling``, if it is one of ``bands``, else ``DEEP`` for one of more than 8 bits."""
     try:
         if bands:
             picture = read_bands(path, bands, scale)
@@ -280,7 +292,7 @@ def inspect(path: Path, bands: tuple[str, ...], scale: float | None) -> tuple[st
                     f"it calls its bands {', '.join(picture.names)}, expected are {', '.join(bands)}; name them in the "
                     f"order of the files, or {UNKNOWN} those that are named wrongly there"
                 )
-            return None, picture.scaling
+            return None, picture.doubt or picture.scaling
         with Image.open(path) as picture:
             deep = picture.mode in DEEP_MODES
             as_rgb(picture)
@@ -297,19 +309,6 @@ def read_bands(path: Path, bands: tuple[str, ...], scale: float | None) -> BandP
     if (found := len(picture.values)) != len(bands):
         raise DataError(f"it has {found} bands, expected are {len(bands)} ({', '.join(bands)})")
     return picture
-
-
-def agree(theirs: tuple[str, ...], ours: tuple[str, ...]) -> bool:
-    """Whether what a file calls its bands, if anything, can be what we call them: none is nearer to another of ours, or
-    far from its own, by wavelength."""
-    wavelengths = [wavelength_of(name) for name in ours]
-    for their_um, our_um in zip(map(wavelength_of, theirs), wavelengths, strict=False):
-        if math.isnan(their_um) or math.isnan(our_um):
-            continue
-        distances = [abs(math.log(their_um / um)) for um in wavelengths if not math.isnan(um)]
-        if (own := abs(math.log(their_um / our_um))) > min(distances) or own > FAR:
-            return False
-    return True
 
 
 def read_picture(path: Path) -> Image.Image:

@@ -156,7 +156,8 @@ def mix_batch(
     if mix == "both":
         mix = ("mixup", "cutmix")[torch.randint(2, (), generator=generator)]
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(generator.initial_seed())
+        # by a number of its own, for channels are drawn from ``generator`` itself
+        torch.default_generator.manual_seed(torch.randint(2**62, (), generator=generator).item())
         return kinds[mix](images, labels)
 
 

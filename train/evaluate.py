@@ -14,6 +14,7 @@ recognised and what it is taken for.
 """
 
 import argparse
+import os
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -135,12 +136,11 @@ def predict_views(
             f"the checkpoint knows {len(ours)} classes, the data has {len(theirs)} ({differing}); evaluate on the data "
             "it was trained for: each class needs a folder, be it empty, or a line in classes.txt"
         )
-    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
-    if accelerator.num_processes > 1:
+    if (processes := int(os.environ.get("WORLD_SIZE", 1))) > 1:
         raise ValueError(
-            f"evaluation counts every picture once in each of {accelerator.num_processes} processes; start it as one, "
-            "with python alone"
+            f"evaluation counts every picture once in each of {processes} processes; start it as one, with python alone"
         )
+    accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
     model = model.to(accelerator.device, memory_format=torch.channels_last)
     pictures = Pictures(split, size=model.config.input_size, crop_pct=model.config.crop_pct)
     workers = 0 if accelerator.device.type == "cpu" else workers_for_gpu()

@@ -9,7 +9,7 @@ from models.checkpoint import BUNDLED, CONFIG, WEIGHTS, checksum, read_config
 from models.classifier import ModelConfig
 from models.costs import Cost, cost_of
 from models.model_card import data_name, percent, settings_of
-from train import RESULTS
+from train import RESULTS, ROOT
 
 RGB_PAIR = ("vgg19-32", "dynamic_vgg19-32")  # checkpoints trained on RGB alone, as in the study
 RGB_PLAIN = "vgg19-rgb"  # as the bundled plain one, its last epoch on RGB alone
@@ -132,7 +132,7 @@ def measured_on(compared: dict, channels: Iterable[str]) -> bool:
 
 def is_bundled(source: str | Path) -> bool:
     """Whether a checkpoint, by its name or folder, is one that comes with this code."""
-    return str(source) in MODELS or Path(source).resolve().parent == BUNDLED
+    return str(source) in MODELS or (ROOT / source).resolve().parent == BUNDLED  # from wherever it is asked
 
 
 def checkpoint_of(evaluation: dict) -> str:

@@ -352,8 +352,15 @@ def fingerprint(root: Path, *splits: Split) -> str:
     """A hash of the names and sizes of all files, shortened: the same on a copy, another for other pictures."""
     hashed = hashlib.sha256()
     for path in (path for split in splits for path in split.paths):
-        hashed.update(os.fsencode(f"{os.path.relpath(path, root)} {path.stat().st_size}\n"))
+        hashed.update(os.fsencode(f"{relative(path, root)} {path.stat().st_size}\n"))
     return hashed.hexdigest()[:16]
+
+
+def relative(path: Path, root: Path) -> str:
+    """A path as seen from ``root``, with /; the whole of it on another drive of Windows, from where no way leads."""
+    with suppress(ValueError):
+        path = Path(os.path.relpath(path, root))
+    return path.as_posix()
 
 
 def finish_epoch(config, progress, kept, plain, averaged, optimizer) -> None:
@@ -393,7 +400,8 @@ def load_state(
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata()
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+            # copies, for the file will be replaced, which Windows refuses while it is mapped
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - not a dict
         saved = json.loads((config.run_dir / "run.json").read_text(encoding="utf-8"))
         synsets, images = tuple(saved["synsets"]), saved["train_images"]
         settings = defaults_of(config) | saved["config"]  # a setting younger than the run had its default

@@ -2,13 +2,12 @@ import torch
 from PIL import Image
 
 from models import load_model, select_channels
-from models.band_files import open_bands
 
 model = load_model("adaptive_vgg19")
 device = next(model.parameters()).device
 picture = Image.open("demo/examples/lion.jpg")
 x = model.config.preprocess(picture).unsqueeze(0).to(device)  # (1, 3, S, S)
-bands = open_bands("demo/examples/lion_bands.npy", scale=model.config.scale).values  # in 0..1; or a .tif, .tiff
+bands = model.config.open_bands("demo/examples/lion_bands.npy").values  # in 0..1; or a .tif, .tiff
 y = model.config.preprocess(bands).unsqueeze(0).to(device)  # (1, 5, S, S)
 
 with torch.inference_mode():

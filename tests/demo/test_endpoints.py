@@ -11,7 +11,7 @@ from demo.explain import attention_from, seen
 from demo.gallery import BANDS_EXAMPLE, BANDS_TYPED, EXAMPLES
 from demo.handlers import TASK_1, TASK_2
 from demo.inference import ask_bands, predict, sweep
-from demo.multiband import open_bands, read_names
+from demo.multiband import read_names
 from demo.pictures import open_picture
 from models import SUBSETS
 from models.costs import cost_of_loaded
@@ -80,7 +80,9 @@ def test_sweep_channels_answers_as_the_models_do(client, networks, lion):
 def test_predict_bands_answers_as_the_model_does(client, networks):
     data, preview = client.predict(handle_file(str(BANDS_EXAMPLE)), BANDS_TYPED, api_name="/predict_bands")
     wavelengths = read_names(BANDS_TYPED).wavelengths_um
-    expected = ask_bands(networks["adaptive_vgg19"], open_bands(BANDS_EXAMPLE).values, wavelengths)
+    expected = ask_bands(
+        networks["adaptive_vgg19"], networks["adaptive_vgg19"].config.open_bands(BANDS_EXAMPLE).values, wavelengths
+    )
     assert list(data["answer"]["probabilities"].values()) == pytest.approx(expected.probabilities, abs=1e-4)
     assert [band["band"] for band in data["bands"]] == ["R", "G", "B", "0.6125 µm", "0.525 µm"]
     assert np.allclose([band["attention"] for band in data["bands"]], expected.attention, atol=1e-4)

@@ -278,6 +278,9 @@ def test_a_visitor_finds_what_the_link_says(events):
         (("R", "?", "NIR"), "R, G, B", "R, ?, NIR"),
         (("R", "?", "NIR"), "r + .56 + nir", None),  # all that it says, and more
         (("B", "G", "R", "0.842"), "R, G, B", "B, G, R, 0.842"),
+        (("B", "REDEDGE", "?"), "b, 0.74, nir", None),  # which may mean the same
+        (("B", "R"), "B, ?", "B, R"),
+        (("B", "R"), "B, X", "B, R"),
         (("NIR",), "", "NIR"),
     ],
 )

@@ -1,18 +1,23 @@
 import math
+from dataclasses import replace
 from string import Formatter
 
+import numpy as np
 import pytest
 
 from demo.gallery import BANDS_EXAMPLE
-from demo.multiband import check_count, open_bands, read_names
+from demo.multiband import check_count, names_of, open_bands, read_names
 from demo.text import TEXT, FriendlyError
-from models.band_files import PROBLEMS
+from models import ModelConfig
+from models.band_files import PROBLEMS, BandPicture
+
+ANY = ModelConfig("adaptive_vgg19", {})
 
 
 def refused(path) -> FriendlyError:
     """The failure of a file, after making sure that it says nothing of where the file is."""
     with pytest.raises(FriendlyError) as caught:
-        open_bands(path)
+        open_bands(path, ANY)
     for sentence in (str(caught.value), caught.value.in_language("zh-TW")):
         assert "{" not in sentence
         assert "/" not in sentence
@@ -32,7 +37,34 @@ def test_every_problem_of_a_file_is_translated_with_the_same_values(key):
 
 
 def test_the_example_is_read():
-    assert open_bands(BANDS_EXAMPLE).values.shape == (5, 128, 128)
+    assert open_bands(BANDS_EXAMPLE, ANY).values.shape == (5, 128, 128)
+
+
+def test_a_sensors_file_is_read_as_in_training(tmp_path):
+    config = replace(ANY, bands=tuple(f"{um / 10:g}" for um in range(4, 24)), scale=2.0)
+    np.save(tmp_path / "field.npy", np.random.default_rng(0).random((20, 18, 18)))
+    opened = open_bands(tmp_path / "field.npy", config)
+    assert opened.values.shape == (20, 18, 18) and opened.divisor == 2
+    few = replace(config, bands=config.bands[:10])
+    np.save(tmp_path / "small.npy", np.random.default_rng(0).random((10, 16, 16)))
+    assert open_bands(tmp_path / "small.npy", few).channels_first
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ((), ("B", "0.74", "NIR")),
+        (("B", "REDEDGE", "NIR"), ("B", "0.74", "NIR")),
+        (("?", "?", "NIR"), ("B", "0.74", "NIR")),
+        (("NIR", "B", "?"), ("NIR", "B", "?")),
+        (("B", "0.74"), ("B", "0.74")),
+    ],
+)
+def test_a_file_whose_names_may_be_those_of_the_training_goes_by_them(said, names):
+    config = replace(ANY, bands=("B", "0.74", "NIR"))
+    picture = BandPicture(np.zeros((3, 8, 8)), "scaled_not", 1.0, "float32", names=said)
+    assert names_of(picture, config) == names
+    assert names_of(picture, replace(config, bands=())) == (said or ("R", "G", "B"))
 
 
 def test_no_file_asks_for_one():
@@ -137,7 +169,7 @@ def test_the_remedy_for_nanometres_is_the_whole_line(typed):
 @pytest.mark.parametrize("typed", ["", "R, G", "R, G, B, NIR, ?, ?"])
 def test_each_band_needs_one_name(typed):
     with pytest.raises(FriendlyError, match=r"has 5 bands, but \d are named.*such as B, G, R, NIR, \? \("):
-        check_count(open_bands(BANDS_EXAMPLE), read_names(typed))
+        check_count(open_bands(BANDS_EXAMPLE, ANY), read_names(typed))
 
 
 @pytest.mark.parametrize("text", ["red, Green, BLUE", "紅、綠、藍", "R G B"])

@@ -361,6 +361,8 @@ def test_the_card_says_of_what_the_validation_is(checkpoint):
     assert alone + other in model_card(config, validated="fp32")
     exact = dataclasses.replace(config, storage="fp32")  # the values that int8 weights have
     assert f"{alone}." in model_card(exact, validated="int8")
+    turned = dataclasses.replace(config, training={"channels": "BGR"})
+    assert "Accuracy on validation: 50.0 %" in model_card(turned)
 
 
 def test_the_card_of_rounded_weights_says_that_their_validation_is_not_theirs(checkpoint, tmp_path, results):
@@ -379,6 +381,8 @@ def test_temperatures_in_between_are_told_from_measured_ones(checkpoint):
     for count, words in ((3, "for 1 to 3 channels, or"), (5, "for 1 to 5 channels (measured for 1, 4 and 5, between")):
         metrics = {"calibration_temperature": [1.5] * count}
         assert words in model_card(dataclasses.replace(config, metrics=metrics))
+    unnamed = dataclasses.replace(config, bands=("?",) * 4, metrics={"calibration_temperature": [1.5] * 4})
+    assert "measured for 4 and where bands have names" in model_card(unnamed)
 
 
 def test_a_setting_of_zero_is_a_setting_where_zero_is_not_the_default():

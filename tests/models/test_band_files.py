@@ -265,6 +265,23 @@ def test_a_scale_divides_all_files_alike(numpy_file, dtype):
         np.testing.assert_allclose(opened.values, (values / 200).clip(0, 1).transpose(2, 0, 1), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("scale", "doubt"), [(1, None), (0.9, "cut"), (100, "dim"), (20, None), (None, None)])
+def test_a_scale_that_hardly_is_that_of_a_file_is_doubted(numpy_file, scale, doubt):
+    content = np.linspace(0, 1, math.prod(SHAPE)).reshape(SHAPE)
+    opened = open_bands(numpy_file(content), scale=scale)
+    assert opened.doubt == doubt and opened.cut == pytest.approx(0.1 if scale == 0.9 else 0, abs=0.01)
+
+
+def test_a_scale_that_cuts_every_value_is_said_to_be_wrong_and_not_the_file(numpy_file):
+    content = np.random.default_rng(0).integers(100, 4000, SHAPE)
+    content[0, 0, 0] = 4000
+    path = numpy_file(content)
+    with pytest.raises(BandFileError, match=r"Divided by 1, every value is cut to 0 or 1 \(the largest is 4000\)"):
+        open_bands(path, scale=1)
+    with pytest.raises(BandFileError, match="one constant value"):
+        open_bands(numpy_file(np.full(SHAPE, 7)), scale=1)
+
+
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
 def test_a_scale_that_cannot_divide_is_refused(numpy_file, scale):
     with pytest.raises(ValueError, match="scale must be above 0 and finite, such as 10000, got"):

@@ -482,3 +482,14 @@ def test_a_full_disk_is_an_error_of_the_disk(tmp_path):
 
     with pytest.raises(OSError, match=r"weights could not be written: No space left"):
         write_safely(tmp_path / "weights", write)
+
+
+def test_a_loaded_network_does_not_follow_what_its_file_becomes(folder, tmp_path):
+    images = torch.randn(2, 3, 16, 16)
+    loaded = load_checkpoint(folder)
+    before = golden_logits(loaded, images)
+    other = trained_compact()
+    other.config = loaded.config
+    save_checkpoint(other, tmp_path / "other")
+    (folder / "model.safetensors").write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
+    assert torch.equal(golden_logits(loaded, images), before)

@@ -159,7 +159,26 @@ def test_rgb_goes_nearly_as_it_is_and_one_channel_is_copied(images):
 def test_the_order_of_the_channels_does_not_matter(images, bands):
     network = AnyChannels(small(), bands=bands).eval()
     torch.testing.assert_close(network(images[:, [2, 0, 1]], "BRG"), network(images, "RGB"))
-    torch.testing.assert_close(network(images, wavelengths_um=[0.665, 0.560, 0.490]), network(images))
+    torch.testing.assert_close(network(images, wavelengths_um=[0.665, 0.560, 0.490]), network(images, "RGB"))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("bands", ["", "NIR,R,G"])
+def test_unnamed_channels_are_those_it_was_made_for(images, bands):
+    network = AnyChannels(small(), bands=bands).eval()
+    assert torch.equal(network(images), network(images, bands or "RGB"))
+
+
+@torch.no_grad()
+def test_a_faint_band_of_a_sensor_counts_and_a_faint_colour_does_not(images):
+    faint = images * torch.tensor([1, 0.01, 1]).view(1, 3, 1, 1)
+    for network, counts in (
+        (AnyChannels(small()), False),
+        (AnyChannels(small(), bands="R,G,B"), True),
+        (AnyChannels(small(), bands="R,G,B", least_spread=0.1), False),
+    ):
+        _, attention = network.eval()(faint, "RGB", return_attention=True)
+        assert bool(attention[:, 1].any()) == counts
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import torch
 from models import SUBSETS, load_checkpoint
 from models.checkpoint import verify_golden
 from train import calibrate
-from train.bundle import main
+from train.bundle import bundle, main
 from train.confidence import confidence_metrics
 from train.config import TrainConfig
 from train.data import load_split
@@ -86,3 +86,13 @@ def test_a_checkpoint_is_calibrated_for_another_crop(colours, tmp_path, monkeypa
     monkeypatch.setattr(sys, "argv", [*command[:-1], "1.5"])
     with pytest.raises(SystemExit, match=r"error: crop pct 1\.5: it must be above 0 and at most 1"):
         calibrate.main()
+
+
+def test_accuracy_on_validation_stays_that_of_the_channels_that_were_trained(colours, tmp_path):
+    settings = {"image_size": "16", "epochs": 1, "batch_size": 8, "workers": 0, "lr": 0.05}
+    train(TrainConfig("compact", colours, tmp_path / "run", channels="R", **settings))
+    bundle(tmp_path / "run", tmp_path / "copy", colours, "int8")
+    model = load_checkpoint(tmp_path / "copy")
+    logits, labels = predict_subsets(model, load_split(colours, "val"), ["R", "RGB"])
+    found = {channels: measure(channels, logits[channels], labels).accuracy for channels in logits}
+    assert found["R"] != found["RGB"] and model.config.metrics["val_accuracy"] == found["R"]

@@ -130,6 +130,12 @@ def test_a_label_that_is_another_folders_class_is_refused(lists):
     (lists / "classes.txt").write_text("n02 lynx\nn01 fox\n")
     with pytest.raises(DataError, match=r"train.txt gives images/n01/a.JPEG the label 0, but classes.txt gives n01 1"):
         load_split(lists, "train")
+    lines = [f"{lists / line}\n" for line in (lists / "train.txt").read_text().splitlines()]
+    (lists / "elsewhere").mkdir()
+    (lists / "elsewhere" / "train.txt").write_text("".join(lines))
+    (lists / "elsewhere" / "classes.txt").write_text("n02 lynx\nn01 fox\n")
+    with pytest.raises(DataError, match=r"train.txt gives /.*/images/n01/a.JPEG the label 0"):
+        load_split(lists / "elsewhere", "train")
 
 
 @pytest.mark.parametrize("labels", [(0, 1, 2), (0, 0, 0)])

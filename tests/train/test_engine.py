@@ -212,6 +212,19 @@ def test_mixing_repeats_for_the_same_generator(mix):
     assert torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
 
 
+@pytest.mark.parametrize("mix", ["mixup", "cutmix"])
+def test_how_pictures_are_mixed_tells_nothing_of_what_is_drawn_next(mix):
+    """Channels are drawn from the same generator."""
+    images, labels = torch.randn(2, 3, 6, 6), torch.arange(2)
+    shares, draws = [], []
+    for seed in range(300):
+        generator = torch.Generator().manual_seed(seed)
+        shares.append(mix_batch(images, labels, mix, 2, generator)[1][0, 0])
+        draws.append(torch.rand(8, generator=generator))
+    together = torch.cat([torch.tensor(shares)[None], torch.stack(draws, dim=1)])
+    assert together.corrcoef()[0, 1:].abs().max() < 0.25  # 0.5 when the stream was the same
+
+
 def test_both_uses_mixup_and_cutmix():
     images, labels = torch.randn(8, 3, 6, 6), torch.arange(8) % 3
     kinds = set()

@@ -9,7 +9,6 @@ import sys
 
 import pytest
 import torch
-from accelerate import Accelerator
 from scipy.stats import binomtest
 
 from models import SUBSETS, ModelConfig, build_model, save_checkpoint, select_channels
@@ -62,7 +61,7 @@ def test_confidences_are_measured_with_the_temperature_of_their_number_of_channe
 def test_evaluation_in_several_processes_is_refused(colours, monkeypatch):
     model = build_model("compact", num_classes=3)
     model.config = ModelConfig("compact", {}, input_size=16)
-    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="once in each of 2 processes; start it as one"):
         predict_subsets(model, load_split(colours, "val"), ["RGB"])
 

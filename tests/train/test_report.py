@@ -11,7 +11,7 @@ from tests.train.records import STUDY
 from train import RESULTS, figures
 from train.ablate import ABLATIONS
 from train.figures import ablations_figure, cost_figure, curves_figure, subset_figure
-from train.findings import RGB_PAIR, SAMPLED_PAIR, input_text, p_text, read_results, stages_of
+from train.findings import RGB_PAIR, SAMPLED_PAIR, input_text, is_bundled, p_text, read_results, stages_of
 from train.report import SECTIONS, fill_markers, make_tables, markdown
 from train.tables import (
     accuracy_table,
@@ -130,10 +130,16 @@ def test_runs_of_ones_own_called_as_bundled_networks_are_in_no_table(results):
     assert make_tables([STUDY, *mine, yourself, *results]) == make_tables([STUDY, *results])
 
 
+def test_a_bundled_network_is_known_from_wherever_one_asks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert is_bundled("vgg19") and is_bundled("checkpoints/vgg19") and is_bundled(RESULTS.parent / "checkpoints/vgg19")
+    assert not is_bundled("runs/vgg19") and not is_bundled(tmp_path / "checkpoints" / "vgg19")
+
+
 def test_the_accuracy_table_takes_no_evaluation_at_another_size_or_without_rgb(results):
     larger, red = (json.loads(json.dumps(results[1])) for _ in range(2))
     for side in ("first", "second"):
-        larger[side]["input_size"] = 96
+        larger[side]["input_size"] += 16
         larger[side]["rows"][0] = row("RGB", 0.9)
         red[side]["rows"] = red[side]["rows"][4:]
     assert accuracy_table([larger, red, *results]) == accuracy_table(results)
@@ -189,14 +195,15 @@ def test_the_expert_table_measures_one_channel_by_what_rgb_gives(results):
 def test_a_network_seeing_otherwise_is_compared_with_itself_and_enters_no_other_table(results):
     assert seen_table(results)["rows"] == []
     larger, less = (json.loads(json.dumps(results[2])) for _ in range(2))
-    for compared, seen in ((larger, {"input_size": 96}), (less, {"crop_pct": 1.0})):
+    own = larger["second"]["input_size"]
+    for compared, seen in ((larger, {"input_size": own + 16}), (less, {"crop_pct": 1.0})):
         compared["first"] = json.loads(json.dumps(compared["second"]))
         compared["second"] |= seen
         compared["second"]["rows"] = [
             row(one["channels"], 0.6 if one["channels"] == "RGB" else 0.57) for one in compared["first"]["rows"]
         ]
     table = seen_table([larger, less, *results])
-    assert [line[1] for line in table["rows"]] == ["80 px, crop 0.875", "96 px, crop 0.875", "80 px"]
+    assert [line[1] for line in table["rows"]] == [f"{own} px, crop 0.875", f"{own + 16} px, crop 0.875", f"{own} px"]
     assert {line[0] for line in table["rows"]} == {"adaptive_vgg19"}
     assert table["rows"][0][2] == "55.0" and table["rows"][1][2] == table["rows"][2][2] == "60.0 (0.15)"
     assert table["rows"][1][-2] == "95.0 %"

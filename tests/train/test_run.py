@@ -710,3 +710,14 @@ def test_two_processes_without_a_batch_each_are_refused(spread):
         assert (
             "24 training pictures are fewer than one batch of 16 for each of 2 processes; lower --batch-size" in message
         )
+
+
+def test_pictures_on_another_drive_have_a_name_for_the_fingerprint(monkeypatch):
+    assert run.relative(Path("/data/a/0.png"), Path("/data")) == "a/0.png"
+    assert run.relative(Path("/pics/0.png"), Path("/data")) == "../pics/0.png"
+
+    def nowhere(path, start):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr(os.path, "relpath", nowhere)
+    assert run.relative(Path("/pics/0.png"), Path("/data")) == "/pics/0.png"

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from models import CheckpointError, load_checkpoint, load_model, save_checkpoint
+from models.adaptive_conv import LEAST_SPREAD
 from models.band_files import open_bands
 from models.bands import BANDS_UM, parse_bands
 from tests.tagged import band_tag
@@ -245,10 +246,11 @@ def test_a_run_learns_the_classes_and_says_what_it_was_trained_on(trained):
 
 def test_the_checkpoint_answers_a_file_from_code(trained, field):
     model = load_checkpoint(trained)
-    values = open_bands(field / "test" / "rows" / "0.tif").values
+    values = model.config.open_bands(field / "test" / "rows" / "0.tif").values
     x = model.config.preprocess(values)[None]
     with torch.no_grad():
-        logits = model(x, model.config.all_channels)
+        logits = model(x)  # of the bands that it was trained on
+        assert torch.equal(logits, model(x, model.config.all_channels))
         shuffled = model(x[:, [2, 0, 3, 1]], "NIR+B+?+0.61")
     assert model.config.class_names[logits.argmax()] == "rows"
     torch.testing.assert_close(shuffled, logits, rtol=1e-4, atol=1e-4)
@@ -324,6 +326,26 @@ def test_a_scale_goes_from_training_into_whatever_follows(config, field, tmp_pat
 def test_files_that_do_not_compare_are_told_of(field, capfd):
     load_split(field, "val", bands=BANDS)
     assert "12 of 12 files of val are divided each by its own 99.9th percentile" in "".join(capfd.readouterr())
+
+
+def test_a_scale_that_hardly_is_that_of_the_files_is_told_of(field, capfd):
+    for scale, told in ((1e6, "reach less than 3 % of full brightness"), (500, "lose more than 5 % of their values")):
+        load_split(field, "val", bands=BANDS, scale=scale)
+        assert f"divided by {scale:g}, 12 of 12 files of val {told}" in "".join(capfd.readouterr())
+
+
+def test_classes_without_a_picture_to_be_measured_on_are_told_of(tmp_path, capfd):
+    (tmp_path / "val" / "a").mkdir(parents=True)
+    (tmp_path / "val" / "b").mkdir()
+    Image.new("RGB", (20, 20)).save(tmp_path / "val" / "a" / "0.png")
+    load_split(tmp_path, "val")
+    assert "val has no picture of 1 of 2 classes (b)" in "".join(capfd.readouterr())
+
+
+def test_by_default_faint_bands_count_where_a_sensor_is_named(config):
+    assert config().least_spread == config().model_arguments["least_spread"] == 0
+    assert config(bands=None, channel_counts=None, least_spread=None).least_spread == LEAST_SPREAD
+    assert config(least_spread=0.1).least_spread == 0.1
 
 
 def test_deep_grey_pictures_without_bands_are_told_of(tmp_path, capfd):
