@@ -80,13 +80,13 @@ def test_sweep_channels_answers_as_the_models_do(client, networks, lion):
 def test_predict_bands_answers_as_the_model_does(client, networks):
     data, preview = client.predict(handle_file(str(BANDS_EXAMPLE)), BANDS_TYPED, api_name="/predict_bands")
     wavelengths = read_names(BANDS_TYPED).wavelengths_um
-    expected = ask_bands(
-        networks["adaptive_vgg19"], networks["adaptive_vgg19"].config.open_bands(BANDS_EXAMPLE).values, wavelengths
-    )
+    network = networks["adaptive_vgg19"]
+    expected = ask_bands(network, network.config.open_bands(BANDS_EXAMPLE).values, wavelengths)
     assert list(data["answer"]["probabilities"].values()) == pytest.approx(expected.probabilities, abs=1e-4)
     assert [band["band"] for band in data["bands"]] == ["R", "G", "B", "0.6125 µm", "0.525 µm"]
     assert np.allclose([band["attention"] for band in data["bands"]], expected.attention, atol=1e-4)
-    assert data["scaling"] == {"rule": "scaled_8bit", "divisor": 255.0, "dtype": "uint8", "calibrated": False}
+    scaling = {"rule": "scaled_8bit", "divisor": 255.0, "dtype": "uint8", "calibrated": False, "doubt": None}
+    assert data["scaling"] == scaling
     assert Image.open(preview).size == (128, 128)
 
 

@@ -183,10 +183,10 @@ def test_the_expert_table_measures_one_channel_by_what_rgb_gives(results):
         return results[2] | {"first": first}
 
     assert expert_table(results)["rows"] == []  # neither network was measured
-    expert, full = against_adaptive("vgg19-80-b", ["B"], 0.48), against_adaptive("vgg19-rgb", ["RGB"], 0.6)
+    expert, full = against_adaptive("vgg19-b", ["B"], 0.48), against_adaptive("vgg19-rgb", ["RGB"], 0.6)
     table = expert_table([*results, expert, full])
     assert table["rows"] == [
-        ["vgg19-80-b", "48.0 (45.8–50.2)", "80.0 %"],
+        ["vgg19-b", "48.0 (45.8–50.2)", "80.0 %"],
         ["adaptive_vgg19", "55.0 (52.8–57.2)", "91.7 %"],
     ]
     assert "the 60.0 % of vgg19-rgb" in table["caption"] and "p-value 0.15" in table["caption"]
