@@ -562,11 +562,8 @@ def confidences(config: ModelConfig) -> str:
         return "Confidences are not calibrated."
     if isinstance(found, list):
         values = ", ".join(f"{value:.3g}" for value in found)
-        between = f" (measured for 1, {len(found) - 1} and {len(found)}, between them evenly)"
-        if config.bands.count(UNKNOWN) > 1:
-            between = f" (measured for {len(found)} and where bands have names, evenly between or the same beyond)"
-        if len(found) <= 3:
-            between = ""
+        unnamed = config.bands.count(UNKNOWN) > 1  # of which no subsets are measured
+        between = f" (measured for {len(found)} and where bands have names, evenly between)" if unnamed else ""
         how = f"`softmax(logits / T)` with T = {values} for 1 to {len(found)} channels{between}"
         return (
             f"Confidences, {how}, or `model.config.probabilities(logits, number_of_channels)`, are calibrated on "

@@ -8,14 +8,16 @@ kept in the config, too). The weights stay as they are. Measured are accuracy on
 that a training showed alone (of a dynamic network also with an even mix of its kernels in every layer) and, for every
 number of channels, the softmax temperature that makes confidences match the share of right answers, and the confidence
 below which an answer is unsure.
-Of four bands or more, a sensor's, all, all but one and single ones are measured, and what lies between is interpolated.
+Of a sensor's bands, numbers between one and all but one are measured on two subsets each, drawn by chance.
 """
 
+import random
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 from models import ImageClassifier, ModelConfig, load_checkpoint
+from models.bands import spell
 from models.checkpoint import write_config
 from models.memory import keep_large_blocks
 from models.model_card import validated_on
@@ -52,7 +54,7 @@ def validation_split(config: ModelConfig, data_root: Path, *, skip_unreadable: b
 
 def validation_metrics(model: ImageClassifier, val: Split, *, bf16: bool) -> dict:
     """Accuracy on the pictures of ``val`` (``validated_on``), their number, and what confidences are worth."""
-    subsets, trained_on = parse_subsets("all", val.bands), validated_on(model.config)
+    subsets, trained_on = [*parse_subsets("all", val.bands), *between(val.bands)], validated_on(model.config)
     trained_on = subsets[0] if trained_on == model.config.all_channels else trained_on
     logits, labels = predict_subsets(model, val, dict.fromkeys([*subsets, trained_on]), bf16=bf16)
     by_number = defaultdict(list)
@@ -62,6 +64,15 @@ def validation_metrics(model: ImageClassifier, val: Split, *, bf16: bool) -> dic
     if isinstance(model, DynamicVGG19):
         accuracies["val_accuracy_even"] = accuracy_of_even_mix(model, val, bf16=bf16)
     return accuracies | {"val_images": len(val)} | confidence_by_number(by_number, labels)
+
+
+def between(bands: tuple[str, ...]) -> list[str]:
+    """Subsets of more than one of a sensor's bands and fewer than all but one: two for each number, the same ones on
+    every machine. Of several unknown bands there are none, as these have no names of their own."""
+    named, generator = [band for band in bands if bands.count(band) == 1], random.Random(0)
+    numbers = range(2, min(len(bands) - 1, len(named) + 1))
+    drawn = [generator.sample(range(len(named)), number) for number in numbers for _ in range(2)]
+    return list(dict.fromkeys(spell(named[place] for place in sorted(places)) for places in drawn))
 
 
 def accuracy_of_even_mix(model: DynamicVGG19, val: Split, *, bf16: bool) -> float:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from models import SUBSETS, load_checkpoint
+from models.bands import places_of
 from models.checkpoint import verify_golden
 from train import calibrate
 from train.bundle import bundle, main
@@ -86,6 +87,23 @@ def test_a_checkpoint_is_calibrated_for_another_crop(colours, tmp_path, monkeypa
     monkeypatch.setattr(sys, "argv", [*command[:-1], "1.5"])
     with pytest.raises(SystemExit, match=r"error: crop pct 1\.5: it must be above 0 and at most 1"):
         calibrate.main()
+
+
+@pytest.mark.parametrize(
+    ("bands", "numbers"),
+    [
+        ((), []),
+        (("R", "NIR", "?"), []),
+        (("B", "R", "NIR", "?"), [2]),
+        (("B", "G", "R", "0.74", "NIR", "SWIR1"), [2, 3, 4]),
+        (("B", "G", "R", "?", "?"), [2, 3]),
+        (("?",) * 6, []),
+    ],
+)
+def test_every_number_of_a_sensors_bands_is_measured(bands, numbers):
+    places = [list(places_of(subset, bands)) for subset in calibrate.between(bands)]
+    assert sorted({*map(len, places)}) == numbers and all(some == sorted(some) for some in places)
+    assert calibrate.between(bands) == calibrate.between(bands)
 
 
 def test_accuracy_on_validation_stays_that_of_the_channels_that_were_trained(colours, tmp_path):
