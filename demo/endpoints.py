@@ -124,8 +124,8 @@ class Endpoints:
         takes from it (summing to 1 over the bands; zeros for a band that hardly varies), how the values were scaled to
         0..1 (calibrated: after the scale and offset that GDAL wrote into the file), whether a fixed scale left them
         doubtful (dim or cut), how many were missing (NaN or no data, taken as 0), what the network was trained on, and
-        the bands in false colour. The bundled network was trained on R, G and B; for other bands only on
-        mixtures of these.
+        the bands in false colour, dark ones brightened. The bundled network was trained on R, G and B; for other bands
+        only on mixtures of these.
         """
         config = self.events.loaded.networks[ADAPTIVE].config
         picture = open_bands(file, config)
@@ -146,7 +146,7 @@ class Endpoints:
             "missing_values": picture.missing,
             "channels_first": picture.channels_first,
             "trained_on": list(config.bands or CHANNELS),
-        }, explain.false_colour(picture.values, explain.false_colour_bands(typed.wavelengths_um))
+        }, explain.false_colour(explain.brightened(picture.values), explain.false_colour_bands(typed.wavelengths_um))
 
     def compare_compact(self, image: str, channels: str = CHANNELS, fill: str = FILLS[0]) -> tuple[dict, Image.Image]:
         """Ask the compact network and ResNet34 about a picture.

@@ -54,6 +54,21 @@ def false_colour(values: np.ndarray, bands: tuple[int, int, int], size: int = 25
     return picture
 
 
+def brightening(values: np.ndarray) -> float:
+    """What values (C, H, W) in 0..1 are multiplied by to be seen: a sensor's reflectance is mostly dark.
+
+    1 where one in 200 is above 0.5; else so much that this one becomes 1, in two digits, the same for all bands.
+    """
+    step = math.ceil((values.size / 1e6) ** 0.5)  # which is enough to know
+    bright = np.percentile(values[:, ::step, ::step], 99.5)
+    return float(f"{1 / bright:.2g}") if 0 < bright < 0.5 else 1.0
+
+
+def brightened(values: np.ndarray) -> np.ndarray:
+    """The same values as bright as they are shown."""
+    return (values * brightening(values)).clip(0, 1)
+
+
 def band_pictures(network: ImageClassifier, values: np.ndarray) -> list[Image.Image]:
     """Every band of (C, H, W) in 0..1 in grey, S x S, as the network gets it."""
     pixels = (network.config.resize(torch.from_numpy(values)) * 255).round().byte().numpy()  # (C, S, S)

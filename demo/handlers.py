@@ -193,7 +193,7 @@ class Handlers:
         picture, bands, spoken = open_bands(path, network.config), read_names(typed), language(request)
         check_count(picture, bands)
         answer = run(ask_bands, self.source, picture.values, bands.wavelengths_um)
-        pictures = explain.band_pictures(network, picture.values)
+        pictures = explain.band_pictures(network, explain.brightened(picture.values))
         shown = multiband_view.page(answer, picture, bands, pictures, spoken, network.config)
         return multiband_view.notice(picture, spoken) + view.announced({ADAPTIVE: answer}, (ADAPTIVE,), spoken), shown
 

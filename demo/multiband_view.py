@@ -53,7 +53,7 @@ def page(
     )  # fmt: skip
     return (
         tag("div", said, card(say(language, "bands_seen"), preview(opened, bands, language)), class_="pair answered")
-        + attention(answer, bands, pictures, language)
+        + attention(answer, bands, pictures, explain.brightening(opened.values), language)
     )  # fmt: skip
 
 
@@ -61,12 +61,15 @@ def preview(opened: BandPicture, bands: Bands, language: str) -> str:
     """The file in false colour, with a caption that says which bands are shown."""
     shown = explain.false_colour_bands(bands.wavelengths_um)
     names = dict(zip(("red", "green", "blue"), (label(bands, index) for index in shown), strict=True))
-    image = picture(explain.false_colour(opened.values, shown), say(language, "false_colour_alt", **names))
-    return tag("div", view.figure(image, say(language, "false_colour", **names)), class_="preview")
+    shown_as = explain.false_colour(explain.brightened(opened.values), shown)
+    image = picture(shown_as, say(language, "false_colour_alt", **names))
+    factor = explain.brightening(opened.values)
+    key = "false_colour" if factor == 1 else "false_colour_brightened"
+    return tag("div", view.figure(image, say(language, key, factor=f"{factor:,.6g}", **names)), class_="preview")
 
 
-def attention(answer: Answer, bands: Bands, pictures: list[Image.Image], language: str) -> str:
-    """Each band as the network gets it, and what each kernel takes from it."""
+def attention(answer: Answer, bands: Bands, pictures: list[Image.Image], factor: float, language: str) -> str:
+    """Each band as the network gets it, ``factor`` times as bright, and what each kernel takes from it."""
     weights = np.array(answer.attention)  # (C, K)
     names = [label(bands, index) for index in range(len(bands.names))]
     size = pictures[0].width
@@ -74,11 +77,13 @@ def attention(answer: Answer, bands: Bands, pictures: list[Image.Image], languag
         view.figure(picture(image, say(language, "band_alt", name=name, size=size)), name)
         for image, name in zip(pictures, names, strict=True)
     ]
-    lead = say(language, "bands_attention_lead", kernels=weights.shape[1])
+    lead = [say(language, "bands_attention_lead", kernels=weights.shape[1])]
+    if factor != 1:
+        lead.append(say(language, "bands_brightened", factor=f"{factor:,.6g}"))
     return card(
         say(language, "bands_attention"),
         tag("div", *figures, class_="strip small"),
-        tag("p", escape(lead), class_="hint"),
+        tag("p", escape(joined(lead, language)), class_="hint"),
         heatmap.heat_table(weights, names, "band", say(language, "bands_weights"), language),
         heatmap.constant(weights, language),
         class_="bands",

@@ -203,9 +203,17 @@ TEXT: dict[str, tuple[str, str]] = {
         "Each of the {kernels} kernels of the first layer draws what it sees from the bands. Every column sums to 1.",
         "第一層的 {kernels} 個卷積核各自從這些波段擷取資訊。每欄總和為 1。",
     ),
+    "bands_brightened": (
+        "The bands above are shown {factor} times as bright as the network gets them.",
+        "上方波段顯示的亮度為網路收到的 {factor} 倍。",
+    ),
     "band": ("Band", "波段"),
     "bands_seen": ("What is in the file", "檔案的內容"),
     "false_colour": ("{red}, {green}, {blue} shown as red, green, blue", "{red}、{green}、{blue} 顯示為紅、綠、藍"),
+    "false_colour_brightened": (
+        "{red}, {green}, {blue} shown as red, green, blue, {factor} times as bright as the network gets them",
+        "{red}、{green}、{blue} 顯示為紅、綠、藍，亮度為網路收到的 {factor} 倍",
+    ),
     "false_colour_alt": (
         "The file in false colour: {red}, {green} and {blue} as red, green and blue",
         "檔案的假彩色：{red}、{green}、{blue} 作為紅、綠、藍",

@@ -49,6 +49,13 @@ def test_the_page_says_what_the_network_was_trained_on(networks, values, languag
     assert "B, NIR" in html and mixed not in html
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_that_dark_bands_are_shown_brighter_is_said(networks, values, language):
+    names = read_names("R, G, B, NIR")
+    told = say(language, "bands_brightened", factor="10")
+    assert told in page(networks, values / 10, names, language) and told not in page(networks, values, names, language)
+
+
 def test_bands_it_was_trained_on_need_no_care(networks, values):
     assert say("en", "bands_training") not in page(networks, values[:3], read_names("B, G, 0.665"), "en")
     assert say("en", "bands_training") in page(networks, values[:3], read_names("B, G, ?"), "en")
