@@ -349,15 +349,16 @@ TEXT: dict[str, tuple[str, str]] = {
     "results_any_channels": ("Any channels: does it help to fill nothing?", "任意通道：不填補有幫助嗎？"),
     "results_any_channels_lead": (
         "With a channel missing, no difference shows between filling nothing and filling (the 95 % intervals end below "
-        "1.4 points); with all three the adaptive network is 0.8 points below the plain one. Bands beyond them only it "
-        "takes. "
+        "1.4 points); with all three the adaptive network is 0.8 points below the plain one (0.0 to 1.5) and 1.1 below "
+        "the dynamic one (0.3 to 1.9). Bands beyond R, G and B only it takes. "
         "The adaptive VGG19 beside networks whose missing channels are filled, then with one to six bands, channels "
-        "in another order and a channel that died unnoticed. Then what one channel can give a network whose last epoch "
+        "in another order and a channel that died unnoticed. Then what one channel can give a network whose last steps "
         "saw nothing else, and what the size of the pictures and their crop change.",
         "缺少通道時，看不出不填補與填補的差異（95 % 信賴區間都在 1.4 個百分點以內）；"
-        "三個通道齊全時，任意通道網路比一般網路低 0.8 個百分點。其他波段則只有這個網路能接受。"
+        "三個通道齊全時，任意通道網路比一般網路低 0.8 個百分點（0.0 至 1.5），比動態網路低 1.1（0.3 至 1.9）。"
+        "R、G、B 以外的波段則只有這個網路能接受。"
         "任意通道 VGG19 與填補通道的網路相比；接著是一到六個波段、調換順序的通道，以及無預警失效的通道。"
-        "最後是單一通道能達到多少（最後一個訓練週期只用該通道的網路），以及圖片大小與裁切的影響。",
+        "最後是單一通道能達到多少（最後的訓練步驟只用該通道的網路），以及圖片大小與裁切的影響。",
     ),
     "results_task2": ("Task 2: can a compact network match ResNet34?", "任務二：小型網路能追上 ResNet34 嗎？"),
     "results_task2_lead": (

@@ -12,8 +12,8 @@ from models.model_card import data_name, percent, settings_of
 from train import RESULTS, ROOT
 
 RGB_PAIR = ("vgg19-32", "dynamic_vgg19-32")  # checkpoints trained on RGB alone, as in the study
-RGB_PLAIN = "vgg19-rgb"  # as the bundled plain one, its last epoch on RGB alone
-EXPERT = "vgg19-b"  # as the bundled plain one, its last epoch on blue alone
+RGB_PLAIN = "vgg19-rgb"  # as the bundled plain one, its last steps on RGB alone
+EXPERT = "vgg19-b"  # as the bundled plain one, its last steps on blue alone
 SAMPLED_PAIR = ("vgg19", "dynamic_vgg19")  # the bundled ones, trained on random subsets
 TASK2_PAIR = ("compact", "resnet34")
 TASK2_EARLIER_PAIRS = (  # the stage before, and that before it, on RGB alone as in the study

@@ -41,7 +41,7 @@ from train.findings import (
 SPEED_NETWORKS = ("vgg19", "dynamic_vgg19", "grouped")  # of benchmarks/dynamic_conv.py
 WHICH = {
     "adaptive": "",
-    "adaptive-rgb": ", a plain VGG19 whose last epoch saw RGB alone",
+    "adaptive-rgb": ", a plain VGG19 whose last steps saw RGB alone",
     "adaptive-sampled": ", an earlier stage",
 }
 NOT_YET = "not measured yet"
@@ -217,7 +217,7 @@ def trained(names: Iterable[str], trainings: dict[str, dict]) -> str:
 
 
 def expert_table(results: list[dict], channel: str = "B") -> Table:
-    """What one channel can give: a network whose last epoch saw it alone, beside one trained on any channels."""
+    """What one channel can give: a network whose last steps saw it alone, beside one trained on any channels."""
     expert = comparison(results, (EXPERT, ADAPTIVE), channels=channel)
     full = comparison(results, (RGB_PLAIN, ADAPTIVE), channels=[CHANNELS])
     trainings = trainings_by_checkpoint(results)
@@ -236,7 +236,7 @@ def expert_table(results: list[dict], channel: str = "B") -> Table:
             f"{trained((EXPERT, RGB_PLAIN, ADAPTIVE), trainings)}".strip()
         )
     columns = ["model", f"accuracy on {channel} alone", f"of {RGB_PLAIN} on RGB"]
-    title = "One channel: a network whose last epoch saw nothing else"
+    title = "One channel: a network whose last steps saw nothing else"
     return {"id": "expert", "title": title, "caption": caption, "columns": columns, "rows": rows}
 
 
