@@ -255,7 +255,10 @@ def told_of(loaded: Loaded, spoken: str) -> str:
     """Notices of weights that are not the bundled ones, and of those that the Hub did not have."""
     own = view.listed([f"{name} ({folder})" for name, folder in loaded.own.items()], spoken)
     missing = view.listed(loaded.not_on_hub, spoken)
-    return (view.notice(say(spoken, "own_weights", names=own)) if own else "") + (
+    sentences = [say(spoken, "own_weights", names=own)] if own else []
+    if own and len({network.config.class_names for network in loaded.networks.values()}) > 1:
+        sentences.append(say(spoken, "other_classes"))
+    return (view.notice(joined(sentences, spoken)) if own else "") + (
         view.notice(say(spoken, "not_on_hub", names=missing)) if missing else ""
     )
 

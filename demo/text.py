@@ -28,6 +28,10 @@ TEXT: dict[str, tuple[str, str]] = {
     "page_code": ("Use it from code", "在程式中使用"),
     "common.complete": ("Done", "完成"),  # Gradio's own key, which it reads to screen readers and does not translate
     "loading": ("Waking the networks …", "正在喚醒神經網路……"),
+    "other_classes": (
+        "The networks know different classes, so that their answers do not compare.",
+        "各網路認得的類別不同，答案無法相互比較。",
+    ),
     "own_weights": ("These weights replace the bundled ones: {names}.", "下列權重取代內附的權重：{names}。"),
     "not_on_hub": (
         "These models could not be loaded from the Hub, so their bundled weights are used: {names}.",

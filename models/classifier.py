@@ -101,6 +101,8 @@ class ModelConfig:
         trained on are taken for these, in their order; any other number is normalised by the averages of ``mean`` and
         ``std``. ``ValueError`` for other values or shapes.
         """
+        if isinstance(picture, str | Path):
+            raise ValueError(f"expected a picture, got the path {picture}; open it with PIL.Image.open, or open_bands")
         picture = to_rgb(picture) if isinstance(picture, Image.Image) else check_values(torch.as_tensor(picture))
         pixels = self.resize(picture)
         config = self if len(pixels) == len(self.mean) else self.for_bands(self.bands)

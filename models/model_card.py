@@ -419,7 +419,9 @@ def results(config: ModelConfig, evaluations: Sequence[dict], validated: str) ->
         chosen = "the epoch was chosen on the same pictures" if chose_epoch(config) else "of the only epoch"
         coarser = "" if config.storage == "fp32" else rounding(validated)  # whose values are those it was rounded from
         alone = shown_alone(config)
-        text.append(f"Accuracy on validation{alone}: {percent(accuracy)} %{rounded}; {chosen}{coarser}.")
+        count = config.metrics.get("val_images")
+        of = f" (n = {count:,})" if count else ""
+        text.append(f"Accuracy on validation{alone}{of}: {percent(accuracy)} %{rounded}; {chosen}{coarser}.")
     if len(text) == 1:
         text.append("Not evaluated: treat the predictions as meaningless until `train.evaluate` has been run.")
     return "\n\n".join(text)

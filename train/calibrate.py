@@ -16,7 +16,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from models import ImageClassifier, ModelConfig, load_checkpoint
+from models import CheckpointError, ImageClassifier, ModelConfig, load_checkpoint
 from models.bands import spell
 from models.checkpoint import write_config
 from models.memory import keep_large_blocks
@@ -27,6 +27,7 @@ from train.confidence import confidence_by_number
 from train.data import Split, load_split
 from train.evaluate import measure, number_of, parse_subsets, predict_subsets, set_size
 
+FEW = 50  # pictures
 EVEN = 1e9  # a softmax temperature that gives every kernel the same weight
 
 
@@ -39,6 +40,8 @@ def calibrate(
     skip_unreadable: bool = False,
 ) -> ModelConfig:
     """Renew the metrics in the config of ``folder`` and return it. Raises ``CheckpointError`` or ``DataError``."""
+    if not folder.is_dir():
+        raise CheckpointError(f"no folder {folder}; calibration renews the config in one, such as checkpoints/vgg19")
     model = set_size(load_checkpoint(folder), crop_pct=crop_pct)
     val = validation_split(model.config, data_root, skip_unreadable=skip_unreadable)
     kept = {key: value for key, value in model.config.metrics.items() if key == "epoch"}
@@ -103,6 +106,8 @@ def main() -> None:
     for name, value in config.metrics.items():
         values = value if isinstance(value, list) else [value]
         print(f"{name:<26}{', '.join(f'{value:.4g}' for value in values)}")
+    if (count := config.metrics["val_images"]) < FEW:
+        print(f"measured on {count} pictures, which are too few to rely on these numbers")
 
 
 if __name__ == "__main__":

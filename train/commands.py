@@ -22,10 +22,13 @@ def command_line(name: str, about: str) -> argparse.ArgumentParser:
 
 @contextmanager
 def one_line_errors(*more: type[Exception]) -> Iterator[None]:
-    """What the user can mend, ``EXPECTED`` or ``more``, ends the command in one line instead of a traceback."""
+    """What the user can mend, ``EXPECTED`` or ``more``, ends the command in one line instead of a traceback, and so
+    does Ctrl-C, with what the exception says."""
     try:
         yield
     except torch.OutOfMemoryError:
         sys.exit("error: the GPU's memory is too small; use smaller batches or pictures, or --bf16, if it is an option")
     except (*EXPECTED, *more) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt as error:
+        sys.exit(f"interrupted; {error}" if error.args else "interrupted")

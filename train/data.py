@@ -38,6 +38,7 @@ from models.pictures import DEEP_MODES, resize, to_rgb, within
 NAME_BANDS = "files of a sensor are read where its bands are named (train.run --bands)"
 EXTRA_SAMPLES, UNSPECIFIED = 338, 0  # the TIFF tag that says what samples after the first three are, and "no alpha"
 
+PICTURES = (*IMG_EXTENSIONS, ".gif", ".jfif")  # of a moving one the first is read
 DEEP = "deep"  # grey pictures of more than 8 bits, where no bands are named
 SPLITS = ("train", "val", "test")
 SPLIT_WORDS = {*SPLITS, "training", "valid", "validation", "testing"}  # also with capitals
@@ -98,7 +99,8 @@ def load_split(
         raise DataError(f"no folder {root}; --data-root is the folder that holds the pictures")
     split = find_split(root, name, bands=bands)
     if split is None:
-        raise DataError(f"{root} has other splits but neither {name}.txt nor {name}/; add one of them")
+        remedy = "add one of them" + ("" if name == "train" else ", or take another split, where --split names it")
+        raise DataError(f"{root} has other splits but neither {name}.txt nor {name}/; {remedy}")
     if not len(split):
         raise DataError(
             f"split {name!r} of {root} is empty; it needs at least one picture (of class folders alone, one picture in "
@@ -128,7 +130,7 @@ def find_split(root: Path, name: str, *, bands: tuple[str, ...] = ()) -> Split |
 
 def extensions(bands: tuple[str, ...]) -> tuple[str, ...]:
     """The endings of files that are pictures."""
-    return TIFF + NUMPY if bands else IMG_EXTENSIONS
+    return TIFF + NUMPY if bands else PICTURES
 
 
 def from_list(root: Path, name: str) -> Split:

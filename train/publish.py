@@ -122,7 +122,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if not options.all and options.checkpoint is None:
         parser.error("give --checkpoint FOLDER, or --all")
-    if not options.all and "/" not in options.repo_id:
+    if not options.all and not REPO_ID.fullmatch(options.repo_id):
         parser.error(f"--repo-id must be USER/NAME, got {options.repo_id!r}")
     user, _, name = options.repo_id.partition("/")
     if options.all and (name in MODELS or not REPO_ID.fullmatch(f"{user}/{name or COLLECTION}")):

@@ -140,7 +140,7 @@ def train(config: TrainConfig) -> ImageClassifier:
     if (in_all := steps * len(config.sizes)) < FEW_STEPS and accelerator.is_main_process:
         tqdm.write(
             f"{len(split)} pictures make {in_all} steps in all, too few to learn much; with few "
-            f"pictures say --batch-size 16 --image-size {config.sizes[-1]}:50, for example"
+            f"pictures say --batch-size 16 --lr 0.01 --image-size {config.sizes[-1]}:50, for example"
         )
     for epoch in range(progress.epoch, len(config.sizes)):
         size = config.sizes[epoch]
@@ -544,7 +544,10 @@ def flag(key: str, value: str) -> list[str]:
 
 @one_line_errors(NonFiniteLossError)
 def main() -> None:
-    train(parse())
+    try:
+        train(parse())
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command with --resume goes on from the last finished epoch") from None
 
 
 if __name__ == "__main__":

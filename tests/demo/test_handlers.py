@@ -222,7 +222,7 @@ def test_a_visitor_is_told_which_weights_are_their_own_and_what_they_know(events
     networks = events.loaded.networks | own
     monkeypatch.setattr(handlers, "load_models", lambda source: Loaded(networks, own={"compact": "trees"}))
     opened = events.open_page(visitor())
-    assert "These weights replace the bundled ones: compact (trees)." in opened[0]
+    assert "These weights replace the bundled ones: compact (trees). The networks know different classes" in opened[0]
     assert "The 50 classes" in opened[6] and "<li>moss</li>" in opened[6]
     assert "The 2 classes the networks know (Compact)" in opened[6]
 

@@ -217,6 +217,7 @@ def test_without_a_token_nothing_is_asked(hub, checkpoint):
     [
         (["--repo-id", REPO], "give --checkpoint FOLDER, or --all"),
         (["--repo-id", "tiny", "--checkpoint", "runs/tiny"], "--repo-id must be USER/NAME, got 'tiny'"),
+        (["--repo-id", "me/näm e", "--checkpoint", "runs/tiny"], "--repo-id must be USER/NAME, got 'me/näm e'"),
         (["--repo-id", "USER/vgg19", "--all"], "of a repository that links the others, got 'USER/vgg19'"),
         (["--repo-id", "USER/a/b", "--all"], "of a repository that links the others, got 'USER/a/b'"),
     ],

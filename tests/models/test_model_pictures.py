@@ -106,3 +106,12 @@ def test_values_that_are_no_pictures_are_refused(values, message):
 
 def test_a_picture_is_resized_to_the_nearest_whole_size():
     assert [resized_size(*size) for size in ((48, 0.875), (64, 0.875), (48, 1.0))] == [55, 73, 48]
+
+
+def test_a_picture_with_its_channels_last_or_a_path_is_refused_with_the_way_out(tmp_path):
+    config = ModelConfig("vgg19", {}, input_size=32)
+    with pytest.raises(ValueError, match=r"got \(40, 30, 3\), which looks like \(H, W, C\); pass the PIL picture"):
+        config.preprocess(np.zeros((40, 30, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"got the path lion.jpg; open it with PIL.Image.open"):
+        config.preprocess("lion.jpg")
+    assert config.preprocess(np.zeros((12, 30, 4), np.uint8)).shape == (12, 32, 32)  # bands of a narrow strip

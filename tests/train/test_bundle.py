@@ -82,8 +82,15 @@ def test_a_checkpoint_is_calibrated_for_another_crop(colours, tmp_path, monkeypa
     assert metrics.items() >= measured.items() and {*metrics} == {*measured, "calibration_temperature", "unsure_below"}
     assert (of_number(metrics, 3), of_number(metrics, 1)) == worth(logits, labels)
     assert after.config == replace(before.config, crop_pct=0.8, metrics=after.config.metrics)
-    assert "calibration_temperature" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "calibration_temperature" in told
 
+    assert "measured on 9 pictures, which are too few to rely on" in told
+
+    monkeypatch.setattr(sys, "argv", [*command[:2], "vgg19", *command[3:]])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="no folder vgg19; calibration renews the config in one"):
+        calibrate.main()
     monkeypatch.setattr(sys, "argv", [*command[:-1], "1.5"])
     with pytest.raises(SystemExit, match=r"error: crop pct 1\.5: it must be above 0 and at most 1"):
         calibrate.main()

@@ -261,7 +261,9 @@ def test_a_folder_without_classes_is_refused(tmp_path):
 
 
 def test_a_missing_split_is_refused(lists):
-    with pytest.raises(DataError, match=r"has other splits but neither val\.txt nor val/; add one of them"):
+    with pytest.raises(
+        DataError, match=r"has other splits but neither val\.txt nor val/; add one of them, or take another split"
+    ):
         load_split(lists, "val")
 
 
@@ -419,12 +421,12 @@ def test_crops_show_things_in_the_shape_that_the_whole_resized_to_a_square_shows
 
 
 def test_files_with_other_endings_are_told_of_once(class_folders, capsys):
-    for name in ("cat/a.gif", "cat/b.gif", "dog/notes", "dog/.hidden.gif"):
+    for name in ("cat/a.heic", "cat/b.heic", "dog/notes", "dog/.hidden.heic"):
         (class_folders / name).write_bytes(b"")
     for split in ("train", "val"):
         load_split(class_folders, split)
     told = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
-    assert len(told) == 1 and told[0].endswith("are left out (2 of .gif, 1 of no ending)")
+    assert len(told) == 1 and told[0].endswith("are left out (2 of .heic, 1 of no ending)")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
@@ -432,3 +434,13 @@ def test_a_name_that_is_not_utf_8_is_a_name(class_folders):
     odd = os.fsencode(class_folders / "cat") + b"/caf\xe9.png"
     shutil.copy(class_folders / "cat" / "000.png", odd)
     assert sum(len(load_split(class_folders, split)) for split in ("train", "val", "test")) == 81
+
+
+def test_pictures_that_browsers_save_are_pictures(tmp_path):
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "train" / "a" / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[1].save(tmp_path / "train" / "a" / "photo.jfif", format="JPEG")
+    split = load_split(tmp_path, "train")
+    assert [path.name for path in split.paths] == ["moving.gif", "photo.jfif"]
+    assert Pictures(split, size=8)[0][0][:, 4, 4].tolist() == [255, 0, 0]  # the first of the moving ones

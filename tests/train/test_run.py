@@ -721,3 +721,13 @@ def test_pictures_on_another_drive_have_a_name_for_the_fingerprint(monkeypatch):
 
     monkeypatch.setattr(os.path, "relpath", nowhere)
     assert run.relative(Path("/pics/0.png"), Path("/data")) == "/pics/0.png"
+
+
+def test_ctrl_c_ends_a_training_in_one_line_that_says_how_to_go_on(monkeypatch):
+    def stopped(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "parse", lambda: None)
+    monkeypatch.setattr(run, "train", stopped)
+    with pytest.raises(SystemExit, match=r"^interrupted; the same command with --resume goes on"):
+        run.main()
