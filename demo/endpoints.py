@@ -133,6 +133,7 @@ class Endpoints:
         check_count(picture, typed)
         answer = run(handlers.ask_bands, self.events.source, picture.values, typed.wavelengths_um)
         rows = zip(typed.names, typed.wavelengths_um, answer.attention, strict=True)
+        visible = explain.brightened(picture.values, explain.brightening(picture.values))
         return {
             "answer": describe(answer),
             "bands": [{"band": n, "wavelength_um": known(um), "attention": row} for n, um, row in rows],
@@ -146,7 +147,7 @@ class Endpoints:
             "missing_values": picture.missing,
             "channels_first": picture.channels_first,
             "trained_on": list(config.bands or CHANNELS),
-        }, explain.false_colour(explain.brightened(picture.values), explain.false_colour_bands(typed.wavelengths_um))
+        }, explain.false_colour(visible, explain.false_colour_bands(typed.wavelengths_um))
 
     def compare_compact(self, image: str, channels: str = CHANNELS, fill: str = FILLS[0]) -> tuple[dict, Image.Image]:
         """Ask the compact network and ResNet34 about a picture.

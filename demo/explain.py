@@ -64,9 +64,9 @@ def brightening(values: np.ndarray) -> float:
     return float(f"{1 / bright:.2g}") if 0 < bright < 0.5 else 1.0
 
 
-def brightened(values: np.ndarray) -> np.ndarray:
+def brightened(values: np.ndarray, factor: float) -> np.ndarray:
     """The same values as bright as they are shown."""
-    return (values * brightening(values)).clip(0, 1)
+    return (values * factor).clip(0, 1)
 
 
 def band_pictures(network: ImageClassifier, values: np.ndarray) -> list[Image.Image]:

@@ -193,8 +193,10 @@ class Handlers:
         picture, bands, spoken = open_bands(path, network.config), read_names(typed), language(request)
         check_count(picture, bands)
         answer = run(ask_bands, self.source, picture.values, bands.wavelengths_um)
-        pictures = explain.band_pictures(network, explain.brightened(picture.values))
-        shown = multiband_view.page(answer, picture, bands, pictures, spoken, network.config)
+        factor = explain.brightening(picture.values)
+        visible = explain.brightened(picture.values, factor)
+        pictures = explain.band_pictures(network, visible)
+        shown = multiband_view.page(answer, visible, factor, bands, pictures, spoken, network.config)
         return multiband_view.notice(picture, spoken) + view.announced({ADAPTIVE: answer}, (ADAPTIVE,), spoken), shown
 
     @friendly(outputs=13, notices=2)
@@ -299,7 +301,7 @@ def name_bands(path: str, typed: str, filled: Filled):
         names = ()
     own = own_words(typed, filled)
     words = [spell_band(word) for word in split_names(own or "")]
-    same = len(names) == len(words) and all(map(is_band, words)) and agree(names, words)
+    same = all(map(is_band, words)) and agree(names, words)
     same &= all(word != UNKNOWN or name == UNKNOWN for name, word in zip(names, words, strict=False))
     shown = own if same or not names else ", ".join(names)
     return gr.skip() if shown == typed else shown, (own, shown)

@@ -40,7 +40,7 @@ def open_bands(path: str | Path | None, config: ModelConfig) -> BandPicture:
 def names_of(picture: BandPicture, config: ModelConfig) -> tuple[str, ...]:
     """What the bands of a file are called where nobody says it: what it calls them, unless they can be those that the
     network was trained on, which did not go by the file's names either."""
-    if config.bands and len(picture.names) == len(config.bands) and agree(picture.names, config.bands):
+    if config.bands and agree(picture.names, config.bands):
         return config.bands
     return picture.names or config.bands or tuple(CHANNELS)
 

@@ -36,13 +36,17 @@ def notice(opened: BandPicture, language: str) -> str:
 
 def page(
     answer: Answer,
-    opened: BandPicture,
+    values: np.ndarray,
+    factor: float,
     bands: Bands,
     pictures: list[Image.Image],
     language: str,
     config: ModelConfig,
 ) -> str:
-    """The answer beside the false-colour picture, every band, and the attention; ``config`` is the network's."""
+    """The answer beside the false-colour picture, every band, and the attention.
+
+    ``values`` (C, H, W) and ``pictures`` are ``factor`` times as bright as the file; ``config`` is the network's.
+    """
     strange = set(bands.wavelengths_um) - {BANDS_UM[name] for name in CHANNELS}  # NaN, an unknown one, is, too
     care = say(language, "bands_training" if met_mixtures(config) else "bands_untrained")
     known = strange and config.training  # of weights without a record nobody knows what they met
@@ -51,19 +55,18 @@ def page(
         say(language, "adaptive_vgg19"), view.bars(answer), view.unsure(answer, language), note,
         class_="answer adaptive_vgg19",
     )  # fmt: skip
+    shown = card(say(language, "bands_seen"), preview(values, factor, bands, language))
     return (
-        tag("div", said, card(say(language, "bands_seen"), preview(opened, bands, language)), class_="pair answered")
-        + attention(answer, bands, pictures, explain.brightening(opened.values), language)
+        tag("div", said, shown, class_="pair answered")
+        + attention(answer, bands, pictures, factor, language)
     )  # fmt: skip
 
 
-def preview(opened: BandPicture, bands: Bands, language: str) -> str:
-    """The file in false colour, with a caption that says which bands are shown."""
+def preview(values: np.ndarray, factor: float, bands: Bands, language: str) -> str:
+    """The file in false colour, with a caption that says which bands are shown, and how much brighter."""
     shown = explain.false_colour_bands(bands.wavelengths_um)
     names = dict(zip(("red", "green", "blue"), (label(bands, index) for index in shown), strict=True))
-    shown_as = explain.false_colour(explain.brightened(opened.values), shown)
-    image = picture(shown_as, say(language, "false_colour_alt", **names))
-    factor = explain.brightening(opened.values)
+    image = picture(explain.false_colour(values, shown), say(language, "false_colour_alt", **names))
     key = "false_colour" if factor == 1 else "false_colour_brightened"
     return tag("div", view.figure(image, say(language, key, factor=f"{factor:,.6g}", **names)), class_="preview")
 

@@ -81,6 +81,12 @@ def tuning_for(wavelengths_um: Iterable[float]) -> tuple[float, ...]:
     return tuple(tuning)
 
 
+def usual_spread(bands: Iterable[str | float] | str | None) -> float:
+    """``least_spread`` where nobody says it: 0 for a sensor's bands, which may differ far more in contrast than R, G
+    and B, of leaves, say, red beside near infrared."""
+    return 0.0 if bands else LEAST_SPREAD
+
+
 class ChannelAttention(nn.Module):
     """(B, C, H, W) and C wavelengths → K virtual bands (B, K, H, W), for any C of at least 1, in any order.
 

@@ -150,9 +150,10 @@ def open_bands(path: str | Path, *, bands: int | None = None, scale: float | Non
         if scale is None or is_constant(stored.values):
             raise BandFileError("constant")
         raise BandFileError("cut", divisor=scale, came=f"{stored.values[~stored.missing].max():g}")
-    cut = float((stored.values[~stored.missing] > scale).mean()) if scale else 0.0
+    measured = values.size - (missing := int(stored.missing.sum()))
+    cut = int((~stored.missing & (stored.values > scale)).sum()) / measured if scale else 0.0
     return BandPicture(
-        values, scaling, divisor, dtype=str(stored.values.dtype), missing=int(stored.missing.sum()),
+        values, scaling, divisor, dtype=str(stored.values.dtype), missing=missing,
         channels_first=stored.channels_first, names=stored.names, calibrated=calibrated,
         cut=cut,
     )  # fmt: skip

@@ -184,10 +184,14 @@ def check_count(wavelengths_um: Tensor, x: Tensor) -> Tensor:
 
 
 def agree(theirs: tuple[str, ...], ours: tuple[str, ...]) -> bool:
-    """Whether what a file calls its bands, if anything, can be what we call them: none is nearer to another of ours, or
-    far from its own, by wavelength."""
+    """Whether what a file calls its bands, if anything, can be what we call them: as many, none nearer to another of
+    ours, or far from its own, by wavelength."""
+    if not theirs:
+        return True
+    if len(theirs) != len(ours):
+        return False
     wavelengths = [wavelength_of(name) for name in ours]
-    for their_um, our_um in zip(map(wavelength_of, theirs), wavelengths, strict=False):
+    for their_um, our_um in zip(map(wavelength_of, theirs), wavelengths, strict=True):
         if math.isnan(their_um) or math.isnan(our_um):
             continue
         distances = [abs(math.log(their_um / um)) for um in wavelengths if not math.isnan(um)]

@@ -117,7 +117,9 @@ def load_checkpoint(
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:  # the last two for impossible sizes
         raise CheckpointError(f"{folder / CONFIG} does not fit this version of the code: {error}") from error
     try:
-        state = unpack(read_tensors(folder / WEIGHTS))
+        stored = read_tensors(folder / WEIGHTS)
+        # what is stored as it is would follow whatever becomes of the file
+        state = {key: value.clone() if value is stored.get(key) else value for key, value in unpack(stored).items()}
     except ValueError as error:
         raise CheckpointError(f"{folder / WEIGHTS} is damaged: {error}; fetch the checkpoint again") from error
     check_fit(model.state_dict(), state, folder / WEIGHTS, config.model)
@@ -233,7 +235,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"no {path.name} in {path.parent}; fetch the checkpoint again (with Git LFS: git lfs pull)"
         )
     try:
-        return {key: value.clone() for key, value in load_file(path).items()}  # else they follow what the file becomes
+        return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) is truncated or not a safetensors file ({error}); "

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from models.adaptive_conv import LEAST_SPREAD, TUNING_UM, ChannelAttention, tuning_for
+from models.adaptive_conv import TUNING_UM, ChannelAttention, tuning_for, usual_spread
 from models.bands import parse_bands, wavelength_of, wavelengths_of
 from models.channels import CHANNELS
 from models.classifier import ImageClassifier
@@ -128,7 +128,7 @@ class AnyChannels(nn.Module):
         self.bands = parse_bands(bands) if bands else ()
         tuning_um = tuning_for(map(wavelength_of, self.bands)) if bands else TUNING_UM
         if least_spread is None:
-            least_spread = 0.0 if bands else LEAST_SPREAD
+            least_spread = usual_spread(bands)
         self.attention = ChannelAttention(len(tuning_um), tuning_um=tuning_um, least_spread=least_spread)
         self.network = network if len(tuning_um) == len(CHANNELS) else widen_input(network, len(tuning_um))
         if (weight := next(network.parameters(), None)) is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import EvalResult, ModelCardData
 
-from models.adaptive_conv import LEAST_SPREAD
+from models.adaptive_conv import usual_spread
 from models.band_files import values_of
 from models.bands import UNKNOWN, parse_bands, spell, wavelength_of
 from models.classifier import ModelConfig
@@ -493,7 +493,7 @@ def matters(key: str, settings: dict, model: str) -> bool:
     value, sampled = settings.get(key), settings.get("channels") == "sample"
     needless = {
         "width": value == 1,
-        "least_spread": value == (0 if settings.get("bands") else LEAST_SPREAD),
+        "least_spread": value == usual_spread(settings.get("bands")),
         "init_noise": not settings.get("init_from"),
         "channel_counts": not sampled,
         "pseudo_share": not sampled or settings.get("bands"),

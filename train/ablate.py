@@ -31,7 +31,6 @@ mean little. A run needs up to 2 GB of disk, freed when it is measured.
 import argparse
 import itertools
 import math
-import os
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -52,7 +51,7 @@ from models.vgg import VGG19, AdaptiveVGG19, DynamicVGG19
 from train import RESULTS
 from train.bundle import minutes_of, read_run
 from train.calibrate import accuracy_of_even_mix
-from train.commands import command_line, one_line_errors
+from train.commands import command_line, one_line_errors, processes
 from train.config import PLACES, TrainConfig
 from train.data import Pictures, Split, load_split, make_loader
 from train.engine import NonFiniteLossError
@@ -465,7 +464,7 @@ def options_of(options: argparse.Namespace) -> dict:
 @one_line_errors(NonFiniteLossError)
 def main() -> None:
     options = parse()
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+    if processes() > 1:
         raise ValueError("ablations are trained and measured by one process; start without torchrun or accelerate")
     runs = plan(options.ablation, seeds=options.seeds, runs_dir=options.runs_dir, **options_of(options))
     records = ablate(runs, options.results, keep_weights=options.keep_weights)

@@ -1,6 +1,7 @@
 """What the commands of ``train`` share: their help, and how they fail."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,11 @@ def command_line(name: str, about: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=f"python -m train.{name}", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+
+
+def processes() -> int:
+    """How many processes torchrun or accelerate started, this one among them."""
+    return int(os.environ.get("WORLD_SIZE", 1))
 
 
 @contextmanager

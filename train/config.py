@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from models import CHANNELS, MODELS
-from models.adaptive_conv import LEAST_SPREAD, TUNING_UM, tuning_for
+from models.adaptive_conv import TUNING_UM, tuning_for, usual_spread
 from models.bands import parse_bands, places_of, spell, wavelength_of
 from models.channels import parse_channels
 from models.registry import ONLY_FOR
@@ -153,7 +153,7 @@ class TrainConfig:
             takers = ", ".join(name for name, network in MODELS.items() if network.any_channels)
             raise ValueError(f"{self.model} takes R, G and B, not the bands {self.bands}; train {takers} on them")
         if self.least_spread is None:
-            object.__setattr__(self, "least_spread", 0.0 if self.bands else LEAST_SPREAD)
+            object.__setattr__(self, "least_spread", usual_spread(self.bands))
         if self.scale is not None and not self.bands:
             raise ValueError(f"scale {self.scale:g} is for a sensor's files; name their --bands, too")
         if self.batch_size < 2:
@@ -180,7 +180,7 @@ class TrainConfig:
         for name in ("crop_scale", "crop_pct", "teacher_share"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
-        defaults = {field.name: field.default for field in fields(self)} | {"least_spread": LEAST_SPREAD}
+        defaults = {field.name: field.default for field in fields(self)} | {"least_spread": usual_spread(None)}
         for name, networks in ONLY_FOR.items():
             if self.model not in networks and getattr(self, name) != defaults[name]:
                 raise ValueError(f"{self.model} has no {name}, which is for {', '.join(networks)}; leave it out")

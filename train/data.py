@@ -109,12 +109,15 @@ def load_split(
         )
     split = check_pictures(replace(split, bands=bands, scale=scale), name, skip_unreadable=skip_unreadable)
     if name != "train" and (empty := split.without_pictures()):
-        shown = ", ".join(empty[:5]) + (", …" if len(empty) > 5 else "")
         tqdm.write(
-            f"{name} has no picture of {len(empty)} of {len(split.synsets)} classes ({shown}); nothing tells how well "
-            "they are recognised"
+            f"{name} has no picture of {len(empty)} of {len(split.synsets)} classes ({first_few(empty)}); nothing "
+            "tells how well they are recognised"
         )
     return split
+
+
+def first_few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def find_split(root: Path, name: str, *, bands: tuple[str, ...] = ()) -> Split | None:

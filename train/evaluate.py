@@ -14,7 +14,6 @@ recognised and what it is taken for.
 """
 
 import argparse
-import os
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -39,7 +38,7 @@ from models.checkpoint import checksum, write_json, write_text
 from models.hub import locate
 from models.memory import keep_large_blocks
 from train import ROOT
-from train.commands import command_line, one_line_errors
+from train.commands import command_line, one_line_errors, processes
 from train.config import parse_rgb
 from train.data import SPLITS, DataError, Pictures, Split, load_split, make_loader, workers_for_gpu
 from train.engine import predict
@@ -136,9 +135,9 @@ def predict_views(
             f"the checkpoint knows {len(ours)} classes, the data has {len(theirs)} ({differing}); evaluate on the data "
             "it was trained for: each class needs a folder, be it empty, or a line in classes.txt"
         )
-    if (processes := int(os.environ.get("WORLD_SIZE", 1))) > 1:
+    if (count := processes()) > 1:
         raise ValueError(
-            f"evaluation counts every picture once in each of {processes} processes; start it as one, with python alone"
+            f"evaluation counts every picture once in each of {count} processes; start it as one, with python alone"
         )
     accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
     model = model.to(accelerator.device, memory_format=torch.channels_last)

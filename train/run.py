@@ -47,7 +47,17 @@ from train.commands import one_line_errors
 from train.confidence import confidence_metrics
 from train.config import PLACES, TrainConfig
 from train.curves import plot_curves
-from train.data import DataError, Pictures, Split, extensions, find_split, load_split, make_loader, workers_for_gpu
+from train.data import (
+    DataError,
+    Pictures,
+    Split,
+    extensions,
+    find_split,
+    first_few,
+    load_split,
+    make_loader,
+    workers_for_gpu,
+)
 from train.engine import NonFiniteLossError, Step, make_optimizer, predict, train_epoch
 from train.views import named_view
 from train.warm_start import warm_start
@@ -200,9 +210,8 @@ def load_data(config: TrainConfig) -> tuple[Split, Split]:
             f"{config.data_root} holds one class ({split.synsets[0]}); there must be two or more to tell apart"
         )
     if empty := split.without_pictures():
-        shown = ", ".join(empty[:5]) + (", …" if len(empty) > 5 else "")
         raise DataError(
-            f"{len(empty)} of {len(split.synsets)} classes have no picture to train on ({shown}); add some "
+            f"{len(empty)} of {len(split.synsets)} classes have no picture to train on ({first_few(empty)}); add some "
             f"({', '.join(extensions(split.bands))}), or take the classes out"
         )
     places = {"train": split.paths, "val": val.paths}

@@ -22,8 +22,10 @@ MIXED = ModelConfig("adaptive_vgg19", {}, training={"channels": "sample"})
 def page(networks, values: np.ndarray, bands: Bands, language: str, config: ModelConfig = MIXED) -> str:
     network = networks["adaptive_vgg19"]
     answer = ask_bands(network, values, bands.wavelengths_um)
-    opened = BandPicture(values, "scaled_not", 1.0, "float32")
-    return multiband_view.page(answer, opened, bands, explain.band_pictures(network, values), language, config)
+    factor = explain.brightening(values)
+    visible = explain.brightened(values, factor)
+    pictures = explain.band_pictures(network, visible)
+    return multiband_view.page(answer, visible, factor, bands, pictures, language, config)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
