@@ -15,6 +15,7 @@ import torch
 from models import MODELS, ImageClassifier, load_model
 from models.checkpoint import BUNDLED as BUNDLED_WEIGHTS
 from models.checkpoint import CONFIG, read_config
+from models.hub import is_repo_id
 from models.memory import keep_large_blocks
 
 try:  # on a ZeroGPU Space a function must ask for the GPU; elsewhere it just runs
@@ -35,10 +36,17 @@ MODEL_THREAD = ThreadPoolExecutor(1, thread_name_prefix="models")
 @dataclass(frozen=True)
 class Source:
     """Where networks come from: ``checkpoints`` (folders or Hub repositories), each for the network of its kind, then
-    ``hub_user``, then the bundled weights."""
+    ``hub_user``, then the bundled weights. ``ValueError`` for a user that no repository can have."""
 
     hub_user: str | None = None
     checkpoints: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.hub_user and not is_repo_id(f"{self.hub_user}/vgg19"):
+            raise ValueError(
+                f"--from-hub is a user of the Hub alone, whose vgg19 … are then loaded, got {self.hub_user!r}; "
+                "a single network is --checkpoint USER/NAME"
+            )
 
 
 BUNDLED = Source()

@@ -6,7 +6,6 @@ When the Hub cannot be reached, the cache answers at once.
 """
 
 import hashlib
-import re
 from pathlib import Path
 
 import httpx2  # the HTTP library of huggingface_hub; its errors are not wrapped there
@@ -22,12 +21,12 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import validate_repo_id
 
 from models.checkpoint import BUNDLED, CONFIG, WEIGHTS, CheckpointError, check_class, load_checkpoint, read_config
 from models.classifier import ImageClassifier
 from models.registry import MODELS
 
-REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 DOWNLOAD_OPTIONS = ("token", "cache_dir", "force_download", "local_files_only")
 REACH_S = 4  # the Hub counts as out of reach when it has not answered after this many seconds
 BUSY = (408, 429)  # the Hub answers, but not now: too slowly, or it was asked too often
@@ -72,7 +71,7 @@ def locate(
         return BUNDLED / source
     if Path(source).is_dir():
         return Path(source)
-    if isinstance(source, str) and REPO_ID.fullmatch(source):
+    if isinstance(source, str) and is_repo_id(source):
         return fetch(source, revision=revision, expected=expected, **download)
     raise CheckpointError(
         f"no checkpoint {str(source)!r}; give one of {', '.join(MODELS)}, an existing folder, "
@@ -110,7 +109,7 @@ def fetch(
         check_hash(weights)
     except CheckpointError:
         raise
-    except (HFValidationError, httpx2.HTTPError, OSError, RuntimeError) as error:  # RuntimeError: Xet downloads
+    except (httpx2.HTTPError, OSError, RuntimeError) as error:  # RuntimeError: Xet downloads
         raise CheckpointError(explain(error, repo_id, revision or "main", unreachable)) from error
     return weights.parent
 
@@ -129,6 +128,15 @@ def probe(repo_id: str, revision: str | None, token: str | bool | None) -> Excep
             raise
         return error
     return None
+
+
+def is_repo_id(name: str) -> bool:
+    """Whether the Hub allows this name, ``USER/NAME``, for a repository."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return "/" in name
 
 
 def explain(error: Exception, repo_id: str, revision: str, unreachable: Exception | None) -> str:
@@ -158,8 +166,6 @@ def explain(error: Exception, repo_id: str, revision: str, unreachable: Exceptio
                 f"{repo_id} at {revision!r} lacks {CONFIG} or {WEIGHTS}; a checkpoint has both, "
                 "and pickled weights (.pt, .pth, .bin) are never read"
             )
-        case HFValidationError():
-            return f"{repo_id!r} cannot be the name of a Hub repository ({first_line(error)})"
         case HfHubHTTPError() if error.response.status_code in (401, 403):
             return f"the Hub refuses access to {repo_id}; log in with `hf auth login` and a token that may read it"
         case _:

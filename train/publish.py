@@ -13,16 +13,19 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from huggingface_hub import ModelCardData
+
 from models import MODELS, ModelConfig, load_checkpoint, save_checkpoint
 from models.checkpoint import BUNDLED, CONFIG, GOLDEN, STORAGES, read_config, verify_golden, write_text
-from models.hub import REPO_ID
+from models.hub import is_repo_id
 from models.model_card import data_name, model_card, percent, table
 from train import DATA, LICENSE, RESULTS
 from train.commands import command_line, one_line_errors
 from train.findings import find_evaluations
-from train.upload import list_files, upload
+from train.upload import check_name, list_files, upload
 
 COLLECTION = "dynconv-lab"  # the repository whose README links the others
+TAGS = ["image-classification", "dynamic-convolution"]
 
 
 def license_of(folder: Path) -> str | None:
@@ -74,7 +77,7 @@ def stage_all(folder: Path, staging: Path, user: str, name: str, **options) -> d
 
 def collection_card(configs: dict[str, ModelConfig], folder: Path, results: Path, license: str | None) -> str:
     """A README with a link and the RGB accuracy of each published model."""
-    licensed = f"license: {license}\n" if license else ""
+    header = ModelCardData(license=license, library_name="dynconv-lab", tags=TAGS).to_yaml()
     rows = []
     for repo_id, config in configs.items():
         found = find_evaluations(results, config, folder / config.model)
@@ -83,10 +86,7 @@ def collection_card(configs: dict[str, ModelConfig], folder: Path, results: Path
     first = next(iter(configs))
     return f"""\
 ---
-{licensed}library_name: dynconv-lab
-tags:
-- image-classification
-- dynamic-convolution
+{header}
 ---
 
 # DynConv Lab
@@ -116,16 +116,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tag", help="tag for the commit, such as v1")
     parser.add_argument("--storage", choices=STORAGES, default="fp32", help="of the weights (default %(default)s)")
     licence = f"of the weights, as the Hub spells it; by default {LICENSE} for the project's, none for yours"
-    parser.add_argument("--license", help=licence)
+    parser.add_argument("--license", type=str.lower, help=licence)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluations for the model card")
     parser.add_argument("--dry-run", action="store_true", help="list what would be uploaded; needs no network")
     options = parser.parse_args(arguments)
     if not options.all and options.checkpoint is None:
         parser.error("give --checkpoint FOLDER, or --all")
-    if not options.all and not REPO_ID.fullmatch(options.repo_id):
-        parser.error(f"--repo-id must be USER/NAME, got {options.repo_id!r}")
+    if not options.all:
+        check_name(options.repo_id)
     user, _, name = options.repo_id.partition("/")
-    if options.all and (name in MODELS or not REPO_ID.fullmatch(f"{user}/{name or COLLECTION}")):
+    if options.all and (name in MODELS or not is_repo_id(f"{user}/{name or COLLECTION}")):
         parser.error(
             f"--repo-id with --all is USER, or USER/NAME of a repository that links the others, got {options.repo_id!r}"
         )

@@ -15,9 +15,10 @@ from pathlib import Path
 from huggingface_hub import metadata_load
 
 from models import MODELS
+from models.hub import is_repo_id
 from train import ROOT
 from train.commands import command_line, one_line_errors
-from train.upload import UploadError, files_in, list_files, upload
+from train.upload import UploadError, check_name, files_in, list_files, upload
 
 FROM_HUB = "DYNCONV_FROM_HUB"  # the app's default for --from-hub, since a Space starts it without arguments
 NEEDED = (
@@ -68,6 +69,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--private", action="store_true", help="create it as a private Space")
     parser.add_argument("--dry-run", action="store_true", help="list what would be uploaded; needs no network")
     options = parser.parse_args(arguments)
+    check_name(options.repo_id)
+    if options.from_hub and not is_repo_id(f"{options.from_hub}/vgg19"):
+        parser.error(f"--from-hub is a user of the Hub alone, whose vgg19 … are then loaded, got {options.from_hub!r}")
     with tempfile.TemporaryDirectory() as folder:
         staging = Path(folder)
         stage(ROOT, staging)

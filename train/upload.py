@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import httpx2  # the HTTP library of huggingface_hub; its errors are not wrapped there
-from huggingface_hub import HfApi, get_token
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub import HfApi, RepoCard, get_token
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-from models.hub import REPO_ID, first_line
+from models.hub import first_line, is_repo_id
 
 NEW_REPOSITORY = {".gitattributes", "README.md"}  # what the Hub itself may put into one
 
@@ -30,14 +30,14 @@ def upload(
 ) -> str:
     """Push all files of ``folder`` in one commit, creating repository and branch when needed.
 
-    Files that are there already are not sent again, and no commit is made when nothing changed.
+    The Hub is asked about the header of README.md before anything is made there. Files that are there already are not
+    sent again, and no commit is made when nothing changed.
     A repository that holds other files, but not the file ``ours`` of every such upload, is somebody's
     other work and left alone. ``replace_all`` deletes files that the folder lacks; ``tag`` then marks
     the commit; ``variables`` are a Space's. The token comes from ``HF_TOKEN`` or ``hf auth login``. Returns the commit.
     Raises ``UploadError``.
     """
-    if not REPO_ID.fullmatch(repo_id):
-        raise UploadError(f"{repo_id!r} is not the name of a repository; give it as USER/NAME")
+    check_name(repo_id)
     if get_token() is None:
         raise UploadError(
             "no Hub token; run `hf auth login`, or set HF_TOKEN, with a token that may write "
@@ -46,6 +46,7 @@ def upload(
     api = HfApi()
     target = {"repo_id": repo_id, "repo_type": repo_type}
     try:
+        RepoCard.load(folder / "README.md").validate(repo_type=repo_type)
         sdk = {"space_sdk": "gradio"} if repo_type == "space" else {}
         api.create_repo(**target, **sdk, private=private or None, exist_ok=True)
         if private and not api.repo_info(**target).private:
@@ -96,13 +97,29 @@ def mark(api: HfApi, target: dict, tag: str, commit: str) -> None:
         )
 
 
+def check_name(repo_id: str) -> None:
+    """``UploadError`` for what the Hub allows no repository to be called."""
+    if not is_repo_id(repo_id):
+        raise UploadError(
+            f"{repo_id!r} is not the name of a repository; give it as USER/NAME, of A to Z, a to z, 0 to 9, '_', '-' "
+            "and '.', with none of the last two at an end or twice in a row"
+        )
+
+
 def explain(error: Exception, repo_id: str) -> str:
     """One sentence for a failed push, never with the token in it."""
-    status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-    if status == 401:
-        return "the Hub does not accept the token; run `hf auth login` again, or set HF_TOKEN to a valid one"
-    if status == 403:
-        return f"the token may not write to {repo_id}; use one with write access there"
+    match error:
+        case HfHubHTTPError() if error.response.status_code == 401:
+            return "the Hub does not accept the token; run `hf auth login` again, or set HF_TOKEN to a valid one"
+        case HfHubHTTPError() if error.response.status_code == 403:
+            return f"the token may not write to {repo_id}; use one with write access there"
+        case UnicodeEncodeError():
+            return "the token holds a character that no token has; run `hf auth login` again, or correct HF_TOKEN"
+        case OfflineModeIsEnabled():
+            return f"nothing was sent to {repo_id}: the Hub is switched off by HF_HUB_OFFLINE; unset that and run again"
+        case ValueError() if not isinstance(error, HfHubHTTPError):  # of the card, as the Hub words it
+            what = " ".join(hide_token(str(error)).split())
+            return f"the Hub refuses the header of {repo_id}'s README.md ({what}); correct that, then run again"
     return (
         f"the push to {repo_id} broke off ({reason(error)}). A push is one commit: the repository holds its old "
         "version or the new one, never half of it. Run the same command again to go on"
@@ -111,7 +128,11 @@ def explain(error: Exception, repo_id: str) -> str:
 
 def reason(error: Exception) -> str:
     """The first line of an error, without the token."""
-    return first_line(error.__cause__ or error).replace(get_token() or "\0", "***")
+    return hide_token(first_line(error.__cause__ or error))
+
+
+def hide_token(text: str) -> str:
+    return text.replace(get_token() or "\0", "***")
 
 
 def list_files(folder: Path) -> str:

@@ -102,6 +102,11 @@ def test_two_checkpoints_of_one_kind_are_refused(own, fresh):
         loading.load_models(Source(checkpoints=(own, own)))
 
 
+def test_a_repository_in_place_of_a_user_is_refused():
+    with pytest.raises(ValueError, match=r"--from-hub is a user .*, got 'me/compact'; .* --checkpoint USER/NAME"):
+        Source("me/compact")
+
+
 def test_a_checkpoint_without_names_of_its_classes_is_refused(tmp_path, fresh):
     save_checkpoint(build_model("compact", num_classes=3), tmp_path / "bare")
     with pytest.raises(ValueError, match="bare does not say what its classes are called"):

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
+LICENSES = ("apache-2.0", "cc-by-nc-4.0", "mit")  # of those that the real Hub knows
 LFS_FROM = 2**15  # bytes; the real Hub decides by type and size
 
 
@@ -237,7 +238,14 @@ class Handler(BaseHTTPRequestHandler):
         return self.send_json(url)
 
     def validate(self) -> None:
-        self.send_json({"errors": [], "warnings": []})
+        """The header of a README.md; as text for the client's card, as JSON for its commits."""
+        stated = re.search("^license: (.*)$", json.loads(self.body)["content"], re.MULTILINE)
+        if not stated or stated[1] in LICENSES:
+            return self.send_json({"errors": [], "warnings": []})
+        message = f'"license" must be one of [{", ".join(LICENSES)}]'
+        if self.headers["Accept"] == "text/plain":
+            return self.send(message.encode(), 400)
+        return self.send_json({"errors": [{"message": message}], "warnings": []}, 400)
 
     def preupload(self, kind: str, repo_id: str, revision: str) -> None:
         if found := self.writable(kind, repo_id, revision):

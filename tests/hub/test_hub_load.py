@@ -117,7 +117,7 @@ def test_weights_of_another_network_are_refused(hub, pushed, checkpoint):
         ("USER/gated", {}, "is gated; accept its terms at https://huggingface.co/USER/gated"),
         ("USER/pickle", {}, r"lacks config.json or model.safetensors; .* pickled weights .* are never read"),
         ("USER/foreign", {}, "is not a DynConv Lab config"),
-        ("USER/a..b", {}, "cannot be the name of a Hub repository"),
+        ("USER/a..b", {}, "no checkpoint 'USER/a..b'; give one of vgg19"),
         ("compact", {"revision": "v1"}, "it has no revision 'v1'"),
         ("no such thing", {}, "give one of vgg19"),
     ],

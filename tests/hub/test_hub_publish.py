@@ -216,8 +216,6 @@ def test_without_a_token_nothing_is_asked(hub, checkpoint):
     ("arguments", "sentence"),
     [
         (["--repo-id", REPO], "give --checkpoint FOLDER, or --all"),
-        (["--repo-id", "tiny", "--checkpoint", "runs/tiny"], "--repo-id must be USER/NAME, got 'tiny'"),
-        (["--repo-id", "me/näm e", "--checkpoint", "runs/tiny"], "--repo-id must be USER/NAME, got 'me/näm e'"),
         (["--repo-id", "USER/vgg19", "--all"], "of a repository that links the others, got 'USER/vgg19'"),
         (["--repo-id", "USER/a/b", "--all"], "of a repository that links the others, got 'USER/a/b'"),
     ],
@@ -226,6 +224,40 @@ def test_incomplete_commands_are_refused(arguments, sentence, capsys):
     with pytest.raises(SystemExit):
         run(*arguments)
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["tiny", "me/näm", "me/my tiny", "USER/-tiny", "USER/ti..ny", "USER/tiny.git"])
+def test_what_no_repository_can_be_called_is_refused_at_once(hub, checkpoint, name):
+    with pytest.raises(SystemExit, match=rf"{re.escape(repr(name))} is not the name of a repository; give it as USER"):
+        run("--checkpoint", checkpoint, "--repo-id", name, "--dry-run")
+    assert hub.requests == []
+
+
+def test_a_licence_that_the_hub_does_not_know_is_refused_in_its_words_before_anything_is_made(hub, token, checkpoint):
+    with pytest.raises(
+        SystemExit, match=r"the Hub refuses the header .* \(.*license.* must be one of .*\); correct that"
+    ):
+        run("--checkpoint", checkpoint, "--repo-id", REPO, "--license", "my own")
+    assert not hub.repos
+    run("--checkpoint", checkpoint, "--repo-id", REPO, "--license", "MIT")
+    assert "license: mit\n" in hub.repo(REPO).files["README.md"].decode()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("HF_TOKEN", "hf_ä", "the token holds a character that no token has"),
+        ("HF_HUB_OFFLINE", "1", "nothing was sent to USER/tiny: the Hub is switched off by HF_HUB_OFFLINE"),
+    ],
+)
+def test_what_will_not_pass_is_not_called_a_broken_connection(
+    hub, token, checkpoint, monkeypatch, variable, value, sentence
+):
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", variable == "HF_HUB_OFFLINE")
+    with pytest.raises(SystemExit, match=sentence) as failure:
+        run("--checkpoint", checkpoint, "--repo-id", REPO)
+    assert "again to go on" not in str(failure.value)
 
 
 def test_a_missing_checkpoint_is_one_sentence(tmp_path):

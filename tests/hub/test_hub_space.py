@@ -84,6 +84,19 @@ def test_a_dry_run_lists_the_files_and_asks_nobody(hub, small, capsys):
     assert hub.requests == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--repo-id", "USER/my lab"], "'USER/my lab' is not the name of a repository"),
+        (["--repo-id", SPACE, "--from-hub", "USER/compact"], "--from-hub is a user of the Hub alone"),
+    ],
+)
+def test_a_dry_run_refuses_names_that_cannot_be(small, capsys, arguments, sentence):
+    with pytest.raises(SystemExit) as failure:
+        make_space([*arguments, "--dry-run"])
+    assert sentence in str(failure.value) + capsys.readouterr().err
+
+
 def test_an_update_removes_what_is_gone_and_no_change_makes_no_commit(hub, token, small):
     run()
     run()
