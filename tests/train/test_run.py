@@ -501,7 +501,14 @@ def test_a_run_of_few_steps_is_remarked_on(config, monkeypatch, capsys, batch_si
 
 
 def test_the_temperature_is_annealed_and_saved(config):
-    options = {"model": "dynamic_vgg19", "image_size": "32", "num_kernels": 2, "batch_size": 24, "epochs": 2}
+    options = {
+        "model": "dynamic_vgg19",
+        "image_size": "32",
+        "num_kernels": 2,
+        "width": 0.25,
+        "batch_size": 24,
+        "epochs": 2,
+    }
     kept = train(config(temperature_start=30.0, temperature_end=2.0, temperature_epochs=2, **options))
     assert [row["temperature"] for row in rows(config().run_dir)] == [16.0, 2.0]
     assert kept.temperature == 2.0

@@ -60,7 +60,7 @@ def field(tmp_path_factory):
 def config(field, tmp_path):
     quick = TrainConfig(
         model="adaptive_vgg19", data_root=field, run_dir=tmp_path / "run", bands=",".join(BANDS), channels="sample",
-        image_size="32", epochs=2, batch_size=12, workers=0, threads=1, lr=0.02,
+        image_size="32", width=0.25, epochs=2, batch_size=12, workers=0, threads=1, lr=0.02,
     )  # fmt: skip
     return lambda **options: replace(quick, **options)
 
