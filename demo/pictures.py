@@ -52,7 +52,7 @@ def open_picture(path: str | Path | None) -> Image.Image:
         raise
     except Image.DecompressionBombError as error:
         raise FriendlyError("picture_too_large") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:  # what Pillow's decoders raise
+    except Exception as error:  # a damaged file can fail anywhere in a decoder, with any exception
         raise FriendlyError("picture_unreadable") from error
 
 

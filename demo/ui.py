@@ -93,6 +93,7 @@ LAUNCH = {
     "show_error": False,
     "run_history": False,
     "enable_monitoring": False,
+    "state_session_capacity": 200,  # inputs of each visit and call are kept, megabytes at times; Gradio's is 10,000
 }
 
 

@@ -3,6 +3,8 @@
 Functions where they can be: for each subclass Gradio writes into a ``.pyi`` file beside the source.
 """
 
+from pathlib import Path
+
 import gradio as gr
 from gradio.data_classes import ImageData
 from gradio.processing_utils import save_base64_to_cache
@@ -34,7 +36,8 @@ class PictureInput(gr.Image):
     """An image upload that hands over the file's path untouched, for ``pictures.open_picture``.
 
     Gradio's own decoding would drop transparency, clip 16 bits, and answer a corrupt file with
-    a path on the server. Programs may also send the picture itself, as a ``data:`` URL.
+    a path on the server. Programs may also send the picture itself, as a ``data:`` URL. A path outside the folder of
+    uploads is answered as one of a deleted file: what else is on the server is nobody's business.
     """
 
     is_template = True  # the front end shows it as a plain Image
@@ -42,12 +45,19 @@ class PictureInput(gr.Image):
     def preprocess(self, payload: ImageData | None) -> str | None:
         if payload and not payload.path and (payload.url or "").startswith("data:"):
             return self.kept(payload.url)
-        return payload.path if payload else None
+        path = payload.path if payload else None
+        # Gradio itself checks only paths that come with its mark of a file, which a program may leave out.
+        if path and not Path(path).resolve().is_relative_to(Path(self.GRADIO_CACHE).resolve()):
+            raise gr.Error(say("en", "file_gone"), print_exception=False)
+        return path
 
     def kept(self, url: str) -> str:
         """The file of a ``data:`` URL, deleted with the uploads. Raises ``gr.Error``."""
         if len(url) > MAX_MEGABYTES * 1e6 * 4 / 3:
-            raise gr.Error(say("en", "file_too_large", came=f"{len(url) * 3 / 4e6:.1f}", limit=MAX_MEGABYTES))
+            raise gr.Error(
+                say("en", "file_too_large", came=f"{len(url) * 3 / 4e6:.1f}", limit=MAX_MEGABYTES),
+                print_exception=False,
+            )
         try:
             path = save_base64_to_cache(url, cache_dir=self.GRADIO_CACHE)
         except (ValueError, IndexError) as error:  # binascii.Error is a ValueError

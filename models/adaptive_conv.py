@@ -87,6 +87,16 @@ def usual_spread(bands: Iterable[str | float] | str | None) -> float:
     return 0.0 if bands else LEAST_SPREAD
 
 
+class ZeroLinear(nn.Linear):
+    """A linear layer that gives zero until it is trained, in whatever order the layers of a network are reset."""
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()  # so that the random numbers of the layers after it are those after any linear layer
+        nn.init.zeros_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
 class ChannelAttention(nn.Module):
     """(B, C, H, W) and C wavelengths → K virtual bands (B, K, H, W), for any C of at least 1, in any order.
 
@@ -114,11 +124,11 @@ class ChannelAttention(nn.Module):
         self.register_buffer("width", torch.empty(num_kernels))  # σ
         self.company_size = num_kernels + 3
         view_size = num_kernels + 2 + self.company_size
-        self.router = nn.Sequential(nn.Linear(view_size, 32), nn.ReLU(), nn.Linear(32, 2 * num_kernels))
+        self.router = nn.Sequential(nn.Linear(view_size, 32), nn.ReLU(), ZeroLinear(32, 2 * num_kernels))
         self.reset_attention()
 
     def reset_parameters(self) -> None:
-        """As ``reset_attention``; the linear layers reset themselves."""
+        """As ``reset_attention``; the router's layers reset themselves."""
         self.reset_attention()
 
     def reset_attention(self) -> None:
@@ -127,8 +137,7 @@ class ChannelAttention(nn.Module):
         self.center[:tuned] = torch.tensor(self.tuning_um).log()
         self.center[tuned:] = self.center[:tuned].mean() if tuned else 0.0
         self.width[:tuned], self.width[tuned:] = WIDTH, 100.0
-        nn.init.zeros_(self.router[-1].weight)
-        nn.init.zeros_(self.router[-1].bias)
+        self.router[-1].reset_parameters()
 
     def forward(
         self,
@@ -178,7 +187,7 @@ class ChannelAttention(nn.Module):
             count = here.sum(dim=1, keepdim=True).clamp_min(1).to(x.dtype)  # (B, 1, 1)
             company = torch.cat([own.sum(dim=1, keepdim=True) / count, 1 / count], dim=2)  # (B, 1, K + 3)
             view = torch.cat([own, company.expand(-1, C, -1)], dim=2)
-            view = view.to(self.router[0].weight.dtype)
+            view = view.to(self.router[-1].weight.dtype)
             scores, gates = self.router(view).to(x.dtype).chunk(2, dim=2)  # (B, C, K) each
             attention = (curves + scores).masked_fill(~here, -torch.inf).softmax(dim=1).where(here, 0)
             gates = 2 * torch.sigmoid((gates * here).sum(dim=1) / count[:, 0])  # (B, K)

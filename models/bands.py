@@ -158,10 +158,9 @@ def wavelengths_of(
         raise ValueError("give either channels, such as ('R', 'NIR'), or wavelengths_um, such as [0.665, 0.842]")
     if channels is not None:
         return torch.tensor([wavelength_of(name) for name in parse_bands(channels)])
-    if isinstance(wavelengths_um, Tensor) and not is_readable(wavelengths_um):
-        return wavelengths_um.float()
-    if isinstance(wavelengths_um, Tensor) and wavelengths_um.ndim == 2:
-        check_wavelengths(wavelengths_um.flatten().tolist())
+    if isinstance(wavelengths_um, Tensor):  # itself, since somebody may want its gradient
+        if is_readable(wavelengths_um):
+            check_wavelengths(wavelengths_um.flatten().tolist())
         return wavelengths_um.float()
     return torch.tensor(check_wavelengths(wavelengths_um))
 

@@ -272,8 +272,8 @@ def pack(state: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
     packed: dict[str, Tensor] = {}
     for key, tensor in state.items():
         tensor = tensor.detach().cpu().contiguous()
-        if storage == "fp32" or not tensor.is_floating_point():
-            packed[key] = tensor.clone()  # a copy: safetensors refuses tensors that share memory
+        if storage == "fp32" or not tensor.is_floating_point():  # a copy: safetensors refuses shared memory
+            packed[key] = tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
         elif storage == "int8" and tensor.ndim >= 2:
             packed[key], packed[f"{key}.scale"] = quantize(tensor)
         else:

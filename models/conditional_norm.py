@@ -17,23 +17,38 @@ from torch import Tensor, nn
 from models.precision import full_precision
 
 
+class Modulation(nn.Linear):
+    """Scales and shifts of a description, at first 1 and 0 for all, in whatever order a network's layers are reset."""
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()  # so that the random numbers of the layers after it are those after any linear layer
+        nn.init.zeros_(self.weight)
+        with torch.no_grad():
+            self.bias.copy_(torch.arange(self.out_features) < self.out_features // 2)
+
+
 class ConditionalBatchNorm2d(nn.BatchNorm2d):
     """Maps (B, C, H, W) and descriptions (B, D) → (B, C, H, W)."""
 
     def __init__(self, num_features: int, *, description_size: int):
         super().__init__(num_features, affine=False)
-        self.modulation = nn.Linear(description_size, 2 * num_features)
+        self.modulation = Modulation(description_size, 2 * num_features)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Plain batch normalisation: a scale of 1 and a shift of 0, whatever the description."""
         super().reset_parameters()
         if hasattr(self, "modulation"):  # the base class calls this before there is one
-            nn.init.zeros_(self.modulation.weight)
-            with torch.no_grad():
-                self.modulation.bias.copy_(torch.arange(2 * self.num_features) < self.num_features)
+            self.modulation.reset_parameters()
 
     def forward(self, x: Tensor, description: Tensor) -> Tensor:
+        """Raises ``ValueError`` for other numbers of dimensions or features, or of samples and descriptions."""
+        self._check_input_dim(x)
+        if x.shape[1] != self.num_features or description.shape != (len(x), self.modulation.in_features):
+            raise ValueError(
+                f"expected (B, {self.num_features}, H, W) and descriptions (B, {self.modulation.in_features}), got "
+                f"{tuple(x.shape)} and {tuple(description.shape)}"
+            )
         with full_precision(x):
             description = description.to(self.modulation.weight.dtype)
             scale, shift = self.modulation(description).chunk(2, dim=1)  # (B, C) each

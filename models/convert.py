@@ -43,13 +43,16 @@ def to_dynamic(
     the spread of its weights, and zero in sum over the K. With even attention, which a high ``temperature`` gives
     (``set_temperature`` anneals it), the network therefore answers as before. Each kernel gets a K-th of the plain
     one's gradient; a higher learning rate on them makes up for that. Weights that do not require gradients still do
-    not; routers are new and do. ``seed`` is that of the noise; the routers draw from PyTorch's own generator.
+    not; routers are new and do. What the network also holds in a plain list, or whose weight it reads itself, must be
+    left out by ``layers``: replaced is what is registered, and called as a module. ``seed`` is that of the noise; the
+    routers draw from PyTorch's own generator.
 
     Raises ``ValueError`` for a layer that is not there or no such convolution, and where there is none.
     """
     found = {name: module for name, module in network.named_modules(remove_duplicate=False) if is_plain(module)}
     owners = Counter(id(weight) for module in network.modules() for weight in module._parameters.values())
-    found = {name: module for name, module in found.items() if owners[id(module.weight)] == 1}
+    shared = {key for key, count in owners.items() if count > 1} - {id(None)}
+    found = {name: module for name, module in found.items() if not shared & {*map(id, module._parameters.values())}}
     chosen = list(found) if layers is None else [layers] if isinstance(layers, str) else list(layers)
     if unknown := [name for name in chosen if name not in found]:
         raise ValueError(
@@ -73,11 +76,15 @@ def to_dynamic(
 
 def is_plain(module: nn.Module) -> bool:
     """Whether a ``DynamicConv2d`` can stand in its place: a subclass, or one with hooks, may do more than convolve."""
-    if type(module) is not nn.Conv2d or module.padding_mode != "zeros" or "weight" not in module._parameters:
+    if (
+        type(module) is not nn.Conv2d
+        or module.padding_mode != "zeros"
+        or not {"weight", "bias"} <= module._parameters.keys()
+    ):
         return False
     uneven = module.padding == "same" and any(side % 2 == 0 for side in module.kernel_size)
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return not (uneven or any(getattr(module, kind) for kind in hooks))
+    return not (uneven or "forward" in vars(module) or any(getattr(module, kind) for kind in hooks))
 
 
 def from_plain(conv: nn.Conv2d, noise: float, generator: torch.Generator, **options) -> DynamicConv2d:

@@ -1,5 +1,7 @@
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -54,6 +56,17 @@ def test_predict_channels_answers_as_the_models_do(client, networks, lion):
     assert np.allclose(per_channel, expected.answers["adaptive_vgg19"].attention, atol=1e-4)
     shown = np.asarray(Image.open(picture).convert("RGB"))
     assert (shown == np.asarray(seen(networks["dynamic_vgg19"], lion, "RB", "appended"))).all()
+
+
+def test_a_path_without_gradios_mark_reads_nothing_of_the_server(served, root):
+    """Gradio checks where a file lies only where the request calls it one, by ``meta``."""
+    body = json.dumps({"data": [{"path": str(root / "docs" / "channels.png")}, "RGB", None, "aligned"]}).encode()
+    url = f"{served.rstrip('/')}/gradio_api/call/predict_channels"
+    with urlopen(Request(url, body, {"Content-Type": "application/json"})) as answer:
+        event = json.load(answer)["event_id"]
+    with urlopen(f"{url}/{event}") as answer:
+        told = answer.read().decode()
+    assert "event: error" in told and "no longer on the server" in told
 
 
 def test_a_picture_is_enough(client, networks, lion):

@@ -193,6 +193,30 @@ def test_a_picture_sent_badly_gets_a_sentence(url, words):
         PictureInput().preprocess(ImageData(url=url))
 
 
+def test_whatever_a_decoder_raises_is_an_unreadable_picture(tmp_path, lion, monkeypatch):
+    lion.save(tmp_path / "lion.png")
+
+    def fail(self):
+        raise RuntimeError("Failed to decode frame 0")  # as Pillow does for damaged AVIF files
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
+    with pytest.raises(FriendlyError, match="cannot be read"):
+        open_picture(tmp_path / "lion.png")
+
+
+@pytest.mark.parametrize("place", ["{0}/secret.png", "{1}/../secret.png", "/etc/passwd", "/nowhere.png"])
+def test_other_files_of_the_server_are_not_read(tmp_path, lion, monkeypatch, place):
+    (tmp_path / "uploads").mkdir()
+    lion.save(tmp_path / "secret.png")
+    lion.save(tmp_path / "uploads" / "mine.png")
+    component = PictureInput()
+    monkeypatch.setattr(component, "GRADIO_CACHE", str(tmp_path / "uploads"))
+    with pytest.raises(gr.Error, match="no longer on the server"):
+        component.preprocess(ImageData(path=place.format(tmp_path, tmp_path / "uploads")))
+    mine = str(tmp_path / "uploads" / "mine.png")
+    assert component.preprocess(ImageData(path=mine)) == mine
+
+
 def test_a_picture_that_was_sent_is_deleted_with_the_uploads():
     component = PictureInput()
     path = component.preprocess(ImageData(url="data:image/gif;base64,R0lGODlhAQABAAAAACw="))

@@ -268,3 +268,22 @@ def test_a_constant_picture_has_finite_second_derivatives():
     (gradient,) = torch.autograd.grad(layer(x, RGB.double()).square().sum(), x, create_graph=True)
     gradient.square().sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
+
+
+def test_weights_made_after_the_layer_start_alike_in_whatever_order_they_are_reset():
+    with torch.device("meta"):
+        layer = ChannelAdaptiveConv2d(4, 3)
+    layer.to_empty(device="cpu")
+    for module in layer.modules():  # parents first, as FSDP does
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    _, routing = layer(torch.rand(2, 3, 8, 8), [0.665, 0.56, 0.49], return_routing=True)
+    assert torch.equal(routing.gates, torch.ones(2, 4))
+
+
+def test_a_quantised_router_still_routes(recwarn):
+    network = torch.nn.Sequential(ChannelAdaptiveConv2d(4, 3)).eval()
+    x = torch.rand(2, 3, 8, 8)
+    whole = network[0](x, [0.665, 0.56, 0.49])
+    torch.ao.quantization.quantize_dynamic(network, {torch.nn.Linear}, dtype=torch.qint8, inplace=True)
+    torch.testing.assert_close(network[0](x, [0.665, 0.56, 0.49]), whole)  # the router gives zero either way

@@ -1,5 +1,6 @@
 """Files of several bands."""
 
+import io
 import math
 import pickle
 import zlib
@@ -206,6 +207,14 @@ def test_an_object_array_is_refused_unread(numpy_file):
 )
 def test_a_pickle_or_anything_else_named_npy_is_refused(tmp_path, content):
     (tmp_path / "picture.npy").write_bytes(content)
+    assert refused(tmp_path / "picture.npy").key == "numpy_unreadable"
+
+
+def test_a_damaged_header_is_refused_however_numpy_fails(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((8, 8, 3), np.float32))
+    unclosed = buffer.getvalue().replace(b")", b" ", 1)  # for which Python's tokenizer has an exception of its own
+    (tmp_path / "picture.npy").write_bytes(unclosed)
     assert refused(tmp_path / "picture.npy").key == "numpy_unreadable"
 
 

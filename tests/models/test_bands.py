@@ -97,6 +97,13 @@ def test_names_and_wavelengths_exclude_each_other():
             wavelengths_of(*arguments)
 
 
+@pytest.mark.parametrize("shape", [(3,), (2, 3)])
+def test_wavelengths_keep_their_gradient(shape):
+    wavelengths = torch.full(shape, 0.6, requires_grad=True)
+    wavelengths_of(wavelengths_um=wavelengths).sum().backward()
+    assert torch.equal(wavelengths.grad, torch.ones(shape))
+
+
 def test_a_wrong_count_is_refused():
     with pytest.raises(ValueError, match=r"expected x of shape \(B, 2, H, W\) for .* \(2,\), got \(1, 3, 8, 8\)"):
         check_count(torch.tensor([0.6, 0.5]), torch.zeros(1, 3, 8, 8))

@@ -81,6 +81,12 @@ def edit_weights(folder, edit):
 # Round trips
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_what_is_said_to_be_fp32_is(dtype):
+    packed = pack({"weight": torch.ones(2, dtype=dtype), "count": torch.tensor(3)}, "fp32")
+    assert packed["weight"].dtype == torch.float32 and packed["count"].dtype == torch.int64
+
+
 def test_fp32_comes_back_bit_for_bit(model, folder):
     loaded = load_checkpoint(folder).state_dict()
     assert loaded.keys() == model.state_dict().keys()

@@ -57,6 +57,15 @@ def test_a_reset_makes_it_plain_again(maps, descriptions):
     torch.testing.assert_close(norm(maps, descriptions), plain(maps))
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("x", "d"), [((4, 5, 5), (4, 3)), ((4, 1, 5, 5), (4, 3)), ((4, 6, 5, 5), (2, 3)), ((4, 6), (4, 3))]
+)
+def test_other_shapes_are_refused_in_training_and_after_it(training, x, d):
+    with pytest.raises(ValueError, match="expected"):
+        make_norm(learned=True).train(training)(torch.ones(x).double(), torch.ones(d).double())
+
+
 def test_autocast_keeps_the_maps_in_bfloat16():
     norm = ConditionalBatchNorm2d(6, description_size=3)
     with torch.autocast("cpu", torch.bfloat16):

@@ -277,6 +277,20 @@ def test_convolutions_that_share_their_weight_go_on_sharing_it():
     assert network[1].weight is network[0].weight and type(network[2]) is DynamicConv2d
 
 
+def test_convolutions_that_share_their_bias_go_on_sharing_it():
+    network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 1))
+    network[1].bias = network[0].bias
+    to_dynamic(network)
+    assert network[1].bias is network[0].bias and type(network[2]) is DynamicConv2d
+
+
+def test_a_convolution_with_a_forward_of_its_own_is_left_alone():
+    network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3))
+    network[0].forward = lambda x: x * 0
+    to_dynamic(network)
+    assert type(network[0]) is nn.Conv2d and type(network[1]) is DynamicConv2d
+
+
 def test_a_convolution_whose_weight_another_module_holds_is_left_alone():
     class Tied(nn.Sequential):
         def __init__(self):
