@@ -22,6 +22,8 @@ from demo.text import FriendlyError, say
 from demo.widgets import PictureInput
 from models import CHANNELS, FILLS, SUBSETS
 
+LONGEST_CHANNELS = 32  # characters; three are enough
+
 
 def predict_some(networks, names, picture, channels, fill, temperature) -> Prediction:
     return predict({name: networks[name] for name in names}, picture, channels, fill=fill, temperature=temperature)
@@ -55,8 +57,11 @@ def check_temperature(temperature: object) -> float | None:
 
 
 def check_channels(channels: str | None) -> str:
+    """The letters in their order; ``ValueError`` for others, without what is too long to be shown."""
     if channels is None:
         raise ValueError("channels must be letters such as 'RGB' or 'RG', got None")
+    if len(channels) > LONGEST_CHANNELS:
+        raise ValueError(f"channels must be letters such as 'RGB' or 'RG', got {len(channels):,} characters")
     return canonical(channels)
 
 

@@ -26,6 +26,7 @@ MAX_VALUES = 50_000_000  # H x W x C; more is refused before it is decoded
 MIN_SIDE = 8  # pixels
 MAX_METADATA = 500_000  # characters about the bands; hundreds are usual
 DIM, CUT = 0.03, 0.05  # of the brightest value, and the share of values that are cut: what a right scale rarely does
+DARKEST = 1e-6  # the brightest of floats in 0..1 that are more than rounding errors
 PERCENTILE = 99.9  # of all values: what becomes 1 where a file does not say how bright its brightest can be
 
 TIFF, NUMPY = (".tif", ".tiff"), (".npy",)
@@ -336,6 +337,8 @@ def scaled(array: np.ndarray, missing: np.ndarray, divisor: float | None = None)
     if array.dtype == np.uint8:
         return values / 255, "scaled_8bit", 255.0
     real = array.dtype.kind in "bf"
+    if real and 0 < values.max() < DARKEST:
+        raise BandFileError("dark", came=f"{values.max():g}")
     if real and values.min() >= 0 and values.max() <= 1:  # most files of floats: no need to sort them
         return values, "scaled_not", 1.0
     lowest, divisor = np.percentile(values[~missing], (100 - PERCENTILE, PERCENTILE)).tolist()

@@ -177,6 +177,11 @@ def test_bad_channels_are_a_clear_message(client, channels, words):
         ("/attention_at", {"x": 2}, "x must be a number from 0 to 1, got 2"),
         ("/attention_at", {"y": -1}, "y must be a number from 0 to 1, got -1"),
         ("/attention_at", {"channels": None}, "channels must be letters such as 'RGB' or 'RG', got None"),
+        (
+            "/attention_at",
+            {"channels": "R" * 100_000},
+            "channels must be letters such as 'RGB' or 'RG', got 100,000 characters",
+        ),
         ("/compare_compact", {"channels": None}, "channels must be letters such as 'RGB' or 'RG', got None"),
         (
             "/predict_channels",

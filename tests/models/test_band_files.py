@@ -411,6 +411,7 @@ def test_a_picture_without_any_value_is_refused(numpy_file):
 
 def test_a_picture_without_light_is_refused(numpy_file):
     assert refused(numpy_file(np.full((20, 20), -3.0))).key == "dark"
+    assert refused(numpy_file(np.random.default_rng(0).random((20, 20)).astype(np.float32) * 1e-20)).key == "dark"
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, bool])
