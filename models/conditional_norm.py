@@ -44,7 +44,8 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor, description: Tensor) -> Tensor:
         """Raises ``ValueError`` for other numbers of dimensions or features, or of samples and descriptions."""
         self._check_input_dim(x)
-        if x.shape[1] != self.num_features or description.shape != (len(x), self.modulation.in_features):
+        fits = description.ndim == 2 and description.shape[1] == self.modulation.in_features
+        if x.shape[1] != self.num_features or not fits or description.shape[0] != x.shape[0]:
             raise ValueError(
                 f"expected (B, {self.num_features}, H, W) and descriptions (B, {self.modulation.in_features}), got "
                 f"{tuple(x.shape)} and {tuple(description.shape)}"

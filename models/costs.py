@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.adaptive_conv import ChannelAdaptiveConv2d
+from models.adaptive_conv import ChannelAdaptiveConv2d, ZeroLinear
 from models.attention import SelfAttention2d
 from models.classifier import ImageClassifier
-from models.conditional_norm import ConditionalBatchNorm2d
+from models.conditional_norm import ConditionalBatchNorm2d, Modulation
 from models.dynamic_conv import DynamicConv2d, KernelAttention
 from models.registry import build_model
 
@@ -76,7 +76,7 @@ def count_attention(block: SelfAttention2d, x: Tensor, y: Tensor) -> int:
 COUNTS: dict[str, dict[type[nn.Module], Count]] = {
     "fvcore": {
         nn.Conv2d: count_conv,
-        nn.Linear: count_linear,
+        **dict.fromkeys((nn.Linear, ZeroLinear, Modulation), count_linear),
         nn.BatchNorm2d: count_norm,
         ConditionalBatchNorm2d: count_norm,
         nn.AdaptiveAvgPool2d: lambda pool, x, y: x.numel(),
@@ -87,7 +87,7 @@ COUNTS: dict[str, dict[type[nn.Module], Count]] = {
     },
     "thop": {
         nn.Conv2d: count_conv,
-        nn.Linear: count_linear,
+        **dict.fromkeys((nn.Linear, ZeroLinear, Modulation), count_linear),
         nn.BatchNorm2d: lambda norm, x, y: 4 * x.numel(),
         nn.AdaptiveAvgPool2d: lambda pool, x, y: x.numel() + y.numel(),
     },
