@@ -58,10 +58,9 @@ def check_temperature(temperature: object) -> float | None:
 
 def check_channels(channels: str | None) -> str:
     """The letters in their order; ``ValueError`` for others, without what is too long to be shown."""
-    if channels is None:
-        raise ValueError("channels must be letters such as 'RGB' or 'RG', got None")
-    if len(channels) > LONGEST_CHANNELS:
-        raise ValueError(f"channels must be letters such as 'RGB' or 'RG', got {len(channels):,} characters")
+    if channels is None or len(channels) > LONGEST_CHANNELS:
+        came = None if channels is None else f"{len(channels):,} characters"
+        raise ValueError(f"channels must be letters such as 'RGB' or 'RG', got {came}")
     return canonical(channels)
 
 

@@ -92,9 +92,12 @@ class ZeroLinear(nn.Linear):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()  # so that the random numbers of the layers after it are those after any linear layer
+        self.start_again()
+
+    def start_again(self) -> None:
+        """As ``reset_parameters``, without drawing random numbers."""
         nn.init.zeros_(self.weight)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
+        nn.init.zeros_(self.bias)
 
 
 class ChannelAttention(nn.Module):
@@ -137,7 +140,7 @@ class ChannelAttention(nn.Module):
         self.center[:tuned] = torch.tensor(self.tuning_um).log()
         self.center[tuned:] = self.center[:tuned].mean() if tuned else 0.0
         self.width[:tuned], self.width[tuned:] = WIDTH, 100.0
-        self.router[-1].reset_parameters()
+        self.router[-1].start_again()
 
     def forward(
         self,

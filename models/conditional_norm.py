@@ -22,6 +22,10 @@ class Modulation(nn.Linear):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()  # so that the random numbers of the layers after it are those after any linear layer
+        self.start_again()
+
+    def start_again(self) -> None:
+        """As ``reset_parameters``, without drawing random numbers."""
         nn.init.zeros_(self.weight)
         with torch.no_grad():
             self.bias.copy_(torch.arange(self.out_features) < self.out_features // 2)
@@ -39,7 +43,7 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
         """Plain batch normalisation: a scale of 1 and a shift of 0, whatever the description."""
         super().reset_parameters()
         if hasattr(self, "modulation"):  # the base class calls this before there is one
-            self.modulation.reset_parameters()
+            self.modulation.start_again()
 
     def forward(self, x: Tensor, description: Tensor) -> Tensor:
         """Raises ``ValueError`` for other numbers of dimensions or features, or of samples and descriptions."""

@@ -46,7 +46,7 @@ def upload(
     api = HfApi()
     target = {"repo_id": repo_id, "repo_type": repo_type}
     try:
-        RepoCard.load(folder / "README.md").validate(repo_type=repo_type)
+        check_card(folder / "README.md", repo_type)
         sdk = {"space_sdk": "gradio"} if repo_type == "space" else {}
         api.create_repo(**target, **sdk, private=private or None, exist_ok=True)
         if private and not api.repo_info(**target).private:
@@ -106,6 +106,17 @@ def check_name(repo_id: str) -> None:
         )
 
 
+def check_card(readme: Path, repo_type: str) -> None:
+    """``UploadError`` in the Hub's words for a header that it refuses."""
+    try:
+        RepoCard.load(readme).validate(repo_type=repo_type)
+    except HfHubHTTPError:
+        raise
+    except ValueError as error:
+        what = " ".join(hide_token(str(error)).split())
+        raise UploadError(f"the Hub refuses the header of README.md ({what}); correct that, then run again") from None
+
+
 def explain(error: Exception, repo_id: str) -> str:
     """One sentence for a failed push, never with the token in it."""
     match error:
@@ -117,9 +128,6 @@ def explain(error: Exception, repo_id: str) -> str:
             return "the token holds a character that no token has; run `hf auth login` again, or correct HF_TOKEN"
         case OfflineModeIsEnabled():
             return f"nothing was sent to {repo_id}: the Hub is switched off by HF_HUB_OFFLINE; unset that and run again"
-        case ValueError() if not isinstance(error, HfHubHTTPError):  # of the card, as the Hub words it
-            what = " ".join(hide_token(str(error)).split())
-            return f"the Hub refuses the header of {repo_id}'s README.md ({what}); correct that, then run again"
     return (
         f"the push to {repo_id} broke off ({reason(error)}). A push is one commit: the repository holds its old "
         "version or the new one, never half of it. Run the same command again to go on"
