@@ -9,7 +9,7 @@
 import sys
 from pathlib import Path
 
-dependencies = ["torch", "torchvision", "huggingface_hub", "httpx2", "safetensors", "PIL"]
+dependencies = ["torch", "torchvision", "numpy", "tifffile", "huggingface_hub", "httpx2", "safetensors", "PIL"]
 
 
 def vgg19(pretrained: bool = False, *, device=None, **arguments):

@@ -146,11 +146,14 @@ def explain(error: Exception, repo_id: str, revision: str, unreachable: Exceptio
         case _ if error is unreachable:
             return f"cannot download {repo_id}: {'; '.join(outage(error))}"
         case GatedRepoError():
-            return f"{repo_id} is gated; accept its terms at {url}, log in with `hf auth login`, then load again"
+            return (
+                f"{repo_id} is gated; accept its terms at {url}, "
+                "log in with `hf auth login` or set HF_TOKEN, then load again"
+            )
         case RepositoryNotFoundError():
             return (
                 f"no folder {repo_id!r} here and no repository of that name on the Hub (or it is private); "
-                "check the name, or log in with `hf auth login`"
+                "check the name, or log in with `hf auth login` or HF_TOKEN"
             )
         case RevisionNotFoundError():
             return f"{repo_id} has no revision {revision!r}; see {url}/tree/main for its branches and tags"
@@ -165,6 +168,11 @@ def explain(error: Exception, repo_id: str, revision: str, unreachable: Exceptio
             return (
                 f"{repo_id} at {revision!r} lacks {CONFIG} or {WEIGHTS}; a checkpoint has both, "
                 "and pickled weights (.pt, .pth, .bin) are never read"
+            )
+        case PermissionError():
+            return (
+                f"the cache of downloads cannot be written ({first_line(error)}); "
+                "set HF_HOME to a folder that can be, or give cache_dir"
             )
         case HfHubHTTPError() if error.response.status_code in (401, 403):
             return f"the Hub refuses access to {repo_id}; log in with `hf auth login` and a token that may read it"

@@ -93,16 +93,16 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
     16 bits without AVX-512) or slower (16 bits with AMX), its trips through memory decide: one sample is one dense
     convolution, and on the smallest maps K times the arithmetic costs less than any kernel per sample, sooner
     where matrix products are fast.
-    Elsewhere, in compiled graphs and where operations are counted, traced or transformed (``FlopCounterMode``,
-    ``torch.jit.trace``, ``torch.func``, forward mode), which cannot see into the C program, only the two forms without
+    Elsewhere, in compiled graphs and where operations are counted or transformed (``FlopCounterMode``,
+    ``torch.func``, forward mode), which cannot see into the C program, only the two forms without
     loops: on a GPU K times the arithmetic costs less on small maps than a kernel per sample (timed without groups).
     """
     size = geometry.out_size(x.shape[2:], weight.shape[2:])
     positions = size[0] * size[1]
-    if torch.compiler.is_exporting():
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():
         return "mix"  # a graph for any batch size: groups cannot depend on it
     on_gpu = x.device.type != "cpu"
-    if on_gpu or torch.compiler.is_compiling() or is_watched() or is_transformed():
+    if on_gpu or torch.compiler.is_compiling() or is_in_torch_dispatch_mode() or is_transformed():
         large = positions > (MIXED_UP_TO if on_gpu and geometry.groups == 1 else 16)
         return "grouped" if x.shape[0] == 1 or (large and x.shape[0]) else "mix"  # no groups for no samples
     in_place = weight.is_contiguous(memory_format=torch.channels_last)  # else all kernels would be copied first
@@ -118,11 +118,6 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
     if geometry.groups > 1 or positions > matmul_up_to:
         return "loop"
     return "mix" if positions <= mix_up_to else "matmul"
-
-
-def is_watched() -> bool:
-    """Whether operations are counted or traced."""
-    return is_in_torch_dispatch_mode() or torch.jit.is_tracing()
 
 
 def is_transformed() -> bool:
@@ -154,7 +149,7 @@ def mix(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Ten
         return mix_inputs(x, attention, weight, geometry)
     B, K = attention.shape
     out = geometry.out_size(x.shape[2:], weight.shape[2:])
-    if geometry.groups > 1 or torch.compiler.is_compiling():
+    if geometry.groups > 1 or torch.compiler.is_compiling() or torch.jit.is_tracing():
         kernels = weight.unflatten(0, (K, geometry.groups, -1)).transpose(0, 1).flatten(0, 2)
         y = F.conv2d(x, kernels, None, *arguments(geometry)).unflatten(1, (geometry.groups, K, -1))
         return (y * attention.view(B, 1, K, 1, 1, 1)).sum(2).flatten(1, 2).to(y.dtype)

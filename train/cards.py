@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--user", default="USER", help="whose repositories the examples name (default %(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluations (default results)")
     licence = f"of the weights, as the Hub spells it; by default {LICENSE} for the project's, none for yours"
-    parser.add_argument("--license", help=licence)
+    parser.add_argument("--license", type=str.lower, help=licence)
     options = parser.parse_args(arguments)
     for folder in options.checkpoints:
         config = read_config(folder / CONFIG)

@@ -59,6 +59,8 @@ def upload(
                 f"{repo_id} holds something else already ({', '.join(others[:3])}{', …' * (len(others) > 3)}), "
                 "which is left as it is; give another name with --repo-id, or delete that repository first"
             )
+        if tag:
+            check_tag(api, target, tag, revision or "main")
         if revision:
             api.create_branch(**target, branch=revision, exist_ok=True)
         commit = api.upload_folder(
@@ -83,6 +85,18 @@ def upload(
     except (httpx2.HTTPError, OSError, ValueError, RuntimeError) as error:  # RuntimeError: LFS and Xet uploads
         raise UploadError(explain(error, repo_id)) from None  # the cause may quote a request with its headers
     return commit
+
+
+def check_tag(api: HfApi, target: dict, tag: str, branch: str) -> None:
+    """``UploadError`` for a tag of another version than the branch's newest, before a push that could not set it."""
+    refs = api.list_repo_refs(**target)
+    marked = {ref.name: ref.target_commit for ref in refs.tags}
+    newest = {ref.name: ref.target_commit for ref in refs.branches}
+    if tag in marked and marked[tag] != newest.get(branch):
+        raise UploadError(
+            f"nothing was pushed to {target['repo_id']}: tag {tag!r} already marks {marked[tag][:7]}; "
+            "run again with another --tag"
+        )
 
 
 def mark(api: HfApi, target: dict, tag: str, commit: str) -> None:

@@ -1,5 +1,6 @@
 """Loading from the Hub: the real client over HTTP, with everything that can go wrong."""
 
+import ast
 import json
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import torch
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
+import hubconf
 import models.hub
 from models import CheckpointError, build_model, load_checkpoint, load_model
 from models.checkpoint import CONFIG, GOLDEN, WEIGHTS, golden_logits, read_tensors
@@ -246,10 +248,27 @@ def test_local_files_only_asks_nobody(hub, pushed):
     assert hub.requests == []
 
 
+def test_a_cache_that_cannot_be_written_is_named(pushed, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "/home/user")
+
+    monkeypatch.setattr("models.hub.hf_hub_download", refuse)
+    with pytest.raises(CheckpointError, match=r"cache of downloads cannot be written \(.*/home/user.*set HF_HOME"):
+        load()
+
+
 @pytest.mark.parametrize("name", models.MODELS)
 def test_torch_hub_builds_every_model(name):
     model = torch.hub.load(ROOT, name, source="local", num_classes=3)
     assert (model.name, model.arguments["num_classes"]) == (name, 3)
+
+
+def test_torch_hub_is_told_all_that_models_import():
+    nodes = [node for path in Path(ROOT, "models").glob("*.py") for node in ast.parse(path.read_text("utf-8")).body]
+    imported = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    imported |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    packages = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - {"models"}
+    assert set(hubconf.dependencies) == packages
 
 
 def test_torch_hub_loads_bundled_weights():

@@ -142,6 +142,15 @@ def test_a_tag_is_never_moved(hub, token, checkpoint):
     assert hub.repo(REPO).tags["v1"] == first
 
 
+def test_a_tag_of_an_older_version_is_refused_before_anything_is_pushed(hub, token, checkpoint):
+    run("--checkpoint", checkpoint, "--repo-id", REPO, "--tag", "v1")
+    run("--checkpoint", checkpoint, "--repo-id", REPO, "--tag", "v2", "--storage", "fp16")
+    before = hub.repo(REPO).branches["main"]
+    with pytest.raises(SystemExit, match=r"nothing was pushed to .*: tag 'v1' already marks \w{7}; run again with ano"):
+        run("--checkpoint", checkpoint, "--repo-id", REPO, "--tag", "v1", "--license", "mit")
+    assert hub.repo(REPO).branches["main"] == before
+
+
 def test_a_tag_that_cannot_be_set_is_no_failed_push(hub, token, checkpoint):
     hub.fail("POST", "/tag/", status=400)
     with pytest.raises(SystemExit, match=r"holds the new version \(\w{7}\), but the tag 'v1' could not be set"):
@@ -527,6 +536,8 @@ def test_cards_are_written_into_checkpoint_folders(tmp_path, results, capsys):
     card = (folder / "README.md").read_text()
     assert 'load_model("SOMEONE/tiny")' in card and "no licence is stated for the weights" in card
     assert "1 evaluations" in capsys.readouterr().out
+    write_cards([str(folder), "--license", "MIT"])
+    assert "license: mit\n" in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -413,11 +413,16 @@ def test_many_gradients_at_once_are_those_one_by_one(method):
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.*:DeprecationWarning")
-def test_a_traced_layer_can_be_saved(tmp_path):
-    layer, x = DynamicConv2d(3, 4, 3, padding=1).eval(), torch.randn(1, 3, 24, 24)
-    traced = torch.jit.trace(layer, x)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_traced_layer_can_be_saved_and_takes_any_batch(tmp_path, batch, bias):
+    layer = DynamicConv2d(3, 4, 3, padding=1, bias=bias).eval()
+    traced = torch.jit.trace(layer, torch.randn(batch, 3, 24, 24))
     traced.save(tmp_path / "layer.pt")
-    torch.testing.assert_close(torch.jit.load(tmp_path / "layer.pt")(x), layer(x), rtol=1e-4, atol=1e-5)
+    loaded = torch.jit.load(tmp_path / "layer.pt")
+    for count in (1, 2, 3):
+        x = torch.randn(count, 3, 24, 24)
+        torch.testing.assert_close(loaded(x), layer(x), rtol=1e-4, atol=1e-5)
 
 
 def test_a_layer_from_the_meta_device_has_its_temperature_after_a_reset():
