@@ -168,11 +168,11 @@ def ask(
     subsets = list(subsets)
     rgb = network_input(network, picture)  # (1, 3, S, S)
     if isinstance(network, AdaptiveVGG19):
-        logits, attention = ask_unfilled(network, rgb, subsets)  # (B, 50), B times (C, K)
+        logits, attention = ask_unfilled(network, rgb, subsets)  # (B, classes), B times (C, K)
     else:
         x = torch.cat([fill_channels(select_channels(rgb, s), s, fill) for s in subsets])  # (B, 3, S, S)
         if isinstance(network, DynamicVGG19):
-            logits, attention = network(x, temperature=temperature, return_attention=True)  # (B, 50), (B, 16, K)
+            logits, attention = network(x, temperature=temperature, return_attention=True)  # (B, classes), (B, 16, K)
         else:
             logits, attention = network(x), [None] * len(subsets)
     numbers = [len(subset) for subset in subsets]
@@ -180,7 +180,7 @@ def ask(
 
 
 def ask_unfilled(network: AdaptiveVGG19, rgb: Tensor, subsets: list[str]) -> tuple[Tensor, list[Tensor]]:
-    """Logits (B, 50) for B subsets of the channels of ``rgb`` (1, 3, S, S) and each one's attention (C, K)."""
+    """Logits (B, classes) for B subsets of the channels of ``rgb`` (1, 3, S, S) and each one's attention (C, K)."""
     present = torch.tensor([[name in subset for name in CHANNELS] for subset in subsets], device=rgb.device)
     x = rgb.expand(len(subsets), -1, -1, -1)  # (B, 3, S, S)
     wavelengths_um = check_count(wavelengths_of(CHANNELS), x)  # (3,)
@@ -191,7 +191,7 @@ def ask_unfilled(network: AdaptiveVGG19, rgb: Tensor, subsets: list[str]) -> tup
 def answers_of(
     network: ImageClassifier, logits: Tensor, numbers: Iterable[int], attention: Iterable[Tensor | None]
 ) -> list[Answer]:
-    """One answer per row of ``logits`` (B, 50), each with its own number of channels and its own attention."""
+    """One answer per row of ``logits`` (B, classes), each with its own number of channels and its own attention."""
     config = network.config
     return [
         Answer(
@@ -211,7 +211,7 @@ def ask_bands(network: AdaptiveVGG19, values: np.ndarray, wavelengths_um: Sequen
     ``wavelengths_um`` has one per band, NaN for an unknown one. Raises ``ValueError`` for other counts.
     """
     x = bands_input(network, values)  # (1, C, S, S)
-    logits, attention = network(x, wavelengths_um=wavelengths_um, return_attention=True)  # (1, 50), (1, C, K)
+    logits, attention = network(x, wavelengths_um=wavelengths_um, return_attention=True)  # (1, classes), (1, C, K)
     return answers_of(network, logits, [len(values)], attention)[0]
 
 
