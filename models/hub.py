@@ -153,7 +153,7 @@ def explain(error: Exception, repo_id: str, revision: str, unreachable: Exceptio
         case RepositoryNotFoundError():
             return (
                 f"no folder {repo_id!r} here and no repository of that name on the Hub (or it is private); "
-                "check the name, or log in with `hf auth login` or HF_TOKEN"
+                "check the name, or log in with `hf auth login` or set HF_TOKEN"
             )
         case RevisionNotFoundError():
             return f"{repo_id} has no revision {revision!r}; see {url}/tree/main for its branches and tags"

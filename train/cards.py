@@ -8,10 +8,10 @@ from pathlib import Path
 
 from models.checkpoint import CONFIG, read_config, write_text
 from models.model_card import model_card
-from train import LICENSE, RESULTS
+from train import RESULTS
 from train.commands import one_line_errors
 from train.findings import find_evaluations
-from train.publish import license_of
+from train.publish import add_license, license_of
 
 
 @one_line_errors()
@@ -20,8 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("checkpoints", nargs="+", type=Path, help="folders that get a README.md")
     parser.add_argument("--user", default="USER", help="whose repositories the examples name (default %(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluations (default results)")
-    licence = f"of the weights, as the Hub spells it; by default {LICENSE} for the project's, none for yours"
-    parser.add_argument("--license", type=str.lower, help=licence)
+    add_license(parser)
     options = parser.parse_args(arguments)
     for folder in options.checkpoints:
         config = read_config(folder / CONFIG)

@@ -28,6 +28,12 @@ COLLECTION = "dynconv-lab"  # the repository whose README links the others
 TAGS = ["image-classification", "dynamic-convolution"]
 
 
+def add_license(parser: argparse.ArgumentParser) -> None:
+    """The option ``--license``; without it ``license_of`` says."""
+    about = f"of the weights, as the Hub spells it; by default {LICENSE} for the project's, none for yours"
+    parser.add_argument("--license", type=str.lower, help=about)
+
+
 def license_of(folder: Path) -> str | None:
     """That of the project's own weights: a bundled network, trained on the project's pictures; None for any other."""
     folder = folder.resolve()
@@ -115,8 +121,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--revision", help="branch to push to, created when missing (default main)")
     parser.add_argument("--tag", help="tag for the commit, such as v1")
     parser.add_argument("--storage", choices=STORAGES, default="fp32", help="of the weights (default %(default)s)")
-    licence = f"of the weights, as the Hub spells it; by default {LICENSE} for the project's, none for yours"
-    parser.add_argument("--license", type=str.lower, help=licence)
+    add_license(parser)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluations for the model card")
     parser.add_argument("--dry-run", action="store_true", help="list what would be uploaded; needs no network")
     options = parser.parse_args(arguments)

@@ -416,7 +416,7 @@ def load_state(
         settings = defaults_of(config) | saved["config"]  # a setting younger than the run had its default
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(
-            f"cannot resume from {path} and run.json beside it ({error}); begin with another --run-dir, "
+            f"cannot resume from {path} and run.json beside it ({error}); begin another --run-dir, "
             "from the weights there with --init-from if there are any"
         ) from error
     ignored = PLACES if config.model == "dynamic_vgg19" else PLACES | {"temperature_epochs"}  # once another default

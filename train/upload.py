@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import httpx2  # the HTTP library of huggingface_hub; its errors are not wrapped there
-from huggingface_hub import HfApi, RepoCard, get_token
+from huggingface_hub import GitRefInfo, HfApi, RepoCard, get_token
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from models.hub import first_line, is_repo_id
@@ -30,8 +30,8 @@ def upload(
 ) -> str:
     """Push all files of ``folder`` in one commit, creating repository and branch when needed.
 
-    The Hub is asked about the header of README.md before anything is made there. Files that are there already are not
-    sent again, and no commit is made when nothing changed.
+    The Hub is asked about the header of README.md before anything is made there, and about ``tag`` before the push.
+    Files that are there already are not sent again, and no commit is made when nothing changed.
     A repository that holds other files, but not the file ``ours`` of every such upload, is somebody's
     other work and left alone. ``replace_all`` deletes files that the folder lacks; ``tag`` then marks
     the commit; ``variables`` are a Space's. The token comes from ``HF_TOKEN`` or ``hf auth login``. Returns the commit.
@@ -90,25 +90,26 @@ def upload(
 def check_tag(api: HfApi, target: dict, tag: str, branch: str) -> None:
     """``UploadError`` for a tag of another version than the branch's newest, before a push that could not set it."""
     refs = api.list_repo_refs(**target)
-    marked = {ref.name: ref.target_commit for ref in refs.tags}
-    newest = {ref.name: ref.target_commit for ref in refs.branches}
-    if tag in marked and marked[tag] != newest.get(branch):
-        raise UploadError(
-            f"nothing was pushed to {target['repo_id']}: tag {tag!r} already marks {marked[tag][:7]}; "
-            "run again with another --tag"
-        )
+    marked = commit_of(tag, refs.tags)
+    if marked not in (None, commit_of(branch, refs.branches)):
+        raise taken(tag, marked, f"nothing was pushed to {target['repo_id']}:")
 
 
 def mark(api: HfApi, target: dict, tag: str, commit: str) -> None:
     """Tag a commit; ``UploadError`` if the tag marks another one, since others may rely on it."""
-    marked = {ref.name: ref.target_commit for ref in api.list_repo_refs(**target).tags}
-    if tag not in marked:
+    marked = commit_of(tag, api.list_repo_refs(**target).tags)
+    if marked is None:
         api.create_tag(**target, tag=tag, revision=commit)
-    elif marked[tag] != commit:
-        raise UploadError(
-            f"{target['repo_id']} was pushed as {commit[:7]}, but tag {tag!r} already marks {marked[tag][:7]}; "
-            "run again with another --tag"
-        )
+    elif marked != commit:
+        raise taken(tag, marked, f"{target['repo_id']} was pushed as {commit[:7]}, but")
+
+
+def commit_of(name: str, refs: list[GitRefInfo]) -> str | None:
+    return next((ref.target_commit for ref in refs if ref.name == name), None)
+
+
+def taken(tag: str, commit: str, so_far: str) -> UploadError:
+    return UploadError(f"{so_far} tag {tag!r} already marks {commit[:7]}; run again with another --tag")
 
 
 def check_name(repo_id: str) -> None:

@@ -414,7 +414,7 @@ def test_resuming_may_change_what_does_not_matter(config):
 def test_a_damaged_state_is_refused(config, name, text):
     train(config(epochs=1))
     (config().run_dir / name).write_text(text)
-    with pytest.raises(CheckpointError, match=r"cannot resume from .*state\.safetensors.*begin with another --run-dir"):
+    with pytest.raises(CheckpointError, match=r"cannot resume from .*state\.safetensors.*begin another --run-dir"):
         train(config(epochs=1, resume=True))
 
 
