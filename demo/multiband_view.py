@@ -12,7 +12,7 @@ from demo.multiband import Bands
 from demo.text import joined, say
 from models import BANDS_UM, CHANNELS, ModelConfig
 from models.band_files import BandPicture
-from models.model_card import met_mixtures
+from models.training_record import met_mixtures
 
 
 def notice(opened: BandPicture, language: str) -> str:

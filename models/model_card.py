@@ -1,8 +1,7 @@
 """Model cards: the README.md that travels with the weights, made from config and evaluations.
 
 Every figure in a card comes from ``config.json``, from an evaluation file or from building the
-network; none is written here. The examples that load weights without this code are run by the
-tests as they stand in the card.
+network; none is written here. The example that loads weights without this code is ``standalone.py``'s.
 """
 
 import math
@@ -13,13 +12,22 @@ from pathlib import Path
 import torch
 from huggingface_hub import EvalResult, ModelCardData
 
-from models.adaptive_conv import usual_spread
 from models.band_files import values_of
-from models.bands import UNKNOWN, parse_bands, spell, wavelength_of
+from models.bands import UNKNOWN, spell, wavelength_of
 from models.classifier import ModelConfig
 from models.costs import cost_of
 from models.pictures import resized_size
-from models.registry import MODELS, ONLY_FOR, build_model
+from models.registry import MODELS, build_model
+from models.standalone import standalone
+from models.training_record import (
+    RECIPE,
+    chose_epoch,
+    data_name,
+    matters,
+    met_mixtures,
+    settings_of,
+    shown_alone,
+)
 
 TITLES = {
     "vgg19": "VGG19",
@@ -62,188 +70,9 @@ REFERENCES = {
 DATA_TERMS = {
     "mini-imagenet-50": "Their training pictures, of mini-ImageNet (Vinyals et al., 2016), are for research use.",
 }
-RECIPE = (  # the settings of a run that decide its result, in the order of a reader's questions
-    "width", "num_kernels", "own_kernels", "plain_norm", "least_spread", "blocks", "fill", "images_per_class",
-    "image_size", "epochs", "batch_size", "bands", "scale", "channels", "channel_counts", "pseudo_share",
-    "colour_mixing", "optimizer", "lr", "head_lr_scale", "schedule", "warmup", "momentum", "weight_decay", "clip_norm",
-    "label_smoothing", "mix", "crop_scale", "crop_pct", "ema", "init_from", "init_noise", "teacher", "teacher_share",
-    "temperature_start", "temperature_end", "temperature_epochs", "bf16", "seed",
-)  # fmt: skip
-
 FILLING = {
     "aligned": " (one channel is copied to all three; the mean of two takes the missing slot)",
     "appended": " (one channel is copied to all three; the mean of two comes last)",
-}
-
-FUNCTIONAL = "import torch\nimport torch.nn.functional as F\n"
-BEFORE = {"vgg19": "import torch\n", "resnet34": ""}  # the others need FUNCTIONAL
-AFTER = {"vgg19": "from torchvision.models import vgg19_bn\n", "resnet34": "from torchvision.models import resnet34\n"}
-LOAD = """\
-from huggingface_hub import hf_hub_download
-from safetensors.torch import load_file
-{after}
-state = load_file(hf_hub_download("{repo_id}", "model.safetensors"))
-"""
-UNPACK = {
-    "fp32": "",
-    "fp16": """\
-state = {key: value.float() for key, value in state.items()}
-""",
-    "int8": """\
-# each 8-bit weight has a scale per output channel (and per kernel) beside it
-for key in [key for key in state if f"{key}.scale" in state]:
-    scale = state.pop(f"{key}.scale")
-    state[key] = state[key] * scale.reshape(scale.shape + (1,) * (state[key].ndim - scale.ndim))
-state = {key: value.float() for key, value in state.items()}
-""",
-}
-BATCH_NORM = """\
-def batch_norm(x, key):
-    return F.batch_norm(x, *(state[f"{key}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")))
-"""
-VGG = """\
-def model(x{arguments}):
-{first}    index = 0
-    for convolutions in (2, 2, 4, 4, 4):  # before each halving
-        for _ in range(convolutions):
-            x = {convolution}
-            x = F.relu({norm})
-            index += 3  # convolution, batch norm, ReLU
-        x = F.max_pool2d(x, 2)
-        index += 1
-    x = F.adaptive_avg_pool2d(x, 7).flatten(1)
-    return F.linear(x, state["classifier.weight"], state["classifier.bias"])
-"""
-BATCH_NORMED = {"arguments": "", "first": "", "norm": 'batch_norm(x, f"features.{index + 1}")'}
-DRAW = "    x, company = draw(x, wavelengths_um)\n"
-CONV = """\
-def conv(x, key):
-    return F.conv2d(x, state[f"{key}.weight"], state[f"{key}.bias"], padding=1)
-"""
-THIN_VGG19 = f"""\
-
-
-{CONV}
-
-{BATCH_NORM}
-
-{VGG.format(**BATCH_NORMED, convolution='conv(x, f"features.{index}")')}"""  # torchvision's is as wide as the paper's
-ADAPTIVE_VGG19 = """\
-
-
-# Leave channels that hardly vary (a dead sensor) out of x: this project's code does so itself, this does not.
-def draw(x, wavelengths_um):  # what each of the K kernels takes from the channels, and who they are
-    part = {{key.removeprefix("features.0."): value for key, value in state.items() if key.startswith("features.0.")}}
-    distance = torch.tensor(wavelengths_um).log()[:, None] - part["center"]  # (C, K)
-    curves = -torch.log1p((distance / part["width"]) ** 2)
-    curves = curves.nan_to_num(-2.0).expand(len(x), -1, -1)  # (B, C, K), NaN being an unknown wavelength
-    statistics = torch.stack([x.mean((2, 3)), x.std((2, 3), correction=0)], dim=2)
-    own = torch.cat([statistics, curves.exp()], dim=2)
-    company = torch.cat([own.mean(1), torch.full_like(own[:, 0, :1], 1 / x.shape[1])], dim=1)
-    view = torch.cat([own, company[:, None].expand(-1, x.shape[1], -1)], dim=2)
-    hidden = F.relu(F.linear(view, part["router.0.weight"], part["router.0.bias"]))
-    scores, gates = F.linear(hidden, part["router.2.weight"], part["router.2.bias"]).chunk(2, dim=2)
-    attention = (curves + scores).softmax(1)  # over the channels
-    gates = 2 * torch.sigmoid(gates.mean(1, keepdim=True))
-    bands = torch.einsum("bck,bchw->bkhw", attention * gates, x)
-    if part["weight"].shape[1] > bands.shape[1]:  # each kernel has a second part for a channel near its wavelength
-        bands = torch.cat([bands, bands * curves.exp().amax(1)[:, :, None, None]], 1)
-    return bands, company
-
-
-{conv}
-
-{norm}
-
-{vgg}"""
-CONDITIONAL_NORM = """\
-def conditional_norm(x, company, key):
-    x = F.batch_norm(x, state[f"{key}.running_mean"], state[f"{key}.running_var"])
-    affine = F.linear(company, state[f"{key}.modulation.weight"], state[f"{key}.modulation.bias"])
-    scale, shift = affine[:, :, None, None].chunk(2, dim=1)
-    return scale * x + shift
-"""
-
-
-def adaptive_vgg19(*, norm: str, call: str) -> str:
-    """The code of the adaptive network with the normalisation that ``norm`` defines and ``call`` calls."""
-    convolution, arguments = 'conv(x, f"features.{index}")', ", wavelengths_um=(0.665, 0.560, 0.490)"
-    vgg = VGG.format(arguments=arguments, first=DRAW, convolution=convolution, norm=call)
-    return ADAPTIVE_VGG19.format(conv=CONV, norm=norm, vgg=vgg)
-
-
-NETWORKS = {
-    "vgg19": """\
-
-model = vgg19_bn(init_weights=False)
-model.classifier = torch.nn.Linear(25088, len(state["classifier.bias"]))
-model.load_state_dict(state)
-model.eval()
-""",
-    "dynamic_vgg19": f"""\
-
-
-def dynamic_conv(x, key):  # each sample is convolved with its own mixture of K kernels
-    hidden = F.relu(F.linear(x.mean((2, 3)), state[f"{{key}}.attention.fc1.weight"]))
-    scores = F.linear(hidden, state[f"{{key}}.attention.fc2.weight"], state[f"{{key}}.attention.fc2.bias"])
-    attention = torch.softmax(scores / state[f"{{key}}.attention.temperature"], dim=1)  # (B, K)
-    weight = state[f"{{key}}.weight"]  # the K kernels, one after the other: (K·C_out, C_in, 3, 3)
-    kernels = (attention @ weight.reshape(attention.shape[1], -1)).reshape(len(x), -1, *weight.shape[1:])
-    return torch.cat([F.conv2d(x[b : b + 1], kernels[b], padding=1) for b in range(len(x))])
-
-
-{BATCH_NORM}
-
-{VGG.format(**BATCH_NORMED, convolution='dynamic_conv(x, f"features.{index}")')}""",
-    "adaptive_vgg19": adaptive_vgg19(
-        norm=CONDITIONAL_NORM, call='conditional_norm(x, company, f"features.{index + 1}")'
-    ),
-    "compact": f"""\
-
-
-def conv(x, key, padding=1):
-    return F.conv2d(x, state[f"{{key}}.weight"], state[f"{{key}}.bias"], padding=padding)
-
-
-{BATCH_NORM}
-
-def stage(x, key):
-    return F.max_pool2d(F.relu(batch_norm(conv(x, f"{{key}}.0"), f"{{key}}.1")), 2)
-
-
-def rrdb(x):
-    y = x
-    for i in range(3):
-        key = f"branches.rrdb.body.{{i}}"
-        a = F.relu(conv(y, f"{{key}}.conv1"))
-        b = F.relu(conv(torch.cat([y, a], 1), f"{{key}}.conv2"))
-        y = y + 0.2 * conv(torch.cat([y, a, b], 1), f"{{key}}.conv3")
-    return x + 0.2 * y
-
-
-def attention(x):
-    q, k, v = (conv(x, f"branches.attention.{{name}}", 0).flatten(2) for name in ("query", "key", "value"))
-    weights = torch.softmax(q.transpose(1, 2) @ k, dim=2)  # (B, N, N)
-    return state["branches.attention.gamma"] * (v @ weights.transpose(1, 2)).reshape(x.shape) + x
-
-
-def model(x):
-    x = stage(x, "stem")
-    branches = [block(x) for name, block in (("rrdb", rrdb), ("attention", attention)) if has(name)]
-    x = sum(branches) if branches else x
-    x = stage(x, "neck").mean((2, 3))
-    return F.linear(x, state["classifier.weight"], state["classifier.bias"])
-
-
-def has(branch):
-    return any(key.startswith(f"branches.{{branch}}.") for key in state)
-""",
-    "resnet34": """\
-
-model = resnet34(num_classes=len(state["fc.bias"]))
-model.load_state_dict(state)
-model.eval()
-""",
 }
 
 
@@ -322,13 +151,6 @@ def metadata(config: ModelConfig, repo_id: str, evaluations: Sequence[dict], lic
 
 def loading(config: ModelConfig, repo_id: str) -> str:
     size, mean, std, count = config.input_size, numbers(config.mean), numbers(config.std), len(config.bands) or 3
-    before, after, network = BEFORE.get(config.model, FUNCTIONAL), AFTER.get(config.model, ""), NETWORKS[config.model]
-    if config.model == "vgg19" and config.arguments.get("width", 1) != 1:
-        before, after, network = FUNCTIONAL, "", THIN_VGG19
-    if config.arguments.get("plain_norm"):
-        network = adaptive_vgg19(norm=BATCH_NORM, call=BATCH_NORMED["norm"])
-    load = LOAD.replace("{repo_id}", repo_id).replace("{after}", after)
-    example = before + load + UNPACK[config.storage] + network
     wavelengths = f", wavelengths_um={wavelengths_text(config)}" if config.bands else ""
     values = f" ({values_of(config.scale)})" if config.bands else ""
     return f"""\
@@ -342,7 +164,7 @@ With the code of DynConv Lab:
 Without it:
 
 ```python
-{example}```
+{standalone(config, repo_id)}```
 
 `logits = model(images{wavelengths})` then takes a batch (B, {count}, {size}, {size}): {seen(config)}, on the scale \
 0 to 1{values}, minus {mean}, divided by {std}, per channel. \
@@ -427,27 +249,6 @@ def results(config: ModelConfig, evaluations: Sequence[dict], validated: str) ->
     return "\n\n".join(text)
 
 
-def validated_on(config: ModelConfig) -> str:
-    """The channels whose accuracy on validation counts: those that training showed, all where it drew them."""
-    shown, every = settings_of(config).get("channels", "sample"), config.all_channels
-    return every if shown == "sample" or sorted(parse_bands(shown)) == sorted(parse_bands(every)) else shown
-
-
-def shown_alone(config: ModelConfig) -> str:
-    """`` on R alone`` of a network that was trained, and so validated, on some of its channels; else nothing."""
-    shown = validated_on(config)
-    return "" if shown == config.all_channels else f" on {shown} alone"
-
-
-def chose_epoch(config: ModelConfig) -> bool:
-    """Whether the last size had several epochs, of which the best on validation was kept."""
-    *parts, last = str(settings_of(config).get("image_size", "")).split(",")
-    if ":" not in last:
-        return config.training.get("epochs", 0) != 1
-    size, epochs = last.split(":")
-    return int(epochs) != 1 or any(part.split(":")[0] == size for part in parts[-1:])
-
-
 def filling(evaluation: dict) -> str:
     return f"missing channels filled `{evaluation['fill']}`" if evaluation["fill"] else "missing channels left out"
 
@@ -475,40 +276,6 @@ def recipe(config: ModelConfig) -> str:
     stage = f" This is the last stage: it started from the trained weights of `{Path(start).name}`." if start else ""
     text = f"## Training\n\nTrained with `train.run` on {data_name(config)}{images}.{stage}{others}"
     return f"{text}\n\n{table(('setting', 'value'), rows)}"
-
-
-def settings_of(config: ModelConfig) -> dict:
-    """What the training was told: the whole record of a run folder, or the settings within a bundled checkpoint's."""
-    return config.training | config.training.get("settings", {})
-
-
-def met_mixtures(config: ModelConfig) -> bool:
-    """Whether a network for any channels learned from mixtures of R, G and B as bands of other wavelengths."""
-    settings = settings_of(config)
-    return not config.bands and settings.get("channels") == "sample" and settings.get("pseudo_share", 1 / 3) > 0
-
-
-def matters(key: str, settings: dict, model: str) -> bool:
-    """Whether a setting was recorded, was on, and concerns this network."""
-    value, sampled = settings.get(key), settings.get("channels") == "sample"
-    needless = {
-        "width": value == 1,
-        "least_spread": value == usual_spread(settings.get("bands")),
-        "init_noise": not settings.get("init_from"),
-        "channel_counts": not sampled,
-        "pseudo_share": not sampled or settings.get("bands"),
-        "momentum": settings.get("optimizer") == "adamw",
-        "warmup": settings.get("schedule") == "cosine",
-        "teacher_share": not settings.get("teacher"),
-        "epochs": ":" in str(settings.get("image_size")),  # the schedule of sizes replaces it
-        "colour_mixing": value == 0,
-        "ema": value == 0,
-        "clip_norm": value == 0,
-        "mix": value == "none",
-        "temperature_epochs": model != "dynamic_vgg19",
-    }
-    off = value is None or value is False or model not in ONLY_FOR.get(key, (model,))
-    return not (off or needless.get(key))
 
 
 def cost(config: ModelConfig) -> str:
@@ -575,11 +342,6 @@ def confidences(config: ModelConfig) -> str:
         f"Confidences, `softmax(logits / {found:.3g})` or `model.config.probabilities(logits)`, are calibrated on "
         "validation pictures; for other pictures, and with fewer channels, they may be too high."
     )
-
-
-def data_name(config: ModelConfig) -> str:
-    """The name of the training data: the last part of its path."""
-    return config.training.get("data") or Path(config.training.get("data_root", "")).name or "unknown data"
 
 
 def numbers(values: Sequence[float]) -> str:

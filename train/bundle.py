@@ -14,7 +14,7 @@ from pathlib import Path
 from models import load_checkpoint, save_checkpoint
 from models.checkpoint import STORAGES, pack, unpack, without_folders, write_json
 from models.memory import keep_large_blocks
-from models.model_card import data_name, validated_on
+from models.training_record import data_name, validated_on
 from train import RESULTS
 from train.calibrate import validation_metrics, validation_split
 from train.commands import command_line, one_line_errors

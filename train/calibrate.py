@@ -20,7 +20,7 @@ from models import CheckpointError, ImageClassifier, ModelConfig, load_checkpoin
 from models.bands import spell
 from models.checkpoint import write_config
 from models.memory import keep_large_blocks
-from models.model_card import validated_on
+from models.training_record import validated_on
 from models.vgg import DynamicVGG19
 from train.commands import command_line, one_line_errors
 from train.confidence import confidence_by_number

@@ -8,7 +8,8 @@ from models import CHANNELS, MODELS, SUBSETS
 from models.checkpoint import BUNDLED, CONFIG, WEIGHTS, checksum, read_config
 from models.classifier import ModelConfig
 from models.costs import Cost, cost_of
-from models.model_card import data_name, percent, settings_of
+from models.model_card import percent
+from models.training_record import data_name, settings_of
 from train import RESULTS, ROOT
 
 RGB_PAIR = ("vgg19-32", "dynamic_vgg19-32")  # checkpoints trained on RGB alone, as in the study

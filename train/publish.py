@@ -18,7 +18,8 @@ from huggingface_hub import ModelCardData
 from models import MODELS, ModelConfig, load_checkpoint, save_checkpoint
 from models.checkpoint import BUNDLED, CONFIG, GOLDEN, STORAGES, read_config, verify_golden, write_text
 from models.hub import is_repo_id
-from models.model_card import data_name, model_card, percent, table
+from models.model_card import model_card, percent, table
+from models.training_record import data_name
 from train import DATA, LICENSE, RESULTS
 from train.commands import command_line, one_line_errors
 from train.findings import find_evaluations

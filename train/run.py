@@ -36,6 +36,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from models import CheckpointError, ImageClassifier, ModelConfig, build_model, load_model, save_checkpoint
@@ -82,24 +83,7 @@ def train(config: TrainConfig) -> ImageClassifier:
     Raises ``DataError``, ``CheckpointError``, ``FileExistsError`` or ``NonFiniteLossError``.
     """
     check_folder(config)
-    # told that it runs on CPUs, Accelerate joins the processes of torchrun instead of letting each train alone
-    accelerator = Accelerator(
-        mixed_precision="bf16" if config.bf16 else "no",
-        cpu=not torch.accelerator.is_available(),
-        dataloader_config=DataLoaderConfiguration(non_blocking=True),
-    )
-    if accelerator.is_main_process:
-        remove_unfinished(config.run_dir)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    if accelerator.device.type == "cpu":
-        keep_large_blocks()
-        if config.bf16 and capabilities() and not has_bf16():
-            tqdm.write("this CPU has no bfloat16 and emulates it, many times slower; --no-bf16 is faster here")
-    else:
-        torch.backends.cudnn.benchmark = True
-    set_seed(config.seed)
-
+    accelerator = set_up(config)
     split, val = load_data(config)
     pictures = Pictures(split, size=config.sizes[0], crop_scale=config.crop_scale, seed=config.seed)
     workers = config.workers
@@ -144,14 +128,9 @@ def train(config: TrainConfig) -> ImageClassifier:
             save_state(state_path, progress, plain, averaged, optimizer)
 
     describe(kept, config, split, config.sizes[-1])
-    if progress.epoch == len(config.sizes) and accelerator.is_main_process:
-        tqdm.write(f"{config.run_dir} has finished its {progress.epoch} epochs; nothing is left to train")
     steps = len(loader)
-    if (in_all := steps * len(config.sizes)) < FEW_STEPS and accelerator.is_main_process:
-        tqdm.write(
-            f"{len(split)} pictures make {in_all} steps in all, too few to learn much; with few "
-            f"pictures say --batch-size 16 --lr 0.01 --image-size {config.sizes[-1]}:50, for example"
-        )
+    if accelerator.is_main_process:
+        foretell(config, len(split), steps * len(config.sizes), progress)
     for epoch in range(progress.epoch, len(config.sizes)):
         size = config.sizes[epoch]
         for part in (pictures, val_pictures):
@@ -172,17 +151,7 @@ def train(config: TrainConfig) -> ImageClassifier:
             row["temperature"] = config.temperature_at(epoch + 1)
             kept.set_temperature(row["temperature"])
             row["kernel_spread"] = kept.kernel_spread()
-        logits, labels = predict(
-            accelerator, kept, val_loader, mean=kept.config.mean, std=kept.config.std,
-            view=named_view(config.val_channels, config.band_names),
-        )  # fmt: skip
-        row["val_accuracy"] = (logits.argmax(1) == labels).float().mean().item()
-        row |= confidence_metrics(logits, labels)
-        row["val_loss"] = torch.nn.functional.cross_entropy(logits, labels).item()
-        if not math.isfinite(row["val_loss"]):  # the last step can break weights that its own loss was fine with
-            raise NonFiniteLossError(
-                f"validation loss is {row['val_loss']} after epoch {epoch + 1}, of which nothing was kept; lower --lr"
-            )
+        row |= validate(accelerator, kept, val_loader, config, epoch)
         progress.rows.append(row)
         progress.epoch = epoch + 1
         if accelerator.is_main_process:
@@ -190,6 +159,28 @@ def train(config: TrainConfig) -> ImageClassifier:
             finish_epoch(config, progress, kept, plain, averaged, optimizer)
     accelerator.wait_for_everyone()
     return accelerator.unwrap_model(kept, keep_fp32_wrapper=False)  # whose own forward answers as PyTorch is told to
+
+
+def set_up(config: TrainConfig) -> Accelerator:
+    """Processes, threads, memory and seeds of a run."""
+    # told that it runs on CPUs, Accelerate joins the processes of torchrun instead of letting each train alone
+    accelerator = Accelerator(
+        mixed_precision="bf16" if config.bf16 else "no",
+        cpu=not torch.accelerator.is_available(),
+        dataloader_config=DataLoaderConfiguration(non_blocking=True),
+    )
+    if accelerator.is_main_process:
+        remove_unfinished(config.run_dir)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if accelerator.device.type == "cpu":
+        keep_large_blocks()
+        if config.bf16 and capabilities() and not has_bf16():
+            tqdm.write("this CPU has no bfloat16 and emulates it, many times slower; --no-bf16 is faster here")
+    else:
+        torch.backends.cudnn.benchmark = True
+    set_seed(config.seed)
+    return accelerator
 
 
 def load_data(config: TrainConfig) -> tuple[Split, Split]:
@@ -300,6 +291,35 @@ class Meter:
             sums = torch.tensor([loss, correct, images], device=self.accelerator.device)
             loss, correct, images = self.accelerator.reduce(sums).tolist()
         return {"train_loss": loss / images, "train_accuracy": correct / images, "images_per_s": images / seconds}
+
+
+def foretell(config: TrainConfig, images: int, steps: int, progress: Progress) -> None:
+    """Say where nothing, or not much, will come of the training."""
+    if progress.epoch == len(config.sizes):
+        tqdm.write(f"{config.run_dir} has finished its {progress.epoch} epochs; nothing is left to train")
+    elif steps < FEW_STEPS:
+        tqdm.write(
+            f"{images} pictures make {steps} steps in all, too few to learn much; with few "
+            f"pictures say --batch-size 16 --lr 0.01 --image-size {config.sizes[-1]}:50, for example"
+        )
+
+
+def validate(
+    accelerator: Accelerator, model: ImageClassifier, loader: DataLoader, config: TrainConfig, epoch: int
+) -> dict:
+    """What a row of metrics says of the validation pictures. Raises ``NonFiniteLossError``."""
+    logits, labels = predict(
+        accelerator, model, loader, mean=model.config.mean, std=model.config.std,
+        view=named_view(config.val_channels, config.band_names),
+    )  # fmt: skip
+    accuracy = (logits.argmax(1) == labels).float().mean().item()
+    confidence = confidence_metrics(logits, labels)
+    loss = torch.nn.functional.cross_entropy(logits, labels).item()
+    if not math.isfinite(loss):  # the last step can break weights that its own loss was fine with
+        raise NonFiniteLossError(
+            f"validation loss is {loss} after epoch {epoch + 1}, of which nothing was kept; lower --lr"
+        )
+    return {"val_accuracy": accuracy} | confidence | {"val_loss": loss}
 
 
 def describe(model: ImageClassifier, config: TrainConfig, split: Split, size: int) -> None:

@@ -27,7 +27,8 @@ from models.checkpoint import (
     read_tensors,
     write_config,
 )
-from models.model_card import RECIPE, matters, model_card
+from models.model_card import model_card
+from models.training_record import RECIPE, matters
 from train import LICENSE, RESULTS
 from train.cards import main as write_cards
 from train.config import PLACES, TrainConfig
