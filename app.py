@@ -3,8 +3,14 @@
 import argparse
 import os
 import sys
+import tempfile
+from pathlib import Path
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before Gradio is imported: no connection is made
+# Before Gradio is imported: no connection is made, and uploads go to a folder of the user's own, since /tmp/gradio
+# belongs to whoever started an app first on this machine.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+if hasattr(os, "getuid"):  # not on Windows, where users share no such folder
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(tempfile.gettempdir(), f"gradio-{os.getuid()}")))
 
 from demo.loading import Source
 from demo.ui import LAUNCH, create_demo

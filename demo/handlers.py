@@ -323,7 +323,7 @@ def share(channels, fill, temperature, picture, request: gr.Request) -> str:
     """The share button → the query of the link; without channels there is no view to share."""
     spoken = language(request)
     if not channels:
-        raise gr.Error(say(spoken, "no_channels"), title=say(spoken, "choose_title"), print_exception=False)
+        raise gr.Error(say(spoken, "no_channels"), print_exception=False)
     return gallery.view_query(gallery.example_of(picture), channels, fill, temperature)
 
 
@@ -334,4 +334,4 @@ def tell_of_link(where: str, picture: str | None, request: gr.Request) -> None:
     sentences = [say(spoken, f"link_{where}")]
     if picture and not gallery.example_of(picture):
         sentences.append(say(spoken, "link_own_picture"))
-    gr.Info(joined(sentences, spoken), title=say(spoken, "link_title"))
+    gr.Info(joined(sentences, spoken))

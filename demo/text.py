@@ -66,8 +66,6 @@ TEXT: dict[str, tuple[str, str]] = {
         "The browser does not allow copying here: please open the app in a tab of its own and try again.",
         "瀏覽器不允許在此複製：請在獨立的分頁開啟本應用再試一次。",
     ),
-    "link_title": ("Link", "連結"),
-    "choose_title": ("One more step", "還差一步"),
     "link_own_picture": (
         "Your own picture is not part of the link, which opens with the lion and your settings.",
         "你自己的圖片不會放進連結：連結會以獅子圖片和你的設定開啟。",

@@ -74,7 +74,7 @@ def split_names(text: str) -> list[str]:
 
 def is_band(name: str) -> bool:
     """Whether it is a known name or a number."""
-    return name.strip().upper() in BANDS_UM or number(name) is not None
+    return spell_band(name) in BANDS_UM or number(name) is not None
 
 
 def number(text: str) -> float | None:
@@ -87,8 +87,9 @@ def number(text: str) -> float | None:
 
 
 def spell_band(name: str | float) -> str:
-    """A name in capitals, or a wavelength the short way: ``nir`` → ``NIR``, ``.740`` → ``0.74``."""
+    """A name in capitals, or a wavelength the short way: ``nir`` → ``NIR``, ``red`` → ``R``, ``.740`` → ``0.74``."""
     name = str(name).strip().upper()
+    name = COLOUR_WORDS.get(name, name)
     return name if name in BANDS_UM or number(name) is None else f"{number(name):g}"
 
 

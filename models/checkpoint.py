@@ -44,8 +44,8 @@ def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str 
     """Write ``model`` with its ``config`` to ``folder`` and read it back to record golden logits.
 
     A model without a config gets one from its name and arguments. Raises ``ValueError`` for an unknown storage, for
-    a model whose layers are not those its arguments make, and for a config that could not be read again; nothing is
-    written then.
+    a model whose layers are not those its arguments make or whose weights are not finite, and for a config that could
+    not be read again; nothing is written then.
     """
     folder = Path(folder)
     config = published(model, storage=storage)
@@ -58,6 +58,8 @@ def save_checkpoint(model: ImageClassifier, folder: str | Path, *, storage: str 
             f"this {model.name} has other layers than its arguments make ({shown(problems)}); of a compiled network "
             "save its _orig_mod, a converted one with safetensors.torch.save_model"
         )
+    if broken := not_finite(model.state_dict()):
+        raise ValueError(f"the weights of this {model.name} are not finite ({shown(broken)}); its training went wrong")
     folder.mkdir(parents=True, exist_ok=True)
     write_safely(folder / WEIGHTS, lambda path: save_file(pack(model.state_dict(), storage), path))
     write_config(config, folder)
@@ -123,6 +125,11 @@ def load_checkpoint(
     except ValueError as error:
         raise CheckpointError(f"{folder / WEIGHTS} is damaged: {error}; fetch the checkpoint again") from error
     check_fit(model.state_dict(), state, folder / WEIGHTS, config.model)
+    if broken := not_finite(state):
+        raise CheckpointError(
+            f"{folder / WEIGHTS} holds NaN or infinity ({shown(broken)}), with which every answer would be wrong; "
+            "fetch the checkpoint again, or train it anew"
+        )
     model.load_state_dict(state, strict=True, assign=True)
     model.config = config
     return model.to(device, memory_format=torch.channels_last).eval()  # in which convolutions are fastest
@@ -260,6 +267,11 @@ def differences(wanted: dict[str, Tensor], state: dict[str, Tensor]) -> list[str
         found, expected = ((tuple(tensor.shape), tensor.dtype) for tensor in (state[key], wanted[key]))
         problems += [f"{key} is {a}, expected {b}" for a, b in zip(found, expected, strict=True) if a != b]
     return problems
+
+
+def not_finite(state: dict[str, Tensor]) -> list[str]:
+    """The keys of tensors that hold NaN or infinity."""
+    return [key for key, tensor in state.items() if not tensor.isfinite().all()]
 
 
 def shown(problems: list[str]) -> str:

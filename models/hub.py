@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx2  # the HTTP library of huggingface_hub; its errors are not wrapped there
 import torch
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -141,7 +141,7 @@ def is_repo_id(name: str) -> bool:
 
 def explain(error: Exception, repo_id: str, revision: str, unreachable: Exception | None) -> str:
     """One sentence for a failed download: what happened and what to do."""
-    url = f"https://huggingface.co/{repo_id}"
+    url = f"{constants.ENDPOINT}/{repo_id}"
     match error:
         case _ if error is unreachable:
             return f"cannot download {repo_id}: {'; '.join(outage(error))}"

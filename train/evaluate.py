@@ -230,13 +230,16 @@ def parse_subsets(channels: str, bands: tuple[str, ...] = ()) -> list[str]:
     Of a sensor with ``bands``, ``all`` are ``all bands``, all but each (``no NIR``), and each alone; others are named
     like ``R+NIR``, of several unknown ones (``?``) the first.
     """
+    if "," in channels:
+        listed = (parse_subsets(part.strip(), bands) for part in channels.split(","))
+        return list(dict.fromkeys(subset for part in listed for subset in part))
     if not bands:
-        return list(SUBSETS) if channels == "all" else list(dict.fromkeys(map(parse_rgb, channels.split(","))))
+        return list(SUBSETS) if channels == "all" else [parse_rgb(channels)]
     if channels == "all":
         named = [band for band in bands if bands.count(band) == 1]  # several unknown ones have no names of their own
         alone = named if len(bands) > 1 else []
         return [ALL_BANDS, *(f"{NO}{band}" for band in named if len(bands) > 2), *alone]
-    return list(dict.fromkeys(spelt(part.strip(), bands) for part in channels.split(",")))
+    return [spelt(channels, bands)]
 
 
 def spelt(subset: str, bands: tuple[str, ...]) -> str:

@@ -12,7 +12,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from huggingface_hub import metadata_load
+import httpx2  # the HTTP library of huggingface_hub; its errors are not wrapped there
+from huggingface_hub import HfApi, constants, metadata_load
 
 from models import MODELS
 from models.hub import is_repo_id
@@ -60,6 +61,15 @@ def version(root: Path) -> str:
     return re.search(r'^version = "(.+)"', (root / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)[1]
 
 
+def not_on_hub(user: str) -> list[str]:
+    """The networks that a user has not published; [] where the Hub does not say, for the Space itself will."""
+    api = HfApi()
+    try:
+        return [name for name in MODELS if not api.repo_exists(f"{user}/{name}")]
+    except (httpx2.HTTPError, OSError):
+        return []
+
+
 @one_line_errors()
 def main(arguments: list[str] | None = None) -> None:
     parser = command_line("space", __doc__)
@@ -89,7 +99,9 @@ def main(arguments: list[str] | None = None) -> None:
             variables={FROM_HUB: options.from_hub} if options.from_hub else {},
             replace_all=True,
         )
-    print(f"commit {commit[:7]}; the Space builds at https://huggingface.co/spaces/{options.repo_id}")
+    print(f"commit {commit[:7]}; the Space builds at {constants.ENDPOINT}/spaces/{options.repo_id}")
+    if options.from_hub and (missing := not_on_hub(options.from_hub)):
+        print(f"{options.from_hub} has no {', '.join(missing)} on the Hub: of these it takes the bundled weights")
 
 
 if __name__ == "__main__":

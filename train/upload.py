@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import httpx2  # the HTTP library of huggingface_hub; its errors are not wrapped there
-from huggingface_hub import GitRefInfo, HfApi, RepoCard, get_token
+from huggingface_hub import GitRefInfo, HfApi, RepoCard, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
 from models.hub import first_line, is_repo_id
@@ -41,7 +41,7 @@ def upload(
     if get_token() is None:
         raise UploadError(
             "no Hub token; run `hf auth login`, or set HF_TOKEN, with a token that may write "
-            "(https://huggingface.co/settings/tokens)"
+            f"({constants.ENDPOINT}/settings/tokens)"
         )
     api = HfApi()
     target = {"repo_id": repo_id, "repo_type": repo_type}

@@ -116,7 +116,7 @@ def test_weights_of_another_network_are_refused(hub, pushed, checkpoint):
         ("USER/absent", {}, "no folder 'USER/absent' here and no repository of that name on the Hub"),
         (REPO, {"revision": "v9"}, "has no revision 'v9'"),
         ("USER/secret", {}, "or it is private"),
-        ("USER/gated", {}, "is gated; accept its terms at https://huggingface.co/USER/gated"),
+        ("USER/gated", {}, r"is gated; accept its terms at http://127\.0\.0\.1:\d+/USER/gated"),
         ("USER/pickle", {}, r"lacks config.json or model.safetensors; .* pickled weights .* are never read"),
         ("USER/foreign", {}, "is not a DynConv Lab config"),
         ("USER/a..b", {}, "no checkpoint 'USER/a..b'; give one of vgg19"),

@@ -72,9 +72,12 @@ def test_only_what_the_app_needs_is_uploaded_in_one_commit_with_the_version(hub,
     assert space.messages == ["initial commit", "DynConv Lab 9.8.7"]
 
 
-def test_a_space_can_be_told_to_load_published_weights(hub, token, small):
+def test_a_space_can_be_told_to_load_published_weights(hub, token, small, capsys):
+    for name in ("vgg19", "compact"):
+        hub.add(f"USER/{name}", {})
     run("--from-hub", "USER")
     assert hub.repo(SPACE, "space").variables == {"DYNCONV_FROM_HUB": "USER"}
+    assert "USER has no dynamic_vgg19, adaptive_vgg19, resnet34 on the Hub" in capsys.readouterr().out
 
 
 def test_a_dry_run_lists_the_files_and_asks_nobody(hub, small, capsys):

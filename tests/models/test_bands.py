@@ -29,6 +29,7 @@ from models.conditional_norm import ConditionalBatchNorm2d
         ("0.665 µm, 0.8um", ("0.665", "0.8")),
         ("0,665;NIR;1,61", ("0.665", "NIR", "1.61")),
         ("??", ("?", "?")),
+        ("red, Green,NIR", ("R", "G", "NIR")),
     ],
 )
 def test_names_are_read_in_every_form(channels, names):
@@ -44,6 +45,7 @@ def test_names_are_read_in_every_form(channels, names):
         ("B8", "unknown channel 'B8'"),
         ("R,,G", "unknown channel ''"),
         ("R,G,R", "channel R is repeated in R, G, R"),
+        ("R,RED", "channel R is repeated"),
         ("R,0.5,0.50", r"channel 0\.5 is repeated"),
         ("R,842", r"wavelength 842 µm looks like nanometres; give micrometres: 0\.842"),
         ("R,nan", "unknown channel 'NAN'"),

@@ -232,6 +232,20 @@ def test_truncated_weights_are_refused(folder, keep):
     refused(folder, "model.safetensors", "truncated", "fetch it again")
 
 
+def test_weights_that_are_no_numbers_are_refused(model, folder, tmp_path):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    key = next(key for key, tensor in tensors.items() if tensor.is_floating_point())
+    tensors[key].view(-1)[0] = torch.nan
+    save_file(tensors, path)
+    refused(folder, "NaN or infinity", "fetch the checkpoint again")
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] = torch.inf
+    with pytest.raises(ValueError, match="are not finite"):
+        save_checkpoint(model, tmp_path / "diverged")
+    assert not (tmp_path / "diverged").exists()
+
+
 def test_a_pickle_under_another_name_is_refused_without_being_run(model, folder, tmp_path):
     class Bomb:
         def __reduce__(self):

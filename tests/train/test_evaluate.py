@@ -120,7 +120,11 @@ def test_the_worst_single_channel_is_named_where_all_were_measured(bands, accura
 
 def test_subsets_are_parsed():
     assert parse_subsets("all") == list(SUBSETS)
-    assert parse_subsets("RGB,r") == ["RGB", "R"]
+    assert parse_subsets("RGB, r") == ["RGB", "R"]
+    assert parse_subsets("R,all") == ["R", *(subset for subset in SUBSETS if subset != "R")]
+    assert parse_subsets("nir+b,all", ("B", "R", "NIR")) == [
+        "NIR+B", "all bands", "no B", "no R", "no NIR", "B", "R", "NIR",
+    ]  # fmt: skip
     with pytest.raises(ValueError, match="unknown channel 'X'"):
         parse_subsets("RGB,X")
 
