@@ -70,6 +70,8 @@ class DynamicConv2d(nn.Module):
     Takes (B, C_in, H, W) of any H and W, returns (B, C_out, H', W') as ``nn.Conv2d`` would.
     ``method`` is one of ``METHODS`` of ``mixture.py``, all of which compute the same; ``auto`` takes
     the cheapest for the input at hand. On a CPU that is cheapest with channels_last weights and a C compiler.
+    Under ``torch.compile``, training on a CPU with pictures of several sizes needs ``dynamic=False``: PyTorch 2.14
+    fails there on a convolution whose groups, one for each sample, are of no fixed number.
 
     Raises ``ValueError`` for sizes that are not whole and positive, channels that ``groups`` does not divide or an
     unknown method; when called, for maps of another shape or smaller than the kernel.
