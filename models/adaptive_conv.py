@@ -92,10 +92,6 @@ class ZeroLinear(nn.Linear):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()  # so that the random numbers of the layers after it are those after any linear layer
-        self.start_again()
-
-    def start_again(self) -> None:
-        """As ``reset_parameters``, without drawing random numbers."""
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
 
@@ -127,20 +123,20 @@ class ChannelAttention(nn.Module):
         self.register_buffer("width", torch.empty(num_kernels))  # σ
         self.company_size = num_kernels + 3
         view_size = num_kernels + 2 + self.company_size
+        # the tuning curves alone decide at first, for the router gives zero
         self.router = nn.Sequential(nn.Linear(view_size, 32), nn.ReLU(), ZeroLinear(32, 2 * num_kernels))
-        self.reset_attention()
+        self.reset_tuning()
 
     def reset_parameters(self) -> None:
-        """As ``reset_attention``; the router's layers reset themselves."""
-        self.reset_attention()
+        """The tuning curves; the router's layers reset themselves."""
+        self.reset_tuning()
 
-    def reset_attention(self) -> None:
-        """The tuning curves alone decide at first, for the router gives zero."""
+    def reset_tuning(self) -> None:
+        """The curves that it was made with, as after ``to_empty``."""
         tuned = len(self.tuning_um)
         self.center[:tuned] = torch.tensor(self.tuning_um).log()
         self.center[tuned:] = self.center[:tuned].mean() if tuned else 0.0
         self.width[:tuned], self.width[tuned:] = WIDTH, 100.0
-        self.router[-1].start_again()
 
     def forward(
         self,
@@ -237,7 +233,7 @@ class ChannelAdaptiveConv2d(ChannelAttention):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """He initialisation of the W_k, zeros for the W'_k; the attention starts as ``reset_attention`` says."""
+        """He initialisation of the W_k, zeros for the W'_k, the tuning curves; the router's layers reset themselves."""
         first = torch.empty_like(self.weight[:, : self.num_kernels])  # by itself, so that both kinds start alike
         nn.init.kaiming_normal_(first, mode="fan_out", nonlinearity="relu")
         nn.init.zeros_(self.weight)
@@ -245,7 +241,7 @@ class ChannelAdaptiveConv2d(ChannelAttention):
             self.weight[:, : self.num_kernels] = first
         if self.bias is not None:
             nn.init.zeros_(self.bias)
-        self.reset_attention()
+        self.reset_tuning()
 
     def forward(
         self,

@@ -22,10 +22,6 @@ class Modulation(nn.Linear):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()  # so that the random numbers of the layers after it are those after any linear layer
-        self.start_again()
-
-    def start_again(self) -> None:
-        """As ``reset_parameters``, without drawing random numbers."""
         nn.init.zeros_(self.weight)
         with torch.no_grad():
             self.bias.copy_(torch.arange(self.out_features) < self.out_features // 2)
@@ -36,14 +32,7 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
 
     def __init__(self, num_features: int, *, description_size: int):
         super().__init__(num_features, affine=False)
-        self.modulation = Modulation(description_size, 2 * num_features)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Plain batch normalisation: a scale of 1 and a shift of 0, whatever the description."""
-        super().reset_parameters()
-        if hasattr(self, "modulation"):  # the base class calls this before there is one
-            self.modulation.start_again()
+        self.modulation = Modulation(description_size, 2 * num_features)  # at first plain batch normalisation
 
     def forward(self, x: Tensor, description: Tensor) -> Tensor:
         """Raises ``ValueError`` for other numbers of dimensions or features, or of samples and descriptions."""

@@ -52,7 +52,8 @@ def test_after_training_a_sample_does_not_depend_on_its_neighbours(maps, descrip
 
 def test_a_reset_makes_it_plain_again(maps, descriptions):
     norm = make_norm(learned=True)
-    norm.reset_parameters()
+    for part in norm.modules():
+        part.reset_parameters()
     plain = torch.nn.BatchNorm2d(maps.shape[1], affine=False).to(maps.dtype)
     torch.testing.assert_close(norm(maps, descriptions), plain(maps))
 
