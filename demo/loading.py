@@ -1,6 +1,7 @@
 """The models, loaded once for everyone: bundled weights, or one's own or a Hub user's with these to fall back on."""
 
 import logging
+import math
 import os
 import threading
 import time
@@ -28,6 +29,7 @@ except ImportError:
 
 # There CUDA is a stand-in outside GPU calls, known to the main thread alone.
 ON_ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
+MEASURE_AGAIN_S = 60
 log = logging.getLogger(__name__)
 LOCK = threading.Lock()
 MODEL_THREAD = ThreadPoolExecutor(1, thread_name_prefix="models")
@@ -129,10 +131,21 @@ def load_from_hub(user: str, name: str) -> ImageClassifier | None:
         return None
 
 
-@lru_cache
+fastest: dict[ImageClassifier, tuple[float, float]] = {}  # milliseconds, and when they were measured
+
+
+def latency_ms(network: ImageClassifier) -> float:
+    """Milliseconds for one picture on the network's device: the fastest run so far, a few more being made after
+    ``MEASURE_AGAIN_S``, since the machine may have been busy."""
+    so_far, measured = fastest.get(network, (math.inf, -math.inf))
+    if time.monotonic() - measured >= MEASURE_AGAIN_S:
+        fastest[network] = min(so_far, fastest_run(network)), time.monotonic()
+    return fastest[network][0]
+
+
 @torch.inference_mode()
-def latency_ms(network: ImageClassifier, runs: int = 9) -> float:
-    """Milliseconds for one picture on the network's device: the fastest run after a warm-up, measured once."""
+def fastest_run(network: ImageClassifier, runs: int = 5) -> float:
+    """Milliseconds for one picture, the fastest of ``runs`` after a warm-up."""
     device = next(network.parameters()).device
     x = torch.zeros(1, 3, network.config.input_size, network.config.input_size, device=device)
     times = []

@@ -422,8 +422,8 @@ TEXT: dict[str, tuple[str, str]] = {
         "還沒有圖片：請在「色彩通道」頁上傳，或選一個範例。",
     ),
     "no_channels": (
-        "At least one channel must be left: please switch one on.",
-        "至少要保留一個通道：請打開其中一個。",
+        "At least one channel must be left: please switch one on, on the Channels page.",
+        "至少要保留一個通道：請在「色彩通道」頁打開其中一個。",
     ),
     "picture_unreadable": (
         "This file cannot be read as a picture: please try a JPEG, PNG or WebP; files of several bands go on the "
@@ -535,6 +535,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "{came} µm 不是介於 {low} 與 {high} 的波長；紅光是 0.665：不知道時請輸入 ?。",
     ),
     "bad_request": ("This cannot be asked: {reason}.", "無法這樣詢問：{reason}。"),
+    "unanswered": (
+        "The server did not answer: please try again in a moment.",
+        "伺服器沒有回應：請稍後再試一次。",
+    ),
     "unexpected": (
         "Something went wrong on our side: please try again or choose another picture.",
         "我們這邊出了問題：請再試一次或換一張圖片。",

@@ -23,55 +23,17 @@ from demo.handlers import (
 from demo.heatmap import ADAPTIVE
 from demo.loading import BUNDLED, ON_ZERO_GPU, Source, load_models
 from demo.pictures import MAX_MEGABYTES
-from demo.text import CHINESE, translations
-from demo.widgets import COPY, PICKED, PictureInput, example_gallery, log_slider, notice_slot, point_picker
+from demo.scripts import ARRIVED, COPY_LINK, PAPER, drop_outdated, empty, failed, keep, note
+from demo.text import translations
+from demo.widgets import PICKED, PictureInput, example_gallery, log_slider, notice_slot, point_picker
 from models import CHANNELS, FILLS
 
 STYLE = Path(__file__).with_name("style.css")
-COPY_LINK = f"""async query => {{
-  const link = new URL(query, window.location.href).href;
-  window.history.replaceState(null, '', link);
-  const copied = await ({COPY})(link), shown = window.top === window;
-  return copied && shown ? 'both' : copied ? 'copied' : shown ? 'shown' : 'neither';
-}}"""
-
 DAY = 24 * 3600  # seconds after which uploads are deleted
 QUIET = {"api_visibility": "private"}  # events of the page; the endpoints for code are in endpoints.py
 # Everything that runs a model waits in one queue, so answers never compete for the device.
 QUEUED = {"concurrency_id": "models", "concurrency_limit": 1, "show_progress": "minimal", **QUIET}
 LATEST = {"trigger_mode": "always_last", **QUEUED}  # of several in a row the last one counts
-NONE_OF = "() => Array(%d).fill('')"
-EMPTY = NONE_OF % 2  # also where Gradio itself refuses (a full queue) and says so: no older answer stays
-# Gradio names the page's language after the browser, whatever ours is, and leaves its groups without a name.
-ARRIVED = f"""() => {{
-  window.arrived = true;
-  const chinese = {[name.lower() for name in CHINESE]}.includes(navigator.language.toLowerCase());
-  document.documentElement.lang = chinese ? 'zh-TW' : 'en';
-  for (const group of document.querySelectorAll('fieldset'))
-    group.ariaLabel ??= group.querySelector('[data-testid="block-info"]')?.textContent.trim();
-}}"""
-# What a page was asked about (a file by its path), and no answer if by now it says something else.
-ASKED = "JSON.stringify(inputs.map(value => value?.path ?? value))"
-
-
-def note(page: str) -> str:
-    return f"(...inputs) => {{ (window.asked ??= {{}}).{page} = {ASKED}; return inputs; }}"
-
-
-def drop_outdated(page: str) -> str:
-    return f"(...inputs) => {{ if (window.asked.{page} !== {ASKED}) return ['', '']; }}"
-
-
-def keep(page: str) -> str:
-    """The address names the page, once it has opened where the address said."""
-    return f"""() => {{
-      if (!window.arrived) return;
-      const link = new URL(window.location.href);
-      link.searchParams.set('tab', '{page}');
-      window.history.replaceState(null, '', link);
-    }}"""
-
-
 i18n = gr.I18n(**translations())
 theme = gr.themes.Base(
     primary_hue="indigo",
@@ -84,6 +46,7 @@ theme = gr.themes.Base(
     button_primary_background_fill_hover="*primary_700",
 )
 LAUNCH = {
+    "head": PAPER,
     "i18n": i18n,
     "theme": theme,
     "css_paths": STYLE,
@@ -245,7 +208,7 @@ def connect(events: Handlers, ask: Parts, told: Parts, swept: Parts, compared: P
         answered,
         show_progress_on=told.notice,
         **LATEST,
-    ).failure(None, None, answered, js=NONE_OF % len(answered), **QUIET)
+    ).failure(None, None, answered, js=failed(len(answered), notices=2), **QUIET)
     compared.pick.select(
         events.look_from,
         [ask.picture, ask.channels, ask.fill, compared.picked],
@@ -256,15 +219,15 @@ def connect(events: Handlers, ask: Parts, told: Parts, swept: Parts, compared: P
     )
     shown = [swept.notice, swept.picture, swept.result]
     ask.picture.change(events.show, ask.picture, shown, show_progress_on=swept.notice, **LATEST).failure(
-        None, None, shown, js=NONE_OF % len(shown), **QUIET
+        None, None, shown, js=failed(len(shown)), **QUIET
     )
     settings, outputs = [ask.picture, ask.fill, ask.temperature], [swept.notice, swept.result]
     asked = swept.button.click(
         events.sweep, settings, outputs, js=note("sweep"), show_progress_on=swept.notice, **LATEST
     )
     asked.then(None, settings, outputs, js=drop_outdated("sweep"), **QUIET)
-    asked.failure(None, None, outputs, js=EMPTY, **QUIET)
-    gr.on([ask.fill.input, ask.temperature.input], None, None, outputs, js=EMPTY, **QUIET)
+    asked.failure(None, None, outputs, js=failed(2), **QUIET)
+    gr.on([ask.fill.input, ask.temperature.input], None, None, outputs, js=empty(2), **QUIET)
     ask.picture.upload(displayed, ask.picture, ask.picture, **QUEUED)
     for gallery in (ask.examples, swept.examples, compared.examples):
         gallery.select(choose_example, None, ask.picture, queue=False, trigger_mode="multiple", **QUIET)
@@ -292,5 +255,5 @@ def connect_bands(events: Handlers, banded: Parts) -> None:
         *(file.then(events.ask_bands, inputs, outputs, **asking) for file in chosen),
     ):
         asked.then(None, inputs, outputs, js=drop_outdated("bands"), **QUIET)
-        asked.failure(None, None, outputs, js=EMPTY, **QUIET)
-    gr.on([banded.file.clear, banded.names.change], None, None, outputs, js=EMPTY, **QUIET)
+        asked.failure(None, None, outputs, js=failed(2), **QUIET)
+    gr.on([banded.file.clear, banded.names.change], None, None, outputs, js=empty(2), **QUIET)

@@ -71,7 +71,7 @@ def log_slider(value: float = 1.0, *, minimum: float, maximum: float, **options)
     template = """
     <label class="log-slider">
       <span>${label}</span>
-      <output>τ = ${Number(value).toPrecision(2)}</output>
+      <output aria-live="off">τ = ${Number(value).toPrecision(2)}</output>
       <input type="range" min="0" max="1" step="0.01" value="${Math.log(value / minimum) / Math.log(maximum / minimum)}"
              aria-label="${label}" aria-valuetext="τ = ${Number(value).toPrecision(2)}">
     </label>"""

@@ -492,3 +492,36 @@ def test_the_results_open_section_by_section(visit):
     page.get_by_role("button", name="Task 2: can a compact network match ResNet34?").click()
     expect(second).to_be_visible()
     expect(first).to_be_visible()
+
+
+def test_a_screen_reader_is_told_which_results_are_open(visit):
+    page = visit()
+    turn_to(page, "Results")
+    section = page.get_by_role("button", name="What does it cost? Arithmetic, memory, time", exact=True)
+    expect(section).to_have_attribute("aria-expanded", "false")
+    section.click()
+    expect(section).to_have_attribute("aria-expanded", "true")
+
+
+@pytest.mark.parametrize(("locale", "words"), [("en-US", "did not answer"), ("zh-TW", "伺服器沒有回應")])
+def test_where_no_answer_comes_a_sentence_says_so(visit, locale, words):
+    page = visit(locale=locale)
+    page.route("**/queue/join*", lambda route: route.fulfill(status=500, body="no JSON"))
+    page.locator(".toggles input").first.uncheck()
+    expect(notice(page)).to_contain_text(words)
+    expect(page.locator(".answer")).to_have_count(0)
+    page.unroute("**/queue/join*")
+    page.locator(".toggles input").nth(1).uncheck()
+    expect(page.locator(".trio .answer")).to_have_count(3)
+
+
+def test_paper_is_white_and_cuts_nothing_off(visit):
+    page = visit(color_scheme="dark")
+    frames = [".gradio-container", ".gradio-container > .main", "main.contain"]
+    overflow = "names => names.map(name => getComputedStyle(document.querySelector(name)).overflow)"
+    page.emulate_media(media="print")
+    assert page.evaluate(overflow, frames) == ["visible"] * len(frames)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert not page.evaluate("document.body.classList.contains('dark')")
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.body.classList.contains('dark')")
