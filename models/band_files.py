@@ -37,7 +37,9 @@ COMPRESSIONS = (
 BRIGHTNESS = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB)
 GDAL_NODATA = 42113  # the tag with the value that stands for "nothing was measured here"
 # Read as plain pages: what instruments embed can name other files, which would be opened, or sizes without end.
-PLAIN = {f"is_{kind}": False for kind in tifffile.TIFF.FILE_FLAGS - {"shaped", "imagej", "uniform"}}
+FOREIGN = {f"is_{kind}" for kind in tifffile.TIFF.FILE_FLAGS - {"shaped", "imagej", "uniform"}}
+# of older tifffile, such as the last for Python 3.10, one cannot be told
+PLAIN = {name: False for name in sorted(FOREIGN) if not isinstance(getattr(TiffFile, name, None), property)}
 
 PROBLEMS = {
     "missing": "There is no file {came}.",

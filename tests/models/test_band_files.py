@@ -125,8 +125,12 @@ def test_ink_and_other_colour_spaces_are_no_brightness(tiff_file, array, photome
 
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
 def test_values_of_four_bits_reach_white(tiff_file, photometric):
-    array = np.arange(16, dtype=np.uint8).reshape(1, 16).repeat(8, axis=0)
-    values = open_bands(tiff_file(array, photometric=photometric, bitspersample=4)).values[0, 0]
+    pairs = np.array([[0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF]], dtype=np.uint8).repeat(8, axis=0)
+    path = tiff_file(pairs, photometric=photometric, metadata=None)
+    with tifffile.TiffFile(path, mode="r+") as file:  # two values in a byte
+        file.pages[0].tags["BitsPerSample"].overwrite(4)
+        file.pages[0].tags["ImageWidth"].overwrite(16)
+    values = open_bands(path).values[0, 0]
     expected = np.arange(16) / 15 if photometric == "minisblack" else 1 - np.arange(16) / 15
     assert np.allclose(values, expected, atol=1e-6)
 
