@@ -1,6 +1,6 @@
 # The demo as a container.
 #   CPU:   docker build -t dynconv-lab . && docker run --rm -p 7860:7860 dynconv-lab
-#   CUDA:  docker build -t dynconv-lab --build-arg BASE=pytorch/pytorch:2.8.0-cuda12.8-cudnn9-runtime . \
+#   CUDA:  docker build -t dynconv-lab --build-arg BASE=pytorch/pytorch:2.10.0-cuda12.8-cudnn9-runtime . \
 #          && docker run --rm --gpus all -p 7860:7860 dynconv-lab
 ARG BASE=python:3.12-slim
 FROM ${BASE}

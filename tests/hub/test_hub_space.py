@@ -297,3 +297,9 @@ def test_the_container_runs_the_app_as_nobody_special_with_a_healthcheck():
     assert names.index("USER") < names.index("CMD")
     assert dict(steps)["USER"] != "root" and dict(steps)["CMD"] == '["python3", "app.py"]'
     assert not any("latest" in argument for _, argument in steps)
+
+
+def test_the_cuda_base_that_the_container_names_has_a_torch_that_is_kept():
+    base = re.search(r"pytorch/pytorch:(\d+)\.(\d+)", (ROOT / "Dockerfile").read_text())
+    least = re.search(r"^torch>=(\d+)\.(\d+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    assert [*map(int, base.groups())] >= [*map(int, least.groups())]
