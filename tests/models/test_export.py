@@ -123,7 +123,7 @@ def test_the_onnx_file_refuses_wavelengths_that_cannot_be(any_channels):
     for wavelengths_um in ([665, 842], [0.665, -1], [0.665, 0]):
         assert answers(session, values, wavelengths_um).isnan().all()
     for wavelengths_um in ([0.665], [0.665, 0.56, 0.49]):
-        with pytest.raises(Exception, match=r"MatMul|Gemm|dimension|Expand|ReduceSum|Reshape"):
+        with pytest.raises(Exception, match="ONNXRuntimeError"):  # in other words by version
             answers(session, values, wavelengths_um)
 
 
