@@ -36,10 +36,7 @@ COMPRESSIONS = (
 )  # fmt: skip
 BRIGHTNESS = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.RGB)
 GDAL_NODATA = 42113  # the tag with the value that stands for "nothing was measured here"
-# Read as plain pages: what instruments embed can name other files, which would be opened, or sizes without end.
-FOREIGN = {f"is_{kind}" for kind in tifffile.TIFF.FILE_FLAGS - {"shaped", "imagej", "uniform"}}
-# of older tifffile, such as the last for Python 3.10, one cannot be told
-PLAIN = {name: False for name in sorted(FOREIGN) if not isinstance(getattr(TiffFile, name, None), property)}
+INSTRUMENTS = tifffile.TIFF.FILE_FLAGS - {"shaped", "imagej", "uniform"}  # whose kinds of TIFF tifffile knows
 
 PROBLEMS = {
     "missing": "There is no file {came}.",
@@ -181,10 +178,18 @@ def names_in(path: str | Path) -> tuple[str, ...]:
         return ()
 
 
-def open_tiff(path: str | Path) -> TiffFile:
+class PlainTiff(TiffFile):
+    """A TIFF as its pages: what instruments embed can name other files, which would be opened, or sizes without end."""
+
+
+for kind in INSTRUMENTS:  # what a file is, some versions of tifffile take from no argument
+    setattr(PlainTiff, f"is_{kind}", False)
+
+
+def open_tiff(path: str | Path) -> PlainTiff:
     """A TIFF that is safe to look into, to be closed; raises what tifffile raises."""
     check_directories(Path(path))
-    return TiffFile(path, **PLAIN)
+    return PlainTiff(path)
 
 
 def metadata_of(series: TiffPageSeries) -> str | None:
