@@ -28,11 +28,6 @@ ARRIVED = f"""() => {{
   window.addEventListener('beforeprint', () => {{ dark = look.contains('dark'); look.remove('dark'); }});
   window.addEventListener('afterprint', () => look.toggle('dark', dark));
 }}"""
-# Gradio narrows a style sheet's rules to what lies within its frame, which cuts off what page breaks push down.
-PAPER = """<style>@media print {
-  html, body, gradio-app, .gradio-container, .gradio-container > .main, .gradio-container > .main > .wrap,
-  main.contain { display: block !important; overflow: visible !important; }
-}</style>"""
 COPY_LINK = f"""async query => {{
   const link = new URL(query, window.location.href).href;
   window.history.replaceState(null, '', link);

@@ -23,12 +23,17 @@ from demo.handlers import (
 from demo.heatmap import ADAPTIVE
 from demo.loading import BUNDLED, ON_ZERO_GPU, Source, load_models
 from demo.pictures import MAX_MEGABYTES
-from demo.scripts import ARRIVED, COPY_LINK, PAPER, drop_outdated, empty, failed, keep, note
+from demo.scripts import ARRIVED, COPY_LINK, drop_outdated, empty, failed, keep, note
 from demo.text import translations
 from demo.widgets import PICKED, PictureInput, example_gallery, log_slider, notice_slot, point_picker
 from models import CHANNELS, FILLS
 
 STYLE = Path(__file__).with_name("style.css")
+# Gradio narrows a style sheet's rules to what lies within its frame, which cuts off what page breaks push down.
+PAPER = """<style>@media print {
+  html, body, gradio-app, .gradio-container, .gradio-container > .main, .gradio-container > .main > .wrap,
+  main.contain { display: block !important; overflow: visible !important; }
+}</style>"""
 DAY = 24 * 3600  # seconds after which uploads are deleted
 QUIET = {"api_visibility": "private"}  # events of the page; the endpoints for code are in endpoints.py
 # Everything that runs a model waits in one queue, so answers never compete for the device.

@@ -9,11 +9,11 @@ import re
 from collections import Counter
 from xml.etree import ElementTree
 
-from models.bands import BANDS_UM, COLOUR_WORDS, LONGEST_UM, SHORTEST_UM, UNKNOWN, number, spell_band
+from models.bands import BANDS_UM, LONGEST_UM, SHORTEST_UM, UNKNOWN, number, spell_band
 
 GDAL_METADATA = 42112  # the tag
 ROLES = ("DESCRIPTION", "SCALE", "OFFSET")  # the items that GDAL itself gives a meaning
-WORDS = COLOUR_WORDS | {"NEARINFRARED": "NIR", "COASTALAEROSOL": "COASTAL", "SWIR16": "SWIR1", "SWIR22": "SWIR2"}
+WORDS = {"NEARINFRARED": "NIR", "COASTALAEROSOL": "COASTAL", "SWIR16": "SWIR1", "SWIR22": "SWIR2"}
 NANOMETRES, MICROMETRES = r"nm|nanomet\w*", r"um|µm|μm|micromet\w*"  # with both characters for µ
 NUMBER, UNIT = r"(\d+(?:\.\d*)?|\.\d+)", rf"(?:(?P<nano>{NANOMETRES})|{MICROMETRES})"
 # ``842 nm`` and ``0.45-0.52 µm``, or with the unit twice
@@ -72,7 +72,7 @@ def name_of(said: dict[str, str]) -> str:
     """One band's name or wavelength in µm from its items; ``?`` where they say neither."""
     description, unit = said.get("DESCRIPTION", ""), said.get("WAVELENGTH_UNITS", said.get("WAVELENGTH_UNIT", ""))
     word = re.sub(r"[\s_-]", "", description.upper())
-    known = WORDS.get(word, word)
+    known = spell_band(WORDS.get(word, word))
     return (
         in_micrometres(f"{said.get('CENTRAL_WAVELENGTH_UM', '')} µm")
         or in_micrometres(f"{said.get('WAVELENGTH', '')} {unit}")

@@ -123,7 +123,7 @@ def test_the_onnx_file_refuses_wavelengths_that_cannot_be(any_channels):
     for wavelengths_um in ([665, 842], [0.665, -1], [0.665, 0]):
         assert answers(session, values, wavelengths_um).isnan().all()
     for wavelengths_um in ([0.665], [0.665, 0.56, 0.49]):
-        with pytest.raises(Exception, match="ONNXRuntimeError"):  # in other words by version
+        with pytest.raises(Exception, match=r"MatMul|Gemm|dimension|Expand|ReduceSum|Reshape|Shape mismatch"):
             answers(session, values, wavelengths_um)
 
 
@@ -183,10 +183,10 @@ def test_what_cannot_be_exported_is_said_and_leaves_no_file(needed, tmp_path, mo
 
 
 def test_the_layer_compiles_into_one_graph_with_the_same_gradients():
-    layer = DynamicConv2d(3, 8, 3, padding=1)
+    layer = DynamicConv2d(3, 8, 3, padding=1).double()  # so that sums in another order agree
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")  # inductor would spend a minute on C++
-    x = images(2)
+    x = images(2).double()
     y, expected = compiled(x), layer(x)
     torch.testing.assert_close(y, expected)
     gradients = [torch.autograd.grad(output.square().sum(), list(layer.parameters())) for output in (y, expected)]
-    torch.testing.assert_close(*gradients, rtol=2e-5, atol=1e-5)  # which add up in another order, by version
+    torch.testing.assert_close(*gradients)
