@@ -509,6 +509,7 @@ def test_where_no_answer_comes_a_sentence_says_so(visit, locale, words):
     page.route("**/queue/join*", lambda route: route.fulfill(status=500, body="no JSON"))
     page.locator(".toggles input").first.uncheck()
     expect(notice(page)).to_contain_text(words)
+    expect(page.locator(".notice-slot .error:visible")).to_have_count(0)  # which would lie on it
     expect(page.locator(".answer")).to_have_count(0)
     page.unroute("**/queue/join*")
     page.locator(".toggles input").nth(1).uncheck()
