@@ -319,12 +319,17 @@ def own_words(typed: str, filled: Filled) -> str:
     return own if typed == by_file else typed
 
 
+def address(channels, fill, temperature, picture) -> str:
+    """Another view → the query of its link, so that a page that is loaded again shows it."""
+    return gallery.view_query(gallery.example_of(picture), channels, fill, temperature)
+
+
 def share(channels, fill, temperature, picture, request: gr.Request) -> str:
     """The share button → the query of the link; without channels there is no view to share."""
     spoken = language(request)
     if not channels:
         raise gr.Error(say(spoken, "no_channels"), print_exception=False)
-    return gallery.view_query(gallery.example_of(picture), channels, fill, temperature)
+    return address(channels, fill, temperature, picture)
 
 
 def tell_of_link(where: str, picture: str | None, request: gr.Request) -> None:

@@ -28,10 +28,23 @@ ARRIVED = f"""() => {{
   window.addEventListener('beforeprint', () => {{ dark = look.contains('dark'); look.remove('dark'); }});
   window.addEventListener('afterprint', () => look.toggle('dark', dark));
 }}"""
-COPY_LINK = f"""async query => {{
-  const link = new URL(query, window.location.href).href;
+# A link → the address. A Space's page on the Hub hands its own query to the app that it frames, so it learns it, too,
+# without what the Hub adds by itself (__sign, __theme).
+SHOW = """link => {
   window.history.replaceState(null, '', link);
-  const copied = await ({COPY})(link), shown = window.top === window;
+  if (window.top === window || !link.hostname.endsWith('.hf.space')) return;
+  const query = new URLSearchParams([...link.searchParams].filter(([name]) => !name.startsWith('__')));
+  window.parent.postMessage({queryString: `${query}`}, 'https://huggingface.co');
+}"""
+KEEP_VIEW = f"""query => {{
+  const link = new URL(window.location.href);
+  for (const [name, value] of new URLSearchParams(query)) link.searchParams.set(name, value);
+  ({SHOW})(link);
+}}"""
+COPY_LINK = f"""async query => {{
+  const link = new URL(query, window.location.href);
+  ({SHOW})(link);
+  const copied = await ({COPY})(link.href), shown = window.top === window;
   return copied && shown ? 'both' : copied ? 'copied' : shown ? 'shown' : 'neither';
 }}"""
 # What a page was asked about (a file by its path), and no answer if by now it says something else.
@@ -65,5 +78,5 @@ def keep(page: str) -> str:
       if (!window.arrived) return;
       const link = new URL(window.location.href);
       link.searchParams.set('tab', '{page}');
-      window.history.replaceState(null, '', link);
+      ({SHOW})(link);
     }}"""

@@ -12,6 +12,7 @@ from demo.gallery import FOLDER, MAX_TEMPERATURE, MIN_TEMPERATURE, PAGES
 from demo.handlers import (
     CENTRE,
     Handlers,
+    address,
     choose_bands,
     choose_example,
     displayed,
@@ -23,7 +24,7 @@ from demo.handlers import (
 from demo.heatmap import ADAPTIVE
 from demo.loading import BUNDLED, ON_ZERO_GPU, Source, load_models
 from demo.pictures import MAX_MEGABYTES
-from demo.scripts import ARRIVED, COPY_LINK, drop_outdated, empty, failed, keep, note
+from demo.scripts import ARRIVED, COPY_LINK, KEEP_VIEW, drop_outdated, empty, failed, keep, note
 from demo.text import translations
 from demo.widgets import PICKED, PictureInput, example_gallery, log_slider, notice_slot, point_picker
 from models import CHANNELS, FILLS
@@ -234,11 +235,22 @@ def connect(events: Handlers, ask: Parts, told: Parts, swept: Parts, compared: P
     asked.failure(None, None, outputs, js=failed(2), **QUIET)
     gr.on([ask.fill.input, ask.temperature.input], None, None, outputs, js=empty(2), **QUIET)
     ask.picture.upload(displayed, ask.picture, ask.picture, **QUEUED)
-    for gallery in (ask.examples, swept.examples, compared.examples):
+    seen = [ask.channels, ask.fill, ask.temperature, ask.picture]
+    chosen = [
         gallery.select(choose_example, None, ask.picture, queue=False, trigger_mode="multiple", **QUIET)
-    ask.link.click(share, [ask.channels, ask.fill, ask.temperature, ask.picture], ask.query, **QUIET).success(
-        None, ask.query, ask.copied, js=COPY_LINK, **QUIET
-    ).then(tell_of_link, [ask.copied, ask.picture], None, **QUIET)
+        for gallery in (ask.examples, swept.examples, compared.examples)
+    ]
+    for moved in (
+        gr.on(
+            [ask.channels.input, ask.fill.input, ask.temperature.input, ask.picture.input],
+            address, seen, ask.query, queue=False, trigger_mode="always_last", **QUIET,
+        ),
+        *(example.then(address, seen, ask.query, queue=False, **QUIET) for example in chosen),
+    ):  # fmt: skip
+        moved.then(None, ask.query, None, js=KEEP_VIEW, **QUIET)
+    ask.link.click(share, seen, ask.query, **QUIET).success(None, ask.query, ask.copied, js=COPY_LINK, **QUIET).then(
+        tell_of_link, [ask.copied, ask.picture], None, **QUIET
+    )
 
 
 def connect_bands(events: Handlers, banded: Parts) -> None:

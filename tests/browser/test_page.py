@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from demo.gallery import EXAMPLES
+from demo.scripts import KEEP_VIEW
 from tests.tagged import band_tag
 
 pytestmark = pytest.mark.browser
@@ -294,6 +295,48 @@ def test_a_link_opens_the_same_view(visit):
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_test_id("toast-body").last).to_contain_text("At least one channel must be left")
     assert "channels=G" in page.url
+
+
+def test_a_reloaded_page_shows_the_same_view(visit):
+    page = visit()
+    assert "?" not in page.url
+    page.get_by_role("button", name="A drawing of a ladybug on a leaf").first.click()
+    page.wait_for_url("**example=ladybug**")
+    page.get_by_label("Red", exact=True).uncheck()
+    page.wait_for_url("**channels=GB**")
+    turn_to(page, "All subsets")
+    page.wait_for_url("**tab=sweep**")
+    page.reload()
+    page.wait_for_selector("[role=tab][data-tab-id=sweep][aria-selected=true]")
+    turn_to(page, "Channels")
+    expect(notice(page)).to_contain_text("Red is missing")
+    expect(page.get_by_label("Red", exact=True)).not_to_be_checked()
+    assert "example=ladybug" in page.url
+    assert page.errors == []
+
+
+def test_the_hubs_page_around_a_space_learns_the_view_and_no_signature(browser):
+    page = browser.new_page()
+    space, hub = "https://user-name.hf.space/?__sign=secret", "https://huggingface.co/spaces/user/name"
+    page.route(re.compile("^https://"), lambda route: route.fulfill(body="", content_type="text/html"))
+    page.goto(hub)
+    page.evaluate(
+        """space => new Promise(resolve => {
+          const frame = document.createElement('iframe');
+          frame.src = space;
+          frame.onload = resolve;
+          window.told = [];
+          window.addEventListener('message', event => window.told.push(event.data));
+          document.body.append(frame);
+        })""",
+        space,
+    )
+    inside = page.frames[1]
+    inside.evaluate(f"({KEEP_VIEW})('?example=lion&channels=RG')")
+    page.wait_for_function("window.told.length")
+    assert page.evaluate("window.told") == [{"queryString": "example=lion&channels=RG"}]
+    assert inside.url == space + "&example=lion&channels=RG"
+    page.close()
 
 
 NO_CLIPBOARD = "Object.defineProperty(navigator, 'clipboard', {value: undefined});"  # as over plain http
