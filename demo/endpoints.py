@@ -119,28 +119,32 @@ class Endpoints:
         network = self.events.loaded.networks[DYNAMIC]
         return result.rows(), [explain.seen(network, picture, subset, fill) for subset in SUBSETS]
 
-    def predict_bands(self, file: str, bands: str = "") -> tuple[dict, Image.Image]:
+    def predict_bands(self, file: str, bands: str = "", leave_out: bool = False) -> tuple[dict, Image.Image]:
         """Ask the adaptive VGG19 about a file of up to 16 bands: a TIFF or a NumPy array (height x width x bands).
 
         bands: names or wavelengths in micrometres in the file's order, such as "R, G, B, NIR" or "0.665, 0.842, ?",
         ? for an unknown one; by default what the file calls them (GDAL's tag), or those of the training where it says
-        nothing or may mean the same. Returns the answer, for each band its wavelength and what each of the K kernels
-        takes from it (summing to 1 over the bands; zeros for a band that hardly varies), how the values were scaled to
+        nothing or may mean the same. leave_out: also ask without each of several bands. Returns the answer, for each
+        band its wavelength and what each of the K kernels takes from it (summing to 1 over the bands; zeros for a band
+        that hardly varies), if asked for the answers without each band in the same order, how the values were scaled to
         0..1 (calibrated: after the scale and offset that GDAL wrote into the file), whether a fixed scale left them
         doubtful (dim or cut), how many were missing (NaN or no data, taken as 0), what the network was trained on, and
         the bands in false colour, dark ones brightened. The bundled network was trained on R, G and B; for other bands
         only on mixtures of these.
         """
+        if not isinstance(leave_out, bool):
+            raise ValueError(f"leave_out must be true or false, got {leave_out!r}")
         config = self.events.loaded.networks[ADAPTIVE].config
         picture = open_bands(file, config)
         typed = read_names(bands or ", ".join(names_of(picture, config)))
         check_count(picture, typed)
-        answer = run(handlers.ask_bands, self.events.source, picture.values, typed.wavelengths_um)
-        rows = zip(typed.names, typed.wavelengths_um, answer.attention, strict=True)
+        prediction = run(handlers.ask_bands, self.events.source, picture.values, typed.wavelengths_um, leave_out)
+        rows = zip(typed.names, typed.wavelengths_um, prediction.answer.attention, strict=True)
         visible = explain.brightened(picture.values, explain.brightening(picture.values))
         return {
-            "answer": describe(answer),
+            "answer": describe(prediction.answer),
             "bands": [{"band": n, "wavelength_um": known(um), "attention": row} for n, um, row in rows],
+            "without": [describe(answer) for answer in prediction.without],
             "scaling": {
                 "rule": picture.scaling,
                 "divisor": picture.divisor,
@@ -209,7 +213,11 @@ def add_endpoints(events: Handlers, **queueing) -> None:
     with gr.Column(visible=False):
         image, channels = PictureInput(label="image"), gr.Textbox(CHANNELS, label="channels")
         temperature, fill = gr.Number(None, label="temperature"), gr.Radio(FILLS, value=FILLS[0], label="fill")
-        file, bands = gr.File(label="file"), gr.Textbox("", label="bands")
+        file, bands, leave_out = (
+            gr.File(label="file"),
+            gr.Textbox("", label="bands"),
+            gr.Checkbox(False, label="leave_out"),
+        )
         x, y = gr.Number(0.5, label="x"), gr.Number(0.5, label="y")
         data, picture, pictures = (
             gr.JSON(label="data"),
@@ -220,7 +228,7 @@ def add_endpoints(events: Handlers, **queueing) -> None:
     for function, inputs, outputs in (
         (endpoints.predict_channels, [image, channels, temperature, fill], [data, picture]),
         (endpoints.sweep_channels, [image, temperature, fill], [data, pictures]),
-        (endpoints.predict_bands, [file, bands], [data, picture]),
+        (endpoints.predict_bands, [file, bands, leave_out], [data, picture]),
         (endpoints.compare_compact, [image, channels, fill], [data, picture]),
         (endpoints.attention_at, [image, x, y, channels, fill], [data, picture]),
     ):

@@ -93,9 +93,11 @@ def sweep(networks: Networks, picture: Image.Image, fill: str, temperature: floa
     return inference.sweep(chosen, picture, fill=fill, temperature=temperature)
 
 
-def ask_bands(networks: Networks, values: np.ndarray, wavelengths_um: tuple[float, ...]) -> inference.Answer:
+def ask_bands(
+    networks: Networks, values: np.ndarray, wavelengths_um: tuple[float, ...], leave_out: bool
+) -> inference.BandsPrediction:
     """A picture of any bands, by the network that takes them."""
-    return inference.ask_bands(networks[ADAPTIVE], values, wavelengths_um)
+    return inference.ask_bands(networks[ADAPTIVE], values, wavelengths_um, leave_out=leave_out)
 
 
 def language(request: gr.Request) -> str:
@@ -192,12 +194,13 @@ class Handlers:
         network = self.loaded.networks[ADAPTIVE]
         picture, bands, spoken = open_bands(path, network.config), read_names(typed), language(request)
         check_count(picture, bands)
-        answer = run(ask_bands, self.source, picture.values, bands.wavelengths_um)
+        prediction = run(ask_bands, self.source, picture.values, bands.wavelengths_um, True)
         factor = explain.brightening(picture.values)
         visible = explain.brightened(picture.values, factor)
         pictures = explain.band_pictures(network, visible)
-        shown = multiband_view.page(answer, visible, factor, bands, pictures, spoken, network.config)
-        return multiband_view.notice(picture, spoken) + view.announced({ADAPTIVE: answer}, (ADAPTIVE,), spoken), shown
+        shown = multiband_view.page(prediction, visible, factor, bands, pictures, spoken, network.config)
+        heard = view.announced({ADAPTIVE: prediction.answer}, (ADAPTIVE,), spoken)
+        return multiband_view.notice(picture, spoken) + heard, shown
 
     @friendly(outputs=13, notices=2)
     def open_page(self, request: gr.Request):

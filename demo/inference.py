@@ -90,6 +90,14 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class BandsPrediction:
+    """Answers to a picture of any bands: to all of them and, band by band, to all but that one, if that was asked."""
+
+    answer: Answer
+    without: tuple[Answer, ...] = ()
+
+
+@dataclass(frozen=True)
 class Sweep:
     """Answers for all seven subsets: ``answers[network][subset]``."""
 
@@ -168,7 +176,9 @@ def ask(
     subsets = list(subsets)
     rgb = network_input(network, picture)  # (1, 3, S, S)
     if isinstance(network, AdaptiveVGG19):
-        logits, attention = ask_unfilled(network, rgb, subsets)  # (B, classes), B times (C, K)
+        wavelengths_um = wavelengths_of(CHANNELS)
+        present = torch.tensor([[name in subset for name in CHANNELS] for subset in subsets])  # (B, 3)
+        logits, attention = ask_unfilled(network, rgb, wavelengths_um, present)  # (B, classes), B times (C, K)
     else:
         x = torch.cat([fill_channels(select_channels(rgb, s), s, fill) for s in subsets])  # (B, 3, S, S)
         if isinstance(network, DynamicVGG19):
@@ -179,13 +189,15 @@ def ask(
     return dict(zip(subsets, answers_of(network, logits, numbers, attention), strict=True))
 
 
-def ask_unfilled(network: AdaptiveVGG19, rgb: Tensor, subsets: list[str]) -> tuple[Tensor, list[Tensor]]:
-    """Logits (B, classes) for B subsets of the channels of ``rgb`` (1, 3, S, S) and each one's attention (C, K)."""
-    present = torch.tensor([[name in subset for name in CHANNELS] for subset in subsets], device=rgb.device)
-    x = rgb.expand(len(subsets), -1, -1, -1)  # (B, 3, S, S)
-    wavelengths_um = check_count(wavelengths_of(CHANNELS), x)  # (3,)
-    logits, attention = network.classify(x, wavelengths_um, present=present, return_attention=True)
-    return logits, [rows[there] for rows, there in zip(attention, present, strict=True)]
+def ask_unfilled(
+    network: AdaptiveVGG19, x: Tensor, wavelengths_um: Tensor, present: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """Logits (B, classes) for B subsets of the channels of one picture ``x`` (1, C, S, S) and each one's attention (its
+    channels, K). ``present`` (B, C) says which they are. Raises ``ValueError`` for another number of wavelengths."""
+    wavelengths_um = check_count(wavelengths_um, x)  # (C,)
+    x = x.expand(len(present), -1, -1, -1)  # (B, C, S, S)
+    logits, attention = network.classify(x, wavelengths_um, present=present.to(x.device), return_attention=True)
+    return logits, [rows[there] for rows, there in zip(attention.cpu(), present, strict=True)]
 
 
 def answers_of(
@@ -205,14 +217,23 @@ def answers_of(
 
 
 @torch.inference_mode()
-def ask_bands(network: AdaptiveVGG19, values: np.ndarray, wavelengths_um: Sequence[float]) -> Answer:
+def ask_bands(
+    network: AdaptiveVGG19, values: np.ndarray, wavelengths_um: Sequence[float], *, leave_out: bool = False
+) -> BandsPrediction:
     """The adaptive network's answer to a picture of any bands, ``values`` (C, H, W) in 0..1.
 
-    ``wavelengths_um`` has one per band, NaN for an unknown one. Raises ``ValueError`` for other counts.
+    ``wavelengths_um`` has one per band, NaN for an unknown one. With ``leave_out`` it is also asked without each of
+    several bands, in the same batch. Raises ``ValueError`` for other counts.
     """
     x = bands_input(network, values)  # (1, C, S, S)
-    logits, attention = network(x, wavelengths_um=wavelengths_um, return_attention=True)  # (1, classes), (1, C, K)
-    return answers_of(network, logits, [len(values)], attention)[0]
+    C = len(values)
+    present = torch.ones(1, C, dtype=torch.bool)
+    if leave_out and C > 1:
+        present = torch.cat([present, ~torch.eye(C, dtype=torch.bool)])  # (1 + C, C)
+    wavelengths_um = wavelengths_of(wavelengths_um=wavelengths_um)
+    logits, attention = ask_unfilled(network, x, wavelengths_um, present)  # (B, classes), B times (channels, K)
+    answer, *without = answers_of(network, logits, present.sum(dim=1).tolist(), attention)
+    return BandsPrediction(answer, tuple(without))
 
 
 def bands_input(network: ImageClassifier, values: np.ndarray) -> Tensor:

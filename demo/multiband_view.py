@@ -1,4 +1,5 @@
-"""The answer to a file of several bands: what was in it, what the network says, and its attention to each band."""
+"""The answer to a file of several bands: what was in it, what the network says, also with each band lost, and its
+attention to each."""
 
 from html import escape
 
@@ -6,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from demo import explain, heatmap, view
-from demo.html import card, picture, tag
-from demo.inference import Answer
+from demo.html import card, percent, picture, table, tag
+from demo.inference import Answer, BandsPrediction
 from demo.multiband import Bands
 from demo.text import joined, say
 from models import BANDS_UM, CHANNELS, ModelConfig
@@ -35,7 +36,7 @@ def notice(opened: BandPicture, language: str) -> str:
 
 
 def page(
-    answer: Answer,
+    prediction: BandsPrediction,
     values: np.ndarray,
     factor: float,
     bands: Bands,
@@ -43,13 +44,14 @@ def page(
     language: str,
     config: ModelConfig,
 ) -> str:
-    """The answer beside the false-colour picture, every band, and the attention.
+    """The answer beside the false-colour picture, those with each band lost, every band, and the attention.
 
     ``values`` (C, H, W) and ``pictures`` are ``factor`` times as bright as the file; ``config`` is the network's.
     """
     strange = set(bands.wavelengths_um) - {BANDS_UM[name] for name in CHANNELS}  # NaN, an unknown one, is, too
     care = say(language, "bands_training" if met_mixtures(config) else "bands_untrained")
     known = strange and config.training  # of weights without a record nobody knows what they met
+    answer = prediction.answer
     note = view.trained_on(config.bands, language) or (tag("p", escape(care), class_="hint alone") if known else "")
     said = card(
         say(language, "adaptive_vgg19"), view.bars(answer), view.unsure(answer, language), note,
@@ -58,6 +60,7 @@ def page(
     shown = card(say(language, "bands_seen"), preview(values, factor, bands, language))
     return (
         tag("div", said, shown, class_="pair answered")
+        + lost(prediction, bands, language)
         + attention(answer, bands, pictures, factor, language)
     )  # fmt: skip
 
@@ -69,6 +72,36 @@ def preview(values: np.ndarray, factor: float, bands: Bands, language: str) -> s
     image = picture(explain.false_colour(values, shown), say(language, "false_colour_alt", **names))
     key = "false_colour" if factor == 1 else "false_colour_brightened"
     return tag("div", view.figure(image, say(language, key, factor=f"{factor:,.6g}", **names)), class_="preview")
+
+
+def lost(prediction: BandsPrediction, bands: Bands, language: str) -> str:
+    """What each band's loss would change, as a table; nothing where that was not asked."""
+    if not prediction.without:
+        return ""
+    best = prediction.answer.best
+    rows, changing = [], []
+    for index, answer in enumerate(prediction.without):
+        name, share = label(bands, index), answer.probability_of(best)
+        if answer.best != best:
+            changing.append(name)
+        top = tag("span", escape(answer.best), class_=None if answer.best == best else "badge changed")
+        bar = tag("span", class_="bar adaptive_vgg19", style=f"--share:{share:.4f}")
+        rows.append(
+            [
+                escape(name),
+                top + tag("span", percent(answer.confidence), class_="value"),
+                tag("div", bar, tag("span", percent(share), class_="value"), class_="share"),
+            ]
+        )
+    names = view.listed(changing, language)
+    then = say(language, "lost_changes", names=names) if changing else say(language, "lost_same", name=best)
+    head = [say(language, "lost_band"), say(language, "top_one"), say(language, "lost_share", name=best)]
+    title = say(language, "lost")
+    return card(
+        title,
+        tag("p", escape(joined([say(language, "lost_lead"), then], language)), class_="hint"),
+        table([*map(escape, head)], rows, name=title, class_="table lost"),
+    )
 
 
 def attention(answer: Answer, bands: Bands, pictures: list[Image.Image], factor: float, language: str) -> str:

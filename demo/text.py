@@ -201,6 +201,15 @@ TEXT: dict[str, tuple[str, str]] = {
         "Try the lion in five bands (two mixed from R, G, B)",
         "試試五個波段的獅子（其中兩個由 R、G、B 混合）",
     ),
+    "lost": ("If one band were lost", "若少了一個波段"),
+    "lost_lead": (
+        "Each row leaves out one band and asks again, as if the sensor had lost it.",
+        "每一列都少給一個波段再詢問一次，就像感測器失去了它。",
+    ),
+    "lost_same": ("The answer stays {name}.", "答案仍是 {name}。"),
+    "lost_changes": ("Bands whose loss changes the answer: {names}.", "少了就會改變答案的波段：{names}。"),
+    "lost_band": ("Lost band", "少掉的波段"),
+    "lost_share": ("probability of {name}", "{name} 的機率"),
     "bands_attention": ("Attention to each band", "對每個波段的注意力"),
     "bands_weights": ("Weights", "權重"),
     "bands_attention_lead": (

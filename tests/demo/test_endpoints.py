@@ -94,13 +94,19 @@ def test_predict_bands_answers_as_the_model_does(client, networks):
     data, preview = client.predict(handle_file(str(BANDS_EXAMPLE)), BANDS_TYPED, api_name="/predict_bands")
     wavelengths = read_names(BANDS_TYPED).wavelengths_um
     network = networks["adaptive_vgg19"]
-    expected = ask_bands(network, network.config.open_bands(BANDS_EXAMPLE).values, wavelengths)
+    values = network.config.open_bands(BANDS_EXAMPLE).values
+    expected = ask_bands(network, values, wavelengths).answer
     assert list(data["answer"]["probabilities"].values()) == pytest.approx(expected.probabilities, abs=1e-4)
     assert [band["band"] for band in data["bands"]] == ["R", "G", "B", "0.6125 µm", "0.525 µm"]
     assert np.allclose([band["attention"] for band in data["bands"]], expected.attention, atol=1e-4)
     scaling = {"rule": "scaled_8bit", "divisor": 255.0, "dtype": "uint8", "calibrated": False, "doubt": None}
     assert data["scaling"] == scaling
+    assert data["without"] == []
     assert Image.open(preview).size == (128, 128)
+    data, _ = client.predict(handle_file(str(BANDS_EXAMPLE)), BANDS_TYPED, True, api_name="/predict_bands")
+    expected = ask_bands(network, values, wavelengths, leave_out=True).without
+    for told, ours in zip(data["without"], expected, strict=True):
+        assert list(told["probabilities"].values()) == pytest.approx(ours.probabilities, abs=1e-4)
 
 
 def test_an_unknown_band_has_no_wavelength_in_json(client):
@@ -124,6 +130,11 @@ def test_a_file_that_names_its_bands_needs_no_names(client, tmp_path):
 def test_bad_bands_are_a_clear_message(client, bands, words):
     with pytest.raises(Exception, match=words):
         client.predict(handle_file(str(BANDS_EXAMPLE)), bands, api_name="/predict_bands")
+
+
+def test_whether_to_leave_out_bands_is_true_or_false(client):
+    with pytest.raises(Exception, match="leave_out must be true or false, got 'each'"):
+        client.predict(handle_file(str(BANDS_EXAMPLE)), BANDS_TYPED, "each", api_name="/predict_bands")
 
 
 def test_a_file_of_another_kind_is_a_clear_message_without_a_path(client):

@@ -138,7 +138,7 @@ def test_a_picture_given_as_bands_gets_nearly_the_answer_of_the_picture(networks
     """Only nearly: a picture is rounded to 8 bits after it was reduced."""
     network = networks["adaptive_vgg19"]
     values = np.asarray(lion).transpose(2, 0, 1) / 255
-    answer = ask_bands(network, values, (0.665, 0.560, 0.490))
+    answer = ask_bands(network, values, (0.665, 0.560, 0.490)).answer
     expected = predict({"adaptive_vgg19": network}, lion).answers["adaptive_vgg19"]
     assert answer.probabilities == pytest.approx(expected.probabilities, abs=0.02)
     assert np.allclose(answer.attention, expected.attention, atol=0.01)
@@ -148,10 +148,27 @@ def test_a_picture_given_as_bands_gets_nearly_the_answer_of_the_picture(networks
 def test_any_number_of_bands_is_answered_with_a_row_of_attention_each(networks, count):
     network = networks["adaptive_vgg19"]
     values = np.random.default_rng(0).random((count, 40, 50))
-    answer = ask_bands(network, values, (float("nan"),) * count)
+    answer = ask_bands(network, values, (float("nan"),) * count).answer
     assert np.array(answer.attention).shape == (count, network.arguments["num_kernels"])
     assert np.allclose(np.sum(answer.attention, axis=0), 1, atol=1e-5)
     assert sum(answer.probabilities) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_band_left_out_is_one_that_was_never_there(networks):
+    network, wavelengths = networks["adaptive_vgg19"], (0.665, 0.842, float("nan"), 0.49)
+    values = np.random.default_rng(1).random((4, 40, 50))
+    prediction = ask_bands(network, values, wavelengths, leave_out=True)
+    of_all = ask_bands(network, values, wavelengths)
+    assert of_all.without == ()
+    assert prediction.answer.probabilities == pytest.approx(of_all.answer.probabilities, abs=1e-5)
+    assert len(prediction.without) == 4
+    for index, answer in enumerate(prediction.without):
+        others = [place for place in range(4) if place != index]
+        alone = ask_bands(network, values[others], tuple(wavelengths[place] for place in others)).answer
+        assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
+        assert np.allclose(answer.attention, alone.attention, atol=1e-5)
+        assert answer.unsure_below == alone.unsure_below
+    assert ask_bands(network, values[:1], wavelengths[:1], leave_out=True).without == ()
 
 
 def test_bands_are_normalised_as_pictures_are(networks):

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from test_view import check
 
 from demo import explain, multiband_view
-from demo.inference import ask_bands
+from demo.inference import Answer, BandsPrediction, ask_bands
 from demo.multiband import BandPicture, Bands, read_names
 from demo.text import LANGUAGES, say
 from models import ModelConfig
@@ -21,11 +22,11 @@ MIXED = ModelConfig("adaptive_vgg19", {}, training={"channels": "sample"})
 
 def page(networks, values: np.ndarray, bands: Bands, language: str, config: ModelConfig = MIXED) -> str:
     network = networks["adaptive_vgg19"]
-    answer = ask_bands(network, values, bands.wavelengths_um)
+    prediction = ask_bands(network, values, bands.wavelengths_um, leave_out=True)
     factor = explain.brightening(values)
     visible = explain.brightened(values, factor)
     pictures = explain.band_pictures(network, visible)
-    return multiband_view.page(answer, visible, factor, bands, pictures, language, config)
+    return multiband_view.page(prediction, visible, factor, bands, pictures, language, config)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -34,8 +35,26 @@ def test_the_page_has_answers_a_preview_every_band_and_its_attention(networks, v
     checked = check(html)
     assert html.count("<li>") == 5
     assert checked.pictures == 1 + 4
-    assert html.count('scope="row"') == 4
+    assert html.count('scope="row"') == 4 + 4  # lost bands, attention
     assert all(name in checked.text for name in ("0.55 µm", "? (3)", "? (4)"))
+
+
+def test_the_page_says_which_lost_bands_change_the_answer():
+    names = ("lion", "tower")
+    without = (Answer(names, (0.75, 0.25)), Answer(names, (0.4, 0.6)), Answer(names, (0.375, 0.625)))
+    bands = read_names("R, G, ?")
+    html = multiband_view.lost(BandsPrediction(Answer(names, (0.9, 0.1)), without), bands, "en")
+    assert "Bands whose loss changes the answer: G and ? (3)." in check(html).text
+    assert html.count('badge changed">tower') == 2 and "probability of lion" in html
+    shares = re.findall(r"--share:([0-9.]+)", html)
+    assert shares == ["0.7500", "0.4000", "0.3750"]
+    same = multiband_view.lost(BandsPrediction(Answer(names, (0.9, 0.1)), without[:1] * 3), bands, "zh-TW")
+    assert "答案仍是 lion。" in same and "changed" not in same
+
+
+def test_of_a_single_band_nothing_can_be_lost(networks, values):
+    html = page(networks, values[:1], read_names("NIR"), "en")
+    assert say("en", "lost") not in html
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
