@@ -79,23 +79,21 @@ def lost(prediction: BandsPrediction, bands: Bands, language: str) -> str:
     if not prediction.without:
         return ""
     best = prediction.answer.best
+    head = [say(language, "lost_band"), say(language, "lost_share", name=best), say(language, "lost_answer")]
     rows, changing = [], []
     for index, answer in enumerate(prediction.without):
         name, share = label(bands, index), answer.probability_of(best)
+        bar = tag("span", class_="bar adaptive_vgg19", style=f"--share:{share:.4f}")
+        row = [escape(name), tag("div", bar, tag("span", percent(share), class_="value"), class_="share"), ""]
         if answer.best != best:
             changing.append(name)
-        top = tag("span", escape(answer.best), class_=None if answer.best == best else "badge changed")
-        bar = tag("span", class_="bar adaptive_vgg19", style=f"--share:{share:.4f}")
-        rows.append(
-            [
-                escape(name),
-                top + tag("span", percent(answer.confidence), class_="value"),
-                tag("div", bar, tag("span", percent(share), class_="value"), class_="share"),
-            ]
-        )
+            changed = tag("span", escape("≠ " + answer.best), class_="badge changed")
+            row[-1] = changed + tag("span", percent(answer.confidence), class_="value")
+        rows.append(row)
+    if not changing:  # then the last column would be empty
+        head, rows = head[:-1], [row[:-1] for row in rows]
     names = view.listed(changing, language)
     then = say(language, "lost_changes", names=names) if changing else say(language, "lost_same", name=best)
-    head = [say(language, "lost_band"), say(language, "top_one"), say(language, "lost_share", name=best)]
     title = say(language, "lost")
     return card(
         title,

@@ -209,7 +209,8 @@ TEXT: dict[str, tuple[str, str]] = {
     "lost_same": ("The answer stays {name}.", "答案仍是 {name}。"),
     "lost_changes": ("Bands whose loss changes the answer: {names}.", "少了就會改變答案的波段：{names}。"),
     "lost_band": ("Lost band", "少掉的波段"),
-    "lost_share": ("probability of {name}", "{name} 的機率"),
+    "lost_share": ("Probability of {name}", "{name} 的機率"),
+    "lost_answer": ("Answer then", "改變後的答案"),
     "bands_attention": ("Attention to each band", "對每個波段的注意力"),
     "bands_weights": ("Weights", "權重"),
     "bands_attention_lead": (

@@ -45,7 +45,7 @@ def test_the_page_says_which_lost_bands_change_the_answer():
     bands = read_names("R, G, ?")
     html = multiband_view.lost(BandsPrediction(Answer(names, (0.9, 0.1)), without), bands, "en")
     assert "Bands whose loss changes the answer: G and ? (3)." in check(html).text
-    assert html.count('badge changed">tower') == 2 and "probability of lion" in html
+    assert html.count('badge changed">≠ tower') == 2 and "Probability of lion" in html
     shares = re.findall(r"--share:([0-9.]+)", html)
     assert shares == ["0.7500", "0.4000", "0.3750"]
     same = multiband_view.lost(BandsPrediction(Answer(names, (0.9, 0.1)), without[:1] * 3), bands, "zh-TW")
