@@ -21,6 +21,7 @@ from demo.pictures import open_picture
 from demo.text import FriendlyError, say
 from demo.widgets import PictureInput
 from models import CHANNELS, FILLS, SUBSETS
+from models.bands import agree
 
 LONGEST_CHANNELS = 32  # characters; three are enough
 
@@ -128,8 +129,9 @@ class Endpoints:
         band its wavelength and what each of the K kernels takes from it (summing to 1 over the bands; zeros for a band
         that hardly varies), if asked for the answers without each band in the same order, how the values were scaled to
         0..1 (calibrated: after the scale and offset that GDAL wrote into the file), whether a fixed scale left them
-        doubtful (dim or cut), how many were missing (NaN or no data, taken as 0), what the network was trained on, and
-        the bands in false colour, dark ones brightened. The bundled network was trained on R, G and B; for other bands
+        doubtful (dim or cut), how many were missing (NaN or no data, filled from what lies around), what the file calls
+        its bands and whether that can be what was asked about, what the network was trained on, and the bands in false
+        colour, dark ones brightened. The bundled network was trained on R, G and B; for other bands
         only on mixtures of these.
         """
         if not isinstance(leave_out, bool):
@@ -153,6 +155,8 @@ class Endpoints:
                 "doubt": picture.doubt,
             },
             "missing_values": picture.missing,
+            "names_in_file": list(picture.names),
+            "names_agree": agree(picture.names, typed.wavelengths_um),
             "channels_first": picture.channels_first,
             "trained_on": list(config.bands or CHANNELS),
         }, explain.false_colour(visible, explain.false_colour_bands(typed.wavelengths_um))

@@ -200,7 +200,7 @@ class Handlers:
         pictures = explain.band_pictures(network, visible)
         shown = multiband_view.page(prediction, visible, factor, bands, pictures, spoken, network.config)
         heard = view.announced({ADAPTIVE: prediction.answer}, (ADAPTIVE,), spoken)
-        return multiband_view.notice(picture, spoken) + heard, shown
+        return multiband_view.notice(picture, bands, spoken) + heard, shown
 
     @friendly(outputs=13, notices=2)
     def open_page(self, request: gr.Request):

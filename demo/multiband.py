@@ -39,10 +39,14 @@ def open_bands(path: str | Path | None, config: ModelConfig) -> BandPicture:
 
 def names_of(picture: BandPicture, config: ModelConfig) -> tuple[str, ...]:
     """What the bands of a file are called where nobody says it: what it calls them, unless they can be those that the
-    network was trained on, which did not go by the file's names either."""
+    network was trained on, which did not go by the file's names either. Raises ``FriendlyError`` where these are more
+    or fewer than the file has."""
+    names = picture.names or config.bands or tuple(CHANNELS)
     if config.bands and agree(picture.names, config.bands):
-        return config.bands
-    return picture.names or config.bands or tuple(CHANNELS)
+        names = config.bands
+    if len(names) != (found := len(picture.values)):
+        raise FriendlyError("bands_unnamed", found=found, example=example_of(found))
+    return names
 
 
 def read_names(text: str | None) -> Bands:
@@ -105,9 +109,13 @@ def check_numbers(values: list[float]) -> None:
 
 
 def check_count(picture: BandPicture, bands: Bands) -> None:
-    """One name per band, or a ``FriendlyError`` with as many as an example, of more than three in sensors' order."""
+    """One name per band, or a ``FriendlyError``."""
     found = len(picture.values)
     if len(bands.names) != found:
-        names = ["R", "G", "B"] if found <= 3 else ["B", "G", "R", "NIR", *[UNKNOWN] * found]
-        example = ", ".join(names[:found])
-        raise FriendlyError("bands_count", found=found, typed=len(bands.names), example=example)
+        raise FriendlyError("bands_count", found=found, typed=len(bands.names), example=example_of(found))
+
+
+def example_of(count: int) -> str:
+    """So many bands, as they can be typed, more than three in sensors' order."""
+    names = ["R", "G", "B"] if count <= 3 else ["B", "G", "R", "NIR", *[UNKNOWN] * count]
+    return ", ".join(names[:count])

@@ -13,17 +13,20 @@ from demo.multiband import Bands
 from demo.text import joined, say
 from models import BANDS_UM, CHANNELS, ModelConfig
 from models.band_files import BandPicture
+from models.bands import agree
 from models.training_record import met_mixtures
 
 
-def notice(opened: BandPicture, language: str) -> str:
-    """What was read and how its values became 0 to 1."""
+def notice(opened: BandPicture, typed: Bands, language: str) -> str:
+    """What was read, whether it is what was ``typed``, and how its values became 0 to 1."""
     bands, height, width = opened.values.shape
     sentences = [say(language, "bands_answered", bands=bands, width=width, height=height)]
     if opened.channels_first:
         sentences.append(say(language, "channels_first"))
     if opened.names:
         sentences.append(say(language, "names_in_file", names=view.listed(opened.names, language)))
+    if not agree(opened.names, typed.wavelengths_um):
+        sentences.append(say(language, "names_differ"))
     if opened.calibrated:
         sentences.append(say(language, "calibrated"))
     dtype = "float32" if opened.calibrated else opened.dtype

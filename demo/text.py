@@ -245,6 +245,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "只有第一軸短到可以是波段，因此陣列視為波段 × 高 × 寬。",
     ),
     "names_in_file": ("It calls its bands {names}.", "檔案標示的波段：{names}。"),
+    "names_differ": ("What is typed differs, and counts.", "與輸入的名稱不符；以輸入的為準。"),
     "calibrated": (
         "The scale and offset that it gives for its bands were applied first.",
         "已先套用檔案為波段標示的比例與偏移。",
@@ -272,8 +273,8 @@ TEXT: dict[str, tuple[str, str]] = {
         "值（{dtype}）已除以所有波段的第 99.9 百分位數 {divisor}，並截到 0 與 1 之間。",
     ),
     "values_missing": (
-        "{count:,} {count:is|are} missing (NaN, or what the file calls no data) and became 0.",
-        "有 {count:,} 個值缺失（NaN 或檔案標示的無資料值），在此為 0。",
+        "{count:,} {count:is|are} missing (NaN, or what the file calls no data), filled from what lies around.",
+        "有 {count:,} 個值缺失（NaN 或檔案標示的無資料值），已由周圍的值補上。",
     ),
     "bands_training": (
         "Treat this with caution: in training, bands beyond R, G and B were only mixtures of R, G and B.",
@@ -526,6 +527,10 @@ TEXT: dict[str, tuple[str, str]] = {
         "B3, B4, B8 are B, G, R, NIR. For any other please type its wavelength in µm, such as 0.842.",
         "沒有名為 {came} 的波段；認得的是 {known}（? 表示不知道）；Sentinel-2 的 B2、B3、B4、B8 是 B、G、R、NIR。"
         "其他波段請輸入以 µm 為單位的波長，例如 0.842。",
+    ),
+    "bands_unnamed": (
+        "The file has {found} {found:band|bands} and does not say which: please name them, for example {example}.",
+        "檔案有 {found} 個波段，但沒有標示是哪些：請輸入名稱，例如 {example}。",
     ),
     "bands_repeated": (
         "{came} is typed more than once; each name stands for one band: please type {unknown} or a wavelength for the "

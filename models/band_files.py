@@ -14,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+import torch
 from numpy.lib import format as npy
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
 from models.band_tags import GDAL_METADATA, band_names, calibration, read_items
 from models.bands import number
+from models.gaps import filled
 from models.tiff_directories import check_directories
 
 MAX_BANDS = 16  # where nobody says how many there are
@@ -83,7 +85,8 @@ class BandPicture:
     """``values`` (C, H, W) in 0..1 and how they came about.
 
     ``scaling`` is ``scaled_fixed``, ``scaled_8bit``, ``scaled_not`` or ``scaled_percentile``, ``divisor`` what the
-    file's values, of type ``dtype``, were divided by. ``missing`` values were never measured and are 0.
+    file's values, of type ``dtype``, were divided by. ``missing`` values were never measured; they are
+    filled from those around them (``gaps.py``).
     ``channels_first`` is True for an array that was taken to be (C, H, W) for want of a short last axis. ``names`` are
     what a TIFF itself calls its bands, as ``parse_bands`` takes them, ``?`` for unknown ones; () where it does not say.
     ``calibrated`` is True where its own scales and offsets made its values physical before the scaling. ``cut`` is the
@@ -133,8 +136,8 @@ def open_bands(path: str | Path, *, bands: int | None = None, scale: float | Non
     for reflectance as satellites have it). Else the scales and offsets that GDAL wrote down, if any, make them floats;
     then 8-bit ones are divided by 255; floats that lie within 0..1, but for one in a thousand at either end, stay; any
     others are divided by the 99.9th percentile over all bands, so that such files do not compare. All are cut to 0..1.
-    NaN and what a TIFF calls no data become 0 and do not count. Pickles are never read. Raises ``BandFileError``, and
-    ``ValueError`` for a scale that is not positive.
+    NaN and what a TIFF calls no data are filled from what lies around and do not count. Pickles are never read. Raises
+    ``BandFileError``, and ``ValueError`` for a scale that is not positive.
     """
     check_scale(scale)
     path = Path(path)
@@ -147,7 +150,7 @@ def open_bands(path: str | Path, *, bands: int | None = None, scale: float | Non
     calibrated = scale is None and stored.calibration is not None
     values, scaling, divisor = scaled(stored.measured() if calibrated else stored.values, stored.missing, scale)
     if is_constant(values):
-        if scale is None or is_constant(stored.values):
+        if scale is None or is_constant(np.ma.array(stored.values, mask=stored.missing)):
             raise BandFileError("constant")
         raise BandFileError("cut", divisor=scale, came=f"{stored.values[~stored.missing].max():g}")
     measured = values.size - (missing := int(stored.missing.sum()))
@@ -160,8 +163,8 @@ def open_bands(path: str | Path, *, bands: int | None = None, scale: float | Non
 
 
 def is_constant(values: np.ndarray) -> bool:
-    """Whether each band (C, H, W) has one value alone."""
-    return bool((values.min(axis=(1, 2)) == values.max(axis=(1, 2))).all())
+    """Whether each band (C, H, W) has one value alone, or of a masked array none."""
+    return bool(np.ma.filled(values.min(axis=(1, 2)) == values.max(axis=(1, 2)), True).all())
 
 
 def names_in(path: str | Path) -> tuple[str, ...]:
@@ -333,12 +336,14 @@ def values_of(scale: float | None) -> str:
 
 
 def scaled(array: np.ndarray, missing: np.ndarray, divisor: float | None = None) -> tuple[np.ndarray, str, float]:
-    """float32 values in 0..1, 0 where they are ``missing``, the name of the rule that was applied, and the divisor."""
+    """float32 values in 0..1, filled where they are ``missing``, the name of the rule that was applied, and the
+    divisor."""
     if missing.all():
         raise BandFileError("empty")
     values = np.where(missing, 0, array).astype(np.float32)  # no data may be more than a float32 can hold
     if count := values.size - int(np.isfinite(values).sum()):
         raise BandFileError("not_finite", count=count)
+    values = filled(torch.from_numpy(values), torch.from_numpy(~missing)).numpy()
     if divisor is not None:
         return (values / divisor).clip(0, 1), "scaled_fixed", divisor
     if array.dtype == np.uint8:

@@ -99,7 +99,7 @@ def spell(names: Iterable[str]) -> str:
     return "".join(names) if LETTERS.issuperset(names) else "+".join(names)
 
 
-def wavelength_of(name: str) -> float:
+def wavelength_of(name: str | float) -> float:
     """Of a name or a number as ``parse_bands`` gives it, in µm; NaN for an unknown one."""
     return BANDS_UM[name] if name in BANDS_UM else float(name)
 
@@ -183,9 +183,9 @@ def check_count(wavelengths_um: Tensor, x: Tensor) -> Tensor:
     return wavelengths_um.to(x.device, non_blocking=x.is_cuda)
 
 
-def agree(theirs: tuple[str, ...], ours: tuple[str, ...]) -> bool:
-    """Whether what a file calls its bands, if anything, can be what we call them: as many, none nearer to another of
-    ours, or far from its own, by wavelength."""
+def agree(theirs: Sequence[str], ours: Sequence[str | float]) -> bool:
+    """Whether what a file calls its bands, if anything, can be what we call them (names, or wavelengths in µm, NaN for
+    unknown): as many, none nearer to another of ours, or far from its own, by wavelength."""
     if not theirs:
         return True
     if len(theirs) != len(ours):

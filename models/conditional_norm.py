@@ -46,8 +46,9 @@ class ConditionalBatchNorm2d(nn.BatchNorm2d):
         with full_precision(x):
             description = description.to(self.modulation.weight.dtype)
             scale, shift = self.modulation(description).chunk(2, dim=1)  # (B, C) each
-            if not self.training:  # normalising is linear then, so that one pass over the maps does both
+            linear = not self.training and self.running_mean is not None  # then one pass over the maps does both
+            if linear:
                 scale = scale * (self.running_var + self.eps).rsqrt()
                 shift = shift - scale * self.running_mean
             scale, shift = (part.to(x.dtype)[..., None, None] for part in (scale, shift))
-        return torch.addcmul(shift, super().forward(x) if self.training else x, scale)
+        return torch.addcmul(shift, x if linear else super().forward(x), scale)

@@ -212,6 +212,10 @@ def named_padding(
 
 def check_temperature(temperature: float) -> float:
     """Return ``temperature``; ``ValueError`` unless it is a finite number above 0."""
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature must be a positive number, got {temperature}; 1 is a plain softmax")
+    try:
+        fits = 0 < temperature < float("inf")
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"temperature must be a positive number, got {temperature!r}; 1 is a plain softmax")
     return temperature

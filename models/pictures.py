@@ -84,6 +84,8 @@ def check_values(values: Tensor) -> Tensor:
     remedy = "models.band_files.open_bands reads and scales files"
     if values.ndim != 3:
         raise ValueError(f"expected values (C, H, W), got {tuple(values.shape)}; {remedy}")
+    if not values.numel():
+        raise ValueError(f"expected at least one value, got none: {tuple(values.shape)}; {remedy}")
     if values.shape[2] in (1, 3, 4) and min(values.shape[:2]) > 16:  # as NumPy has the pictures of Pillow and OpenCV
         raise ValueError(
             f"expected values (C, H, W), got {tuple(values.shape)}, which looks like (H, W, C); pass the PIL picture "
@@ -91,7 +93,7 @@ def check_values(values: Tensor) -> Tensor:
         )
     if values.dtype != torch.uint8 and not values.is_floating_point():
         raise ValueError(f"expected uint8 or floats in 0..1, got {values.dtype}; {remedy}")
-    if values.is_floating_point() and values.numel():
+    if values.is_floating_point():
         lowest, highest = values.aminmax()
         if not (lowest >= 0 and highest <= 1):
             raise ValueError(f"expected floats in 0..1, got {lowest:g} to {highest:g}; {remedy}")

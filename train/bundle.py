@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from models import load_checkpoint, save_checkpoint
+from models import CheckpointError, load_checkpoint, save_checkpoint
 from models.checkpoint import STORAGES, pack, unpack, without_folders, write_json
 from models.memory import keep_large_blocks
 from models.training_record import data_name, validated_on
@@ -72,10 +72,14 @@ def bundle(
 
 
 def read_run(run_dir: Path) -> tuple[dict, list[dict]]:
-    """``run.json`` and the rows of ``metrics.jsonl`` of a run folder."""
-    about = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
-    rows = (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return about, [json.loads(line) for line in rows]
+    """``run.json`` and the rows of ``metrics.jsonl`` of a run folder. Raises ``CheckpointError`` for damaged ones."""
+    about, rows = ((run_dir / name).read_text(encoding="utf-8") for name in ("run.json", "metrics.jsonl"))
+    try:
+        return json.loads(about), [json.loads(line) for line in rows.splitlines()]
+    except ValueError as error:
+        raise CheckpointError(
+            f"run.json or metrics.jsonl in {run_dir} is damaged ({error}); restore it, or train again"
+        ) from error
 
 
 def minutes_of(rows: list[dict]) -> float:

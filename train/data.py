@@ -312,7 +312,8 @@ def read_bands(path: Path, bands: tuple[str, ...], scale: float | None) -> BandP
     """A sensor's file; ``DataError`` unless it has as many ``bands``."""
     picture = open_bands(path, bands=len(bands), scale=scale)
     if (found := len(picture.values)) != len(bands):
-        raise DataError(f"it has {found} bands, expected are {len(bands)} ({', '.join(bands)})")
+        came = "one band" if found == 1 else f"{found} bands"
+        raise DataError(f"it has {came}, expected are {len(bands)} ({', '.join(bands)})")
     return picture
 
 

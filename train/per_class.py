@@ -25,8 +25,8 @@ def class_rows(logits: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> 
         {
             "class": class_names[index],
             "pictures": pictures[index].item(),
-            "recall": (right[index] / pictures[index]).item() if pictures[index] else None,
-            "precision": (right[index] / answers[index]).item() if answers[index] else None,
+            "recall": right[index].item() / pictures[index].item() if pictures[index] else None,
+            "precision": right[index].item() / answers[index].item() if answers[index] else None,
             "taken_for": class_names[wrong.indices[index]] if wrong.values[index] else "",
             "times": wrong.values[index].item(),
         }

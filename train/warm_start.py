@@ -52,8 +52,11 @@ def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int, 
         state |= {key: value for key, value in wanted.items() if key.startswith(f"{head}.")}
     shapes, wanted_shapes = ({key: value.shape for key, value in tensors.items()} for tensors in (state, wanted))
     if bad := sorted(key for key in state.keys() | wanted if shapes.get(key) != wanted_shapes.get(key)):
+        theirs, ours = loaded.arguments, model.arguments
+        told = [f"{key} is {theirs[key]} there and {ours[key]} here" for key in theirs if ours.get(key) != theirs[key]]
         raise CheckpointError(
             f"cannot start {model.name} from {source}: {bad[0]} differs; use the same classes and arguments"
+            + (f" ({', '.join(told)})" if told else "")
         )
     model.load_state_dict(state, strict=True)
     return same_classes

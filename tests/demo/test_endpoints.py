@@ -120,8 +120,10 @@ def test_a_file_that_names_its_bands_needs_no_names(client, tmp_path):
     tifffile.imwrite(tmp_path / "field.tif", values, photometric="minisblack", planarconfig="contig", extratags=tags)
     data, _ = client.predict(handle_file(str(tmp_path / "field.tif")), api_name="/predict_bands")
     assert [band["band"] for band in data["bands"]] == ["NIR", "R", "?", "0.865 µm"]
+    assert (data["names_in_file"], data["names_agree"]) == (["NIR", "R", "?", "0.865"], True)
     data, _ = client.predict(handle_file(str(tmp_path / "field.tif")), "B, G, R, NIR", api_name="/predict_bands")
     assert [band["band"] for band in data["bands"]] == ["B", "G", "R", "NIR"]
+    assert not data["names_agree"]
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,16 @@ def test_a_sensors_file_is_read_as_in_training(tmp_path):
 )
 def test_a_file_whose_names_may_be_those_of_the_training_goes_by_them(said, names):
     config = replace(ANY, bands=("B", "0.74", "NIR"))
-    picture = BandPicture(np.zeros((3, 8, 8)), "scaled_not", 1.0, "float32", names=said)
+    picture = BandPicture(np.zeros((len(said) or 3, 8, 8)), "scaled_not", 1.0, "float32", names=said)
     assert names_of(picture, config) == names
     assert names_of(picture, replace(config, bands=())) == (said or ("R", "G", "B"))
+
+
+@pytest.mark.parametrize("bands", [(), ("B", "0.74", "NIR")])
+def test_a_file_of_other_bands_than_the_training_must_be_named(bands):
+    picture = BandPicture(np.zeros((2, 8, 8)), "scaled_not", 1.0, "float32")
+    with pytest.raises(FriendlyError, match="has 2 bands and does not say which: please name them, for example R, G"):
+        names_of(picture, replace(ANY, bands=bands))
 
 
 def test_no_file_asks_for_one():

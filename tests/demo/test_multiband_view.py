@@ -114,8 +114,15 @@ def test_a_band_of_one_value_is_explained(networks, values, language):
     ],
 )
 def test_the_notice_says_how_the_file_was_read(values, opened, words):
-    picture = BandPicture(values=values, **opened)
-    assert words in multiband_view.notice(picture, "en")
-    assert "4 bands of 40 × 30 pixels." in multiband_view.notice(picture, "en")
-    assert "4 個波段，40 × 30 像素。" in multiband_view.notice(picture, "zh-TW")
-    assert "1 band of 40 × 30 pixels." in multiband_view.notice(replace(picture, values=values[:1]), "en")
+    picture, typed = BandPicture(values=values, **opened), read_names("R, ?, NIR, 0.74")
+    assert words in multiband_view.notice(picture, typed, "en")
+    assert "4 bands of 40 × 30 pixels." in multiband_view.notice(picture, typed, "en")
+    assert "4 個波段，40 × 30 像素。" in multiband_view.notice(picture, typed, "zh-TW")
+    assert "1 band of 40 × 30 pixels." in multiband_view.notice(replace(picture, values=values[:1]), typed, "en")
+
+
+@pytest.mark.parametrize(("typed", "differ"), [("B, G, R, NIR", False), ("NIR, R, G, B", True), ("?, ?, ?, B", True)])
+def test_the_notice_says_if_the_file_calls_its_bands_otherwise(values, typed, differ):
+    picture = BandPicture(values, "scaled_not", 1.0, "float32", names=("B", "G", "R", "NIR"))
+    for language in LANGUAGES:
+        assert (say(language, "names_differ") in multiband_view.notice(picture, read_names(typed), language)) == differ

@@ -374,14 +374,29 @@ def test_infinite_values_are_counted(numpy_file):
     assert (error.key, error.values["count"]) == ("not_finite", 2)
 
 
-def test_what_was_never_measured_becomes_0_and_does_not_count(numpy_file):
+def test_what_was_never_measured_is_filled_and_does_not_count(numpy_file):
     content = np.random.default_rng(0).uniform(0, 3000, (20, 20, 2)).astype(np.float32)
     whole = open_bands(numpy_file(content))
     content[:5] = math.nan
     opened = open_bands(numpy_file(content))
     assert (whole.missing, opened.missing) == (0, 200)
-    assert (opened.values[:, :5] == 0).all()
     assert opened.divisor == pytest.approx(np.percentile(content[5:], 99.9))
+    np.testing.assert_array_equal(opened.values[:, 5:], (content[5:] / opened.divisor).clip(0, 1).transpose(2, 0, 1))
+    assert (opened.values[:, :5] > 0.1).all() and (opened.values[:, :5] < 0.9).all()  # means of many
+
+
+def test_a_dead_band_stays_dead_where_some_of_it_was_not_measured(numpy_file):
+    content = np.random.default_rng(0).uniform(0, 3000, (20, 20, 3)).astype(np.float32)
+    content[..., 1] = 1000.1
+    content[:7] = content[3:5, :, 2] = math.nan
+    opened = open_bands(numpy_file(content), scale=10_000)
+    assert len(np.unique(opened.values[1])) == 1 < len(np.unique(opened.values[2]))
+    content[...] = 1000.1
+    content[:7] = math.nan
+    assert refused(numpy_file(content)).key == "constant"
+    with pytest.raises(BandFileError) as caught:
+        open_bands(numpy_file(content), scale=10_000)
+    assert caught.value.key == "constant"
 
 
 @pytest.mark.parametrize(
@@ -399,7 +414,8 @@ def test_the_value_that_gdal_writes_for_no_data_is_missing(tiff_file, dtype, no_
     )
     opened = open_bands(path)
     assert opened.missing == 120
-    assert (opened.values[0, :4] == 0).all()
+    measured = opened.values[0, 4:]
+    assert (opened.values[0, :4] >= measured.min()).all() and (opened.values[0, :4] <= measured.max()).all()
     assert opened.divisor <= 255
     np.testing.assert_array_equal(opened.values[0, 4:] > 0, True)
 
@@ -473,7 +489,8 @@ def test_a_tiff_may_say_what_makes_its_values_physical(tiff_file, array):
     tags = [*band_tag(0.0001, 0.00005, item="SCALE"), (GDAL_NODATA, "s", 0, "0", True)]
     opened = open_bands(path := tiff_file(stored, photometric="minisblack", planarconfig="contig", extratags=tags))
     expected = (stored * [0.0001, 0.00005]).transpose(2, 0, 1)
-    np.testing.assert_allclose(opened.values, expected, atol=1e-6)
+    measured = stored.transpose(2, 0, 1) > 0
+    np.testing.assert_allclose(opened.values[measured], expected[measured], atol=1e-6)
     assert (opened.calibrated, opened.scaling, opened.dtype, opened.missing) == (
         True,
         "scaled_not",
@@ -481,20 +498,22 @@ def test_a_tiff_may_say_what_makes_its_values_physical(tiff_file, array):
         (stored == 0).sum(),
     )
     raw = open_bands(path, scale=10_000)  # whoever says a scale means what is stored
-    np.testing.assert_allclose(raw.values, stored.transpose(2, 0, 1) / 10_000, atol=1e-6)
+    np.testing.assert_allclose(raw.values[measured], stored.transpose(2, 0, 1)[measured] / 10_000, atol=1e-6)
     assert not raw.calibrated
 
 
-def test_offsets_count_and_missing_values_stay_missing(tiff_file):
+def test_offsets_count_and_missing_values_are_filled_after_them(tiff_file):
     stored = np.arange(1000, 1400, dtype=np.uint16).reshape(20, 20, 1).repeat(2, axis=2)
     stored[0, 0] = 9
     tags = [*band_tag(None, -1000, item="OFFSET"), (GDAL_NODATA, "s", 0, "9", True)]
     opened = open_bands(tiff_file(stored, photometric="minisblack", planarconfig="contig", extratags=tags))
     assert opened.divisor == pytest.approx(1399, abs=1)
+    measured = stored[..., 1] > 9
     np.testing.assert_allclose(
-        opened.values[1] * opened.divisor, np.maximum(stored[..., 1] - 1000.0, 0) * (stored[..., 1] > 9), atol=1e-2
+        opened.values[1][measured] * opened.divisor, stored[..., 1][measured] - 1000.0, atol=1e-2
     )
-    assert (opened.values[:, 0, 0] == 0).all()
+    around = stored[:2, :2, 1].astype(float).ravel()[1:] - 1000  # of the same four pixels
+    assert opened.values[:, 0, 0] * opened.divisor == pytest.approx([around.mean() + 1000, around.mean()], abs=1e-2)
 
 
 def test_a_scale_without_end_is_refused_in_words(tiff_file, array):

@@ -50,6 +50,12 @@ def test_after_training_a_sample_does_not_depend_on_its_neighbours(maps, descrip
     torch.testing.assert_close(norm(maps, descriptions)[2:3], norm(maps[2:3], descriptions[2:3]))
 
 
+def test_without_running_statistics_it_is_normalised_by_those_of_the_batch(maps, descriptions):
+    norm = make_norm(learned=True)
+    norm.track_running_stats, norm.running_mean, norm.running_var = False, None, None  # as torch.func has them
+    torch.testing.assert_close(norm.eval()(maps, descriptions), make_norm(learned=True)(maps, descriptions))
+
+
 def test_a_reset_makes_it_plain_again(maps, descriptions):
     norm = make_norm(learned=True)
     for part in norm.modules():

@@ -211,7 +211,7 @@ def test_temperature_is_saved_and_a_call_can_override_it():
     torch.testing.assert_close(router(x), overridden)
 
 
-@pytest.mark.parametrize("temperature", [0, -1, float("inf"), float("nan")])
+@pytest.mark.parametrize("temperature", [0, -1, float("inf"), float("nan"), "cold", None])
 def test_a_bad_temperature_is_refused(temperature):
     with pytest.raises(ValueError, match="temperature must be a positive number"):
         KernelAttention(8, 4, temperature=temperature)

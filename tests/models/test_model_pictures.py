@@ -112,6 +112,8 @@ def test_a_picture_with_its_channels_last_or_a_path_is_refused_with_the_way_out(
     config = ModelConfig("vgg19", {}, input_size=32)
     with pytest.raises(ValueError, match=r"got \(40, 30, 3\), which looks like \(H, W, C\); pass the PIL picture"):
         config.preprocess(np.zeros((40, 30, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"at least one value, got none: \(5, 0, 30\)"):
+        config.preprocess(np.zeros((5, 0, 30)))
     with pytest.raises(ValueError, match=r"got the path lion.jpg; open it with PIL.Image.open"):
         config.preprocess("lion.jpg")
     assert config.preprocess(np.zeros((12, 30, 4), np.uint8)).shape == (12, 32, 32)  # bands of a narrow strip

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import SUBSETS, load_checkpoint
+from models import SUBSETS, CheckpointError, load_checkpoint
 from models.bands import places_of
 from models.checkpoint import verify_golden
 from train import calibrate
-from train.bundle import bundle, main
+from train.bundle import bundle, main, read_run
 from train.confidence import confidence_metrics
 from train.config import TrainConfig
 from train.data import load_split
@@ -57,6 +57,16 @@ def test_a_run_becomes_an_8_bit_checkpoint_that_records_how_it_was_made(colours,
     weights = (source.state_dict()["neck.0.weight"], stored.state_dict()["neck.0.weight"])
     assert 0 < (weights[0] - weights[1]).abs().max() <= weights[0].abs().max() / 127 / 2 * (1 + 1e-4)
     assert torch.isfinite(weights[1]).all()
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.jsonl"])
+def test_a_damaged_record_of_a_run_is_named(tmp_path, name):
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "metrics.jsonl").write_text("{}\n{}\n")
+    assert read_run(tmp_path) == ({}, [{}, {}])
+    (tmp_path / name).write_text('{"epoch": 1')
+    with pytest.raises(CheckpointError, match=f"metrics.jsonl in .*{tmp_path.name} is damaged .*restore it"):
+        read_run(tmp_path)
 
 
 def test_a_run_is_not_replaced_by_its_8_bit_copy(tmp_path, monkeypatch):
