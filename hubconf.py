@@ -19,12 +19,13 @@ def vgg19(pretrained: bool = False, *, device=None, **arguments):
 
 
 def dynamic_vgg19(pretrained: bool = False, *, device=None, **arguments):
-    """VGG19 of dynamic convolutions; arguments as for ``vgg19``, also ``num_kernels`` and ``temperature``."""
+    """VGG19 of dynamic convolutions; arguments as for ``vgg19``, also ``num_kernels``, ``reduction`` and
+    ``temperature``."""
     return _load("dynamic_vgg19", pretrained, device, arguments)
 
 
 def adaptive_vgg19(pretrained: bool = False, *, device=None, **arguments):
-    """VGG19 for any channels: ``num_classes``, ``width`` and ``num_kernels``."""
+    """VGG19 for any channels: ``num_classes`` and ``width``, further those of ``models.vgg.AdaptiveVGG19``."""
     return _load("adaptive_vgg19", pretrained, device, arguments)
 
 

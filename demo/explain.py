@@ -101,16 +101,16 @@ def margin_of(size: int, crop_pct: float) -> int:
     return round(size * (1 / crop_pct - 1) / 2)
 
 
-def within(point: tuple[float, float], config: ModelConfig) -> tuple[float, float]:
+def clip_to_seen(point: tuple[float, float], config: ModelConfig) -> tuple[float, float]:
     """The point (x, y), shares of the picture's sides, or the nearest one in the part that the network sees."""
     border = (1 - config.crop_pct) / 2
     return tuple(min(max(share, border), 1 - border) for share in point)
 
 
-def concentration(attention: np.ndarray, share: float = 0.1) -> float:
-    """How much of the attention, 0..1, lies on the strongest ``share`` of positions (flat: ``share``)."""
+def concentration(attention: np.ndarray) -> float:
+    """How much of the attention, 0..1, lies on the strongest tenth of positions (flat: 0.1)."""
     values = np.sort(attention.ravel())[::-1]
-    return float(values[: max(1, round(share * values.size))].sum())
+    return float(values[: max(1, round(values.size / 10))].sum())
 
 
 def overlay(picture: Image.Image, attention: np.ndarray, crop_pct: float = 1.0) -> Image.Image:

@@ -168,7 +168,7 @@ class Handlers:
     def look_from(self, path, channels, fill, picked, request: gr.Request):
         """A point was chosen, ``"x y"`` → notice, the picture with attention from there, the point."""
         compact = self.loaded.networks["compact"].config
-        point = explain.within(tuple(map(float, picked.split())), compact)
+        point = explain.clip_to_seen(tuple(map(float, picked.split())), compact)
         picture, names, spoken = opened(path), chosen(channels), language(request)
         attention = run(look, self.source, picture, names, fill, point)
         said = "" if attention is None else view.told_of_point(explain.concentration(attention), point, spoken)

@@ -42,16 +42,8 @@ def place_figure(entry: dict) -> None:
 
 
 def table_card(entry: dict) -> str:
-    """One table with its title and caption; numbers keep three decimals at most."""
-    rows = [[escape(number(value)) for value in row] for row in entry["rows"]]
-    caption = tag("p", escape(entry["caption"]), class_="hint") if entry.get("caption") else ""
-    columns = [escape(name) for name in entry["columns"]]
+    """One table with its title and caption."""
+    columns, *rows = ([escape(cell) for cell in row] for row in (entry["columns"], *entry["rows"]))
+    caption = tag("p", escape(entry["caption"]), class_="hint")
     shown = card(entry["title"], table(columns, rows, name=entry["title"], class_="table results"), caption)
     return tag("div", shown, lang="en")
-
-
-def number(value: str | float | None) -> str:
-    """0.35291 → ``0.353``, 21289842 → ``21,289,842``; text stays."""
-    if isinstance(value, float) and not value.is_integer():
-        return f"{value:.3f}".replace("-", "−")
-    return f"{int(value):,}" if isinstance(value, int | float) else str(value if value is not None else "–")

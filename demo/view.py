@@ -187,7 +187,7 @@ def two_digits(number: float) -> str:
 
 
 def short(number: float) -> str:
-    """447491 → ``447 k``, 21289842 → ``21.3 M``, 1601412272 → ``1.60 G``."""
+    """447491 → ``447 k``, 21289842 → ``21.3 M``, 1601412272 → ``1.6 G``."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= 0.9995 * limit:  # which three digits round up to
             return f"{number / limit:.3g} {unit}"

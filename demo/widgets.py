@@ -66,7 +66,7 @@ class PictureInput(gr.Image):
         return path
 
 
-def log_slider(value: float = 1.0, *, minimum: float, maximum: float, **options) -> gr.HTML:
+def log_slider(*, minimum: float, maximum: float, **options) -> gr.HTML:
     """A slider from ``minimum`` to ``maximum`` on a logarithmic scale; its value is the number shown."""
     template = """
     <label class="log-slider">
@@ -81,20 +81,20 @@ def log_slider(value: float = 1.0, *, minimum: float, maximum: float, **options)
       props.value = Number((props.minimum * scale ** Number(event.target.value)).toPrecision(2));
       trigger('input');
     });"""
-    return html(value, template, script, minimum=minimum, maximum=maximum, **options)
+    return html(1.0, template, script, minimum=minimum, maximum=maximum, **options)
 
 
-def example_gallery(**options) -> gr.HTML:
+def example_gallery() -> gr.HTML:
     """Buttons with a ``data-name``; its ``select`` event has the ``name`` of the one chosen."""
     script = """
     element.addEventListener('click', event => {
       const button = event.target.closest('button[data-name]');
       if (button) trigger('select', {name: button.dataset.name});
     });"""
-    return html("", "${value}", script, **options)
+    return html("", "${value}", script)
 
 
-def point_picker(**options) -> gr.HTML:
+def point_picker() -> gr.HTML:
     """A ``.canvas`` in which a point is chosen by click or arrow keys: ``select`` says that it was, ``PICKED`` which.
 
     The event does not carry the point: of a run that waits for another, Gradio keeps the first event's data, not the
@@ -120,7 +120,7 @@ def point_picker(**options) -> gr.HTML:
       event.preventDefault();
       choose(point.x + step[0] / 16, point.y + step[1] / 16);
     });"""
-    return html("", "${value}", script, **options)
+    return html("", "${value}", script)
 
 
 def notice_slot(value="", *, elem_classes="notice-slot") -> gr.HTML:
@@ -129,7 +129,7 @@ def notice_slot(value="", *, elem_classes="notice-slot") -> gr.HTML:
     return gr.HTML(value, html_template=template, elem_classes=elem_classes)
 
 
-def copyable(**options) -> gr.HTML:
+def copyable() -> gr.HTML:
     """Figures of code with a button each, which copies it and for a while is called by its ``data-done``."""
     script = (
         f"const copy = {COPY};"
@@ -143,7 +143,7 @@ def copyable(**options) -> gr.HTML:
       setTimeout(() => { button.classList.remove('done'); button.ariaLabel = name; }, 1500);
     });"""
     )
-    return html("", "${value}", script, **options)
+    return html("", "${value}", script)
 
 
 def html(value, template: str, script: str, **options) -> gr.HTML:

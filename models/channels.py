@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from models.bands import split_names
+from models.bands import spell_band, split_names
 
 CHANNELS = "RGB"
 SUBSETS = ("RGB", "RG", "RB", "GB", "R", "G", "B")
@@ -22,17 +22,17 @@ FILLS = ("aligned", "appended")
 
 
 def parse_channels(channels: str | Iterable[str]) -> str:
-    """Return the names as a string, e.g. ``"GR"``, ``"g + r"`` or ``("G", "R")`` → ``"GR"``, order kept.
+    """Return the names as a string, e.g. ``"GR"``, ``"green, red"`` or ``("G", "R")`` → ``"GR"``, order kept.
 
     A text is split as by ``bands.split_names``. Raises ``ValueError`` for an empty, unknown or repeated channel.
     """
-    words = split_names(channels) if isinstance(channels, str) else list(channels)
-    names = [name.upper() for word in words for name in (word if len(words) == 1 else [word])]
+    words = [spell_band(word) for word in (split_names(channels) if isinstance(channels, str) else channels)]
+    names = list(words[0]) if len(words) == 1 else words  # ("RGB",) is three
     if not names:
         raise ValueError(f"channels is empty; name at least one of {', '.join(CHANNELS)}")
     if unknown := sorted(set(names) - set(CHANNELS)):
         raise ValueError(
-            f"unknown channel {', '.join(map(repr, unknown))} in {', '.join(words).upper()!r}; known are "
+            f"unknown channel {', '.join(map(repr, unknown))} in {', '.join(words)!r}; known are "
             f"{', '.join(CHANNELS)}, e.g. 'RG'"
         )
     if len(set(names)) < len(names):

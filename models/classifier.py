@@ -24,11 +24,13 @@ from models.pictures import check_values, normalize, resize, to_rgb
 class ModelConfig:
     """What a checkpoint's ``config.json`` says beside the weights.
 
-    ``model`` is the registry key and ``arguments`` its constructor's; ``input_size`` is in
-    pixels; ``crop_pct`` (above 0, at most 1) is how much of each side of a picture the network
-    sees; ``mean`` and ``std`` are per channel, or one for all, on the 0..1 scale; ``bands`` are
-    those of the sensor it was trained on (``bands.py``), none for RGB pictures; ``scale`` is what the
-    values of its files are divided by, None for the rule of ``open_bands`` (``band_files.py``);
+    ``model`` is the registry key and ``arguments`` its constructor's; ``synsets`` are the folders
+    of the classes in the order of the labels (ImageNet's are WordNet's synonym sets), ``class_names``
+    what people call them; ``input_size`` is in pixels; ``crop_pct`` (above 0, at most 1) is how much
+    of each side of a picture the network sees; ``mean`` and ``std`` are per channel, or one for all,
+    on the 0..1 scale; ``bands`` are those of the sensor it was trained on (``bands.py``), none for
+    RGB pictures; ``scale`` is what the values of its files are divided by, None for the rule of
+    ``open_bands`` (``band_files.py``);
     ``temperature`` is the routers' (None without dynamic layers); ``metrics`` are in 0..1, among them
     ``unsure_below``: the confidence that nine in ten right answers on validation exceed, and beside
     them ``calibration_temperature`` (above 0), for ``probabilities``. These two are one number, or a

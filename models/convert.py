@@ -82,7 +82,8 @@ def is_plain(module: nn.Module) -> bool:
         or not {"weight", "bias"} <= module._parameters.keys()
     ):
         return False
-    uneven = module.padding == "same" and any(side % 2 == 0 for side in module.kernel_size)
+    reach = (d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True))
+    uneven = module.padding == "same" and any(side % 2 for side in reach)
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return not (uneven or "forward" in vars(module) or any(getattr(module, kind) for kind in hooks))
 

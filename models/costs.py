@@ -60,10 +60,6 @@ def count_linear(linear: nn.Linear, x: Tensor, y: Tensor) -> int:
     return y.numel() * linear.in_features
 
 
-def count_norm(norm: nn.Module, x: Tensor, y: Tensor) -> int:
-    return 5 * x.numel()
-
-
 def count_attention(block: SelfAttention2d, x: Tensor, y: Tensor) -> int:
     """Q Kᵀ and its product with V, as the formula says; the 1x1 convolutions count for themselves.
 
@@ -73,25 +69,22 @@ def count_attention(block: SelfAttention2d, x: Tensor, y: Tensor) -> int:
     return x.shape[0] * positions**2 * (block.query.out_channels + block.value.out_channels)
 
 
-COUNTS: dict[str, dict[type[nn.Module], Count]] = {
-    "fvcore": {
-        nn.Conv2d: count_conv,
-        **dict.fromkeys((nn.Linear, ZeroLinear, Modulation), count_linear),
-        nn.BatchNorm2d: count_norm,
-        ConditionalBatchNorm2d: count_norm,
-        nn.AdaptiveAvgPool2d: lambda pool, x, y: x.numel(),
-        DynamicConv2d: count_dynamic_conv,
-        KernelAttention: count_router,
-        ChannelAdaptiveConv2d: count_adaptive_conv,
-        SelfAttention2d: count_attention,
-    },
-    "thop": {
-        nn.Conv2d: count_conv,
-        **dict.fromkeys((nn.Linear, ZeroLinear, Modulation), count_linear),
-        nn.BatchNorm2d: lambda norm, x, y: 4 * x.numel(),
-        nn.AdaptiveAvgPool2d: lambda pool, x, y: x.numel() + y.numel(),
-    },
+FVCORE: dict[type[nn.Module], Count] = {
+    nn.Conv2d: count_conv,
+    **dict.fromkeys((nn.Linear, ZeroLinear, Modulation), count_linear),
+    **dict.fromkeys((nn.BatchNorm2d, ConditionalBatchNorm2d), lambda norm, x, y: 5 * x.numel()),
+    nn.AdaptiveAvgPool2d: lambda pool, x, y: x.numel(),
+    DynamicConv2d: count_dynamic_conv,
+    KernelAttention: count_router,
+    ChannelAdaptiveConv2d: count_adaptive_conv,
+    SelfAttention2d: count_attention,
 }
+THOP: dict[type[nn.Module], Count] = FVCORE | {
+    **dict.fromkeys((nn.BatchNorm2d, ConditionalBatchNorm2d), lambda norm, x, y: 4 * x.numel()),
+    nn.AdaptiveAvgPool2d: lambda pool, x, y: x.numel() + y.numel(),
+    SelfAttention2d: lambda block, x, y: 0,  # its products are missed
+}
+COUNTS = {"fvcore": FVCORE, "thop": THOP}
 
 
 def count(model: nn.Module, image_size: int, convention: str = "fvcore") -> Cost:

@@ -108,8 +108,8 @@ def choose_method(x: Tensor, weight: Tensor, num_kernels: int, geometry: Geometr
     in_place = weight.is_contiguous(memory_format=torch.channels_last)  # else all kernels would be copied first
     half = autocast_dtype(x).itemsize == 2
     amx = half and has("amx_bf16")
-    for_tiles = positions <= TILED_UP_TO and in_place and enough_tiles(x) and not amx
-    if for_tiles and not tiled.obstacle(x, weight, num_kernels, geometry):
+    for_tiles = positions <= TILED_UP_TO and in_place and not amx
+    if for_tiles and not tiled.obstacle(x, weight, num_kernels, geometry) and tiled.enough_blocks(x):
         return "tiled"
     if x.shape[0] == 1:
         return "grouped"
@@ -124,11 +124,6 @@ def is_transformed() -> bool:
     """Whether ``torch.func`` (``grad``, ``vmap``, …) or forward-mode differentiation is at work: only PyTorch's own
     operations know their rules."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-
-
-def enough_tiles(x: Tensor) -> bool:
-    """Whether every thread has work: the backward pass of ``tiled`` divides the channels of ``x`` among them."""
-    return not torch.is_grad_enabled() or torch.get_num_threads() <= max(1, x.shape[1] // 64)
 
 
 def grouped(x: Tensor, attention: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:

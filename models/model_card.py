@@ -309,7 +309,7 @@ def limits(config: ModelConfig) -> str:
 ## Limits
 
 - A closed set of classes: whatever the picture shows, the answer is one of them. {confidences(config)}
-- Trained on small pictures ({config.input_size} px); fine detail is lost before the network sees it.{source}
+- Pictures are resized to {config.input_size} px: finer detail is lost before the network sees it.{source}
 {start_of_kernels(config)}- Made to study missing channels, not for decisions about people or safety."""
 
 

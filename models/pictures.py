@@ -34,7 +34,8 @@ def on_white(picture: Image.Image) -> Image.Image:
 def to_8_bit(picture: Image.Image) -> Image.Image:
     """A deep grey picture in 8 bits, which Pillow would clip; any other as it is.
 
-    16-bit values are divided by 257, wider ones stretch over their range.
+    16-bit values are divided by 257, wider ones stretch over their finite range: infinity is its end, NaN is 0, or the
+    end that is nearest to it.
     """
     if picture.mode not in DEEP_MODES:
         return picture
@@ -42,16 +43,13 @@ def to_8_bit(picture: Image.Image) -> Image.Image:
     scaled, rows = np.empty(deep.shape, np.uint8), [slice(row, row + 256) for row in range(0, len(deep), 256)]
     low, high = 0.0, 65535.0
     if not picture.mode.startswith("I;16"):
-        extremes = [(values.min(), values.max()) for values in (numbers(deep[part]) for part in rows)]
+        finite = (deep[part][np.isfinite(deep[part])] for part in rows)
+        extremes = [(float(values.min()), float(values.max())) for values in finite if values.size] or [(0.0, 0.0)]
         low, high = min(least for least, _ in extremes), max(most for _, most in extremes)
     for part in rows:  # in full precision, and not all at once: large pictures would take gigabytes
-        scaled[part] = ((numbers(deep[part]) - low) / max(high - low, 1e-9) * 255).round()
+        values = np.nan_to_num(deep[part].astype(np.float64), nan=np.clip(0, low, high), posinf=high, neginf=low)
+        scaled[part] = ((values - low) / max(high - low, 1e-9) * 255).round()
     return Image.fromarray(scaled)
-
-
-def numbers(values: np.ndarray) -> np.ndarray:
-    """In float64, 0 for NaN and the largest number for infinity."""
-    return np.nan_to_num(values.astype(np.float64))
 
 
 def resize(picture: Image.Image | Tensor, size: int, crop_pct: float = 1.0) -> Tensor:

@@ -106,6 +106,13 @@ def obstacle(x: Tensor, weight: Tensor, num_kernels: int, geometry: "Geometry") 
     return None
 
 
+def enough_blocks(x: Tensor) -> bool:
+    """Whether every thread has work: the backward pass divides the channels of ``x`` among them, block by block.
+    ``obstacle`` must be None."""
+    blocks = x.shape[1] // library(autocast_dtype(x)).block()
+    return not torch.is_grad_enabled() or torch.get_num_threads() <= blocks
+
+
 class TiledConvolution(torch.autograd.Function):
     """Each sample's own convolution, in tiles that are mixed and multiplied at once. ``obstacle`` must be None.
 

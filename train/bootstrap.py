@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models import CHANNELS
 from train.findings import row_of
 
 
@@ -28,16 +29,17 @@ class PairedCounts:
         return (self.both + self.only_first) / (self.both + self.only_second)
 
 
-def paired_counts(compared: dict, channels: str = "RGB") -> PairedCounts:
-    """The table of a comparison that ``train.evaluate`` wrote; ``ValueError`` if its counts contradict each other."""
-    first, second = (row_of(compared[side]["rows"], channels)["correct"] for side in ("first", "second"))
-    paired = row_of(compared["paired"], channels)
+def paired_counts(compared: dict) -> PairedCounts:
+    """The table on RGB of a comparison that ``train.evaluate`` wrote; ``ValueError`` if its counts contradict each
+    other."""
+    first, second = (row_of(compared[side]["rows"], CHANNELS)["correct"] for side in ("first", "second"))
+    paired = row_of(compared["paired"], CHANNELS)
     only_first, only_second = paired["only_first"], paired["only_second"]
     both = first - only_first
     counts = PairedCounts(both, only_first, only_second, compared["first"]["n"] - both - only_first - only_second)
     if both != second - only_second or min(both, counts.neither) < 0:
         raise ValueError(
-            f"the comparison contradicts itself on {channels}: {first} and {second} correct, "
+            f"the comparison contradicts itself on {CHANNELS}: {first} and {second} correct, "
             f"{only_first} and {only_second} by one alone; run train.evaluate again"
         )
     return counts

@@ -3,20 +3,19 @@
 python -m train.cards checkpoints/vgg19 checkpoints/compact … [--user USER]
 """
 
-import argparse
 from pathlib import Path
 
 from models.checkpoint import CONFIG, read_config, write_text
 from models.model_card import model_card
 from train import RESULTS
-from train.commands import one_line_errors
+from train.commands import command_line, one_line_errors
 from train.findings import find_evaluations
 from train.publish import add_license, license_of
 
 
 @one_line_errors()
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m train.cards", description=__doc__.partition("\n")[0])
+    parser = command_line("cards", __doc__)
     parser.add_argument("checkpoints", nargs="+", type=Path, help="folders that get a README.md")
     parser.add_argument("--user", default="USER", help="whose repositories the examples name (default %(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of evaluations (default results)")

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 import torch
 
 from models import CheckpointError
-from train.upload import UploadError
 
-EXPECTED = (CheckpointError, UploadError, ValueError, OSError, MemoryError)
+EXPECTED = (CheckpointError, ValueError, OSError, MemoryError)
 
 
 def command_line(name: str, about: str) -> argparse.ArgumentParser:

@@ -10,11 +10,13 @@ from models.adaptive_conv import TUNING_UM, tuning_for, usual_spread
 from models.bands import parse_bands, places_of, spell, wavelength_of
 from models.channels import parse_channels
 from models.registry import ONLY_FOR
-from models.vgg import VGG19
 
 Model = Literal[tuple(MODELS)]
 
 PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # settings that say where and how fast, not what
+
+
+ARGUMENTS = ("fill", "width", "num_kernels", "own_kernels", "plain_norm", "least_spread", "blocks")  # of networks
 
 
 def parse_rgb(channels: str) -> str:
@@ -258,20 +260,12 @@ class TrainConfig:
     @property
     def model_arguments(self) -> dict:
         """Constructor arguments that this run decides, without the number of classes."""
-        network = MODELS[self.model]
-        arguments = {} if network.any_channels else {"fill": self.fill}
-        if issubclass(network, VGG19):
-            arguments |= {"width": self.width}
-        if self.model == "adaptive_vgg19":
-            arguments |= {"num_kernels": self.num_kernels, "own_kernels": self.own_kernels}
-            arguments |= {"least_spread": self.least_spread, "plain_norm": self.plain_norm}
+        arguments = {name: getattr(self, name) for name in ARGUMENTS if self.model in ONLY_FOR[name]}
         if self.bands:
             tuning_um = tuning_for(wavelength_of(name) for name in self.band_names)
             arguments |= {"num_kernels": max(self.num_kernels, len(tuning_um) + 1), "tuning_um": tuning_um}
         if self.model == "dynamic_vgg19":
-            arguments |= {"num_kernels": self.num_kernels, "temperature": self.temperature_at(0)}
-        if self.model == "compact":
-            arguments |= {"blocks": self.blocks}
+            arguments["temperature"] = self.temperature_at(0)
         return arguments
 
     def temperature_at(self, epochs: float) -> float:

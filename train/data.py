@@ -30,7 +30,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from models.band_files import NUMPY, TIFF, BandFileError, BandPicture, open_bands
+from models.band_files import CUT, DIM, NUMPY, PERCENTILE, TIFF, BandFileError, BandPicture, open_bands
 from models.bands import UNKNOWN, agree
 from models.hub import first_line
 from models.pictures import DEEP_MODES, resize, to_rgb, within
@@ -251,15 +251,16 @@ def check_pictures(split: Split, name: str, *, skip_unreadable: bool) -> Split:
         found = list(tqdm(found, "checking pictures", len(split), leave=False, delay=2, unit="img"))
     problems, scalings = zip(*found, strict=True)
     for doubt, what in (
-        ("dim", "reach less than 3 % of full brightness; they may have been divided already"),
-        ("cut", "lose more than 5 % of their values, which are cut at 1; a larger --scale keeps them"),
+        ("dim", f"reach less than {100 * DIM:g} % of full brightness; they may have been divided already"),
+        ("cut", f"lose more than {100 * CUT:g} % of their values, which are cut at 1; a larger --scale keeps them"),
     ):
         if count := scalings.count(doubt):
             tqdm.write(f"divided by {split.scale:g}, {count:,} of {len(split):,} files of {name} {what}")
     if own := scalings.count("scaled_percentile"):
         tqdm.write(
-            f"{own:,} of {len(split):,} files of {name} are divided each by its own 99.9th percentile, so that they do "
-            "not compare, and a band that is left out still shows in the others; --scale 10000, say, divides all alike"
+            f"{own:,} of {len(split):,} files of {name} are divided each by its own {PERCENTILE:g}th percentile, so "
+            "that they do not compare, and a band that is left out still shows in the others; --scale 10000, say, "
+            "divides all alike"
         )
     if deep := scalings.count(DEEP):
         tqdm.write(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torchvision.transforms import v2
 
-from models import CHANNELS, ImageClassifier
+from models import ImageClassifier
 from models.pictures import normalize
 from train.config import TrainConfig
 from train.data import mix_seed
@@ -162,7 +162,7 @@ def mix_batch(
 
 
 @torch.no_grad()
-def ask(accelerator: Accelerator, teacher: ImageClassifier, images: Tensor, channels: str = CHANNELS) -> Tensor:
+def ask(accelerator: Accelerator, teacher: ImageClassifier, images: Tensor, channels: str) -> Tensor:
     """The teacher's probabilities (B, num_classes) for pictures with all ``channels``, (B, C, S, S).
 
     The network is shown some channels and learns what a teacher says who sees them all: distillation

@@ -244,10 +244,11 @@ def parse_subsets(channels: str, bands: tuple[str, ...] = ()) -> list[str]:
 
 def spelt(subset: str, bands: tuple[str, ...]) -> str:
     """A subset of a sensor's bands as it is always named: ``r+nir`` → ``R+NIR``. Raises ``ValueError``."""
-    channels = channels_of(subset, bands)
-    if subset == ALL_BANDS or subset.startswith(NO):
+    channels_of(subset, bands)
+    if subset == ALL_BANDS:
         return subset
-    return spell(bands[place] for place in places_of(channels, bands))
+    no, named = (NO, subset.removeprefix(NO)) if subset.startswith(NO) else ("", subset)
+    return no + spell(bands[place] for place in places_of(named, bands))
 
 
 def channels_of(subset: str, bands: tuple[str, ...]) -> str:

@@ -14,7 +14,7 @@ from train import RESULTS, ROOT
 
 RGB_PAIR = ("vgg19-32", "dynamic_vgg19-32")  # checkpoints trained on RGB alone, as in the study
 RGB_PLAIN = "vgg19-rgb"  # as the bundled plain one, its last steps on RGB alone
-EXPERT = "vgg19-b"  # as the bundled plain one, its last steps on blue alone
+EXPERT, EXPERT_ON = "vgg19-b", "B"  # as the bundled plain one, its last steps on blue alone
 SAMPLED_PAIR = ("vgg19", "dynamic_vgg19")  # the bundled ones, trained on random subsets
 TASK2_PAIR = ("compact", "resnet34")
 TASK2_EARLIER_PAIRS = (  # the stage before, and that before it, on RGB alone as in the study
@@ -133,7 +133,8 @@ def measured_on(compared: dict, channels: Iterable[str]) -> bool:
 
 def is_bundled(source: str | Path) -> bool:
     """Whether a checkpoint, by its name or folder, is one that comes with this code."""
-    return str(source) in MODELS or (ROOT / source).resolve().parent == BUNDLED  # from wherever it is asked
+    folder = (ROOT / source).resolve()  # from wherever it is asked
+    return str(source) in MODELS or (folder.parent == BUNDLED and folder.name in MODELS)
 
 
 def checkpoint_of(evaluation: dict) -> str:

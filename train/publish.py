@@ -22,8 +22,8 @@ from models.model_card import model_card, percent, table
 from models.training_record import data_name
 from train import DATA, LICENSE, RESULTS
 from train.commands import command_line, one_line_errors
-from train.findings import find_evaluations
-from train.upload import check_name, list_files, upload
+from train.findings import find_evaluations, is_bundled
+from train.upload import UploadError, check_name, list_files, upload
 
 COLLECTION = "dynconv-lab"  # the repository whose README links the others
 TAGS = ["image-classification", "dynamic-convolution"]
@@ -37,9 +37,7 @@ def add_license(parser: argparse.ArgumentParser) -> None:
 
 def license_of(folder: Path) -> str | None:
     """That of the project's own weights: a bundled network, trained on the project's pictures; None for any other."""
-    folder = folder.resolve()
-    bundled = folder.parent == BUNDLED and folder.name in MODELS
-    return LICENSE if bundled and data_name(read_config(folder / CONFIG)) == DATA else None
+    return LICENSE if is_bundled(folder.resolve()) and data_name(read_config(folder / CONFIG)) == DATA else None
 
 
 def stage(
@@ -168,7 +166,7 @@ def publish(options: argparse.Namespace) -> None:
         print("dry run: nothing was sent")
 
 
-@one_line_errors()
+@one_line_errors(UploadError)
 def main(arguments: list[str] | None = None) -> None:
     publish(parse(arguments))
 

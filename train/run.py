@@ -432,13 +432,40 @@ def load_state(
             # copies, for the file will be replaced, which Windows refuses while it is mapped
             tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - not a dict
         saved = json.loads((config.run_dir / "run.json").read_text(encoding="utf-8"))
-        synsets, images = tuple(saved["synsets"]), saved["train_images"]
-        settings = defaults_of(config) | saved["config"]  # a setting younger than the run had its default
+        if missing := {"synsets", "train_images", "config"} - saved.keys():
+            raise KeyError(", ".join(missing))
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"cannot resume from {path} and run.json beside it ({error}); begin another --run-dir, "
             "from the weights there with --init-from if there are any"
         ) from error
+    check_same_run(path, saved, config, split, val, processes)
+
+    def part(name: str) -> dict[str, Tensor]:
+        return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
+
+    try:
+        plain.load_state_dict(part("model."), strict=True)
+        if averaged:
+            averaged.load_state_dict(part("averaged."), strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path} holds a network of other shapes than this version of the code builds; begin another --run-dir"
+        ) from error
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in part("optimizer.").items():
+        index, name = key.split(".", 1)
+        moments.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, found in optimizer.state.items():  # in the memory layout of the weights, which the file has lost
+        found |= {key: torch.empty_like(parameter).copy_(v) for key, v in found.items() if key != "step"}  # AdamW's
+    return Progress(int(about["epoch"]), float(about["best"]), json.loads(about["rows"]))
+
+
+def check_same_run(path: Path, saved: dict, config: TrainConfig, split: Split, val: Split, processes: int) -> None:
+    """``CheckpointError`` unless the run whose run.json was ``saved`` had the same settings, processes and data."""
+    settings = defaults_of(config) | saved["config"]  # a setting younger than the run had its default
+    synsets, images = tuple(saved["synsets"]), saved["train_images"]
     ignored = PLACES if config.model == "dynamic_vgg19" else PLACES | {"temperature_epochs"}  # once another default
     changed = [key for key, value in config.to_dict().items() if key not in ignored and settings[key] != value]
     if changed:
@@ -472,26 +499,6 @@ def load_state(
                 f"{path} belongs to a run on other pictures than {config.data_root} has ({what} differ); "
                 "restore them, or begin another --run-dir from these weights with --init-from"
             )
-
-    def part(name: str) -> dict[str, Tensor]:
-        return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
-
-    try:
-        plain.load_state_dict(part("model."), strict=True)
-        if averaged:
-            averaged.load_state_dict(part("averaged."), strict=True)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{path} holds a network of other shapes than this version of the code builds; begin another --run-dir"
-        ) from error
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in part("optimizer.").items():
-        index, name = key.split(".", 1)
-        moments.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    for parameter, found in optimizer.state.items():  # in the memory layout of the weights, which the file has lost
-        found |= {key: torch.empty_like(parameter).copy_(v) for key, v in found.items() if key != "step"}  # AdamW's
-    return Progress(int(about["epoch"]), float(about["best"]), json.loads(about["rows"]))
 
 
 def defaults_of(config: TrainConfig) -> dict:

@@ -70,7 +70,7 @@ def not_on_hub(user: str) -> list[str]:
         return []
 
 
-@one_line_errors()
+@one_line_errors(UploadError)
 def main(arguments: list[str] | None = None) -> None:
     parser = command_line("space", __doc__)
     parser.add_argument("--repo-id", required=True, help="the Space, as USER/NAME")

@@ -15,6 +15,7 @@ from train.costs import cost_tables
 from train.findings import (
     ADAPTIVE,
     EXPERT,
+    EXPERT_ON,
     RGB_PAIR,
     RGB_PLAIN,
     RIVALS,
@@ -216,26 +217,26 @@ def trained(names: Iterable[str], trainings: dict[str, dict]) -> str:
     return f"Last stage of training: {', '.join(stages)}. " if stages else ""
 
 
-def expert_table(results: list[dict], channel: str = "B") -> Table:
+def expert_table(results: list[dict]) -> Table:
     """What one channel can give: a network whose last steps saw it alone, beside one trained on any channels."""
-    expert = comparison(results, (EXPERT, ADAPTIVE), channels=channel)
+    expert = comparison(results, (EXPERT, ADAPTIVE), channels=EXPERT_ON)
     full = comparison(results, (RGB_PLAIN, ADAPTIVE), channels=[CHANNELS])
     trainings = trainings_by_checkpoint(results)
     rows, caption = [], NOT_YET
     if expert and full:
         whole = rgb_row(full["first"])["accuracy"]
         for name, evaluation in ((EXPERT, expert["first"]), (ADAPTIVE, expert["second"])):
-            found = row_of(evaluation["rows"], channel)
+            found = row_of(evaluation["rows"], EXPERT_ON)
             rows.append([name, with_interval(found), f"{percent(found['accuracy'] / whole)} %"])
-        test = row_of(expert["paired"], channel)
+        test = row_of(expert["paired"], EXPERT_ON)
         caption = (
             f"{data_line(expert['first'])}, {input_text(expert['first'])}; accuracy in % with 95 % Wilson interval. "
             f"Last column: divided by the {percent(whole)} % of {RGB_PLAIN} on RGB. "
-            f"McNemar's exact test of the two on {channel}: p-value {p_text(test['p_value'])}. "
+            f"McNemar's exact test of the two on {EXPERT_ON}: p-value {p_text(test['p_value'])}. "
             f"{full_weights(expert['first'], expert['second'], full['first'])}"
             f"{trained((EXPERT, RGB_PLAIN, ADAPTIVE), trainings)}".strip()
         )
-    columns = ["model", f"accuracy on {channel} alone", f"of {RGB_PLAIN} on RGB"]
+    columns = ["model", f"accuracy on {EXPERT_ON} alone", f"of {RGB_PLAIN} on RGB"]
     title = "One channel: a network whose last steps saw nothing else"
     return {"id": "expert", "title": title, "caption": caption, "columns": columns, "rows": rows}
 

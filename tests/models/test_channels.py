@@ -58,6 +58,7 @@ def test_selecting_keeps_the_named_order():
 def test_names_may_be_lower_case_or_a_list():
     assert parse_channels("gb") == parse_channels(["G", "B"]) == parse_channels("G + b") == "GB"
     assert parse_channels("R,G,B") == parse_channels(["RGB"]) == "RGB"
+    assert parse_channels("Green, red") == parse_channels(("green", "R")) == "GR" and parse_channels("red") == "R"
     assert channel_indices(("B", "G")) == [2, 1]
 
 

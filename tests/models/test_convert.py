@@ -302,6 +302,8 @@ def test_a_convolution_whose_weight_another_module_holds_is_left_alone():
 
 
 def test_a_padding_of_unequal_sides_is_left_alone():
+    wide = to_dynamic(nn.Conv2d(3, 3, 2, padding="same", dilation=2))  # whose reach is even
+    assert isinstance(wide, DynamicConv2d) and wide(torch.ones(1, 3, 5, 6)).shape == (1, 3, 5, 6)
     network = to_dynamic(nn.Sequential(nn.Conv2d(3, 3, 4, padding="same"), nn.Conv2d(3, 3, 3, padding="same")))
     assert [type(part) for part in network] == [nn.Conv2d, DynamicConv2d]
 

@@ -71,6 +71,13 @@ def test_a_loaded_network_is_counted_at_its_own_size(tmp_path):
     assert cost_of_loaded(load_checkpoint(tmp_path)) == expected
 
 
+@pytest.mark.parametrize("name", ["dynamic_vgg19", "adaptive_vgg19"])
+def test_the_other_convention_counts_every_kind_of_layer(name):
+    """Nearly as many as the first: normalisation and pooling alone differ."""
+    first, other = (cost_of(name, 64, convention).macs for convention in ("fvcore", "thop"))
+    assert 0.99 < other / first < 1
+
+
 def test_an_unknown_convention_is_refused():
     with pytest.raises(ValueError, match="unknown convention 'flops'; known are fvcore, thop"):
         cost_of("compact", 32, "flops")

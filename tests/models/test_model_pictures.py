@@ -36,6 +36,13 @@ def test_wider_grey_is_stretched_over_its_range():
     assert np.asarray(to_8_bit(picture)).tolist() == [[0, 51, 255, 51]]
 
 
+def test_what_is_no_number_leaves_the_range_of_the_others_alone():
+    values = np.array([[280.0, 290.0, 300.0, np.inf, -np.inf, np.nan]], dtype=np.float32)
+    assert np.asarray(to_8_bit(Image.fromarray(values))).tolist() == [[0, 128, 255, 255, 0, 0]]
+    nothing = Image.fromarray(np.full((2, 2), np.nan, dtype=np.float32))
+    assert np.asarray(to_8_bit(nothing)).tolist() == [[0, 0], [0, 0]]
+
+
 def test_a_tall_deep_picture_is_stretched_as_a_whole():
     values = np.linspace(-1, 3, 600 * 2, dtype=np.float32).reshape(600, 2)
     expected = ((values.astype(np.float64) + 1) / 4 * 255).round()

@@ -205,7 +205,10 @@ def test_the_rule_takes_tiles_on_maps_of_up_to_16x16(monkeypatch):
             monkeypatch.setattr(module, "has", lambda feature, features=features: feature in features)
         with torch.autocast("cpu", torch.bfloat16):
             assert chosen(8) == method
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)  # more than two blocks of channels
+    blocks = x.shape[1] // tiled.library(torch.float32).block()  # of channels
+    monkeypatch.setattr(torch, "get_num_threads", lambda: blocks)
+    assert chosen(8) == "tiled"
+    monkeypatch.setattr(torch, "get_num_threads", lambda: blocks + 1)  # one would be idle
     assert chosen(8) == "matmul"
     with torch.no_grad():
         assert chosen(8) == "tiled"

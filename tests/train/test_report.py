@@ -133,6 +133,7 @@ def test_runs_of_ones_own_called_as_bundled_networks_are_in_no_table(results):
 def test_a_bundled_network_is_known_from_wherever_one_asks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert is_bundled("vgg19") and is_bundled("checkpoints/vgg19") and is_bundled(RESULTS.parent / "checkpoints/vgg19")
+    assert not is_bundled("checkpoints/mine")
     assert not is_bundled("runs/vgg19") and not is_bundled(tmp_path / "checkpoints" / "vgg19")
 
 

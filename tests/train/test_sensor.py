@@ -374,7 +374,8 @@ def test_subsets_of_a_sensor():
     bands = ("B", "R", "NIR")
     assert parse_subsets("all", bands) == ["all bands", "no B", "no R", "no NIR", "B", "R", "NIR"]
     assert parse_subsets("all", ("R", "NIR")) == ["all bands", "R", "NIR"]
-    assert parse_subsets("all bands, R+NIR,no B+R", bands) == ["all bands", "R+NIR", "no B+R"]
+    assert parse_subsets("all bands, R+NIR,no B+R", bands) == ["all bands", "R+NIR", "no BR"]
+    assert parse_subsets("all,no nir,no red", bands) == parse_subsets("all", bands)
     assert parse_subsets("nir, NIR,r+nir", bands) == ["NIR", "R+NIR"]
     assert [channels_of(subset, bands) for subset in ("all bands", "no NIR", "no B+R", "NIR")] == [
         "B+R+NIR", "BR", "NIR", "NIR",
