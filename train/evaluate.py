@@ -157,9 +157,11 @@ def predict_views(
     return {name: torch.cat(parts) for name, parts in results.items()}, torch.cat(all_labels)
 
 
-def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fill: str | None) -> tuple[dict, dict]:
-    """One checkpoint's evaluation as it is written to JSON, and its logits by subset."""
-    logits, labels = predict_subsets(model, split, about["subsets"], fill=fill, bf16=about["bf16"])
+def evaluate(
+    model: ImageClassifier, split: Split, subsets: list[str], *, fill: str | None = None, bf16: bool = False
+) -> tuple[dict, dict]:
+    """One network's evaluation as it is written to JSON, and its logits by subset. Raises ``DataError``."""
+    logits, labels = predict_subsets(model, split, subsets, fill=fill, bf16=bf16)
     rows = [
         measure(channels, values, labels, model.config, number_of(channels, split.bands))
         for channels, values in logits.items()
@@ -167,10 +169,6 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
     evaluation = {
         "kind": "evaluation",
         "model": model.name,
-        "checkpoint": named(source),
-        "weights_sha256": about.get("weights_sha256"),
-        "split": about["split"],
-        "data": about["data"],
         "n": len(labels),
         "fill": model.fill and (fill or model.fill),
         "input_size": model.config.input_size,
@@ -178,7 +176,7 @@ def evaluate(model: ImageClassifier, source: str, split: Split, about: dict, fil
         "bands": list(split.bands),
         "scale": split.scale,
         "storage": model.config.storage,
-        "bf16": about["bf16"],
+        "bf16": bf16,
         "device": next(model.parameters()).device.type,
         "trained_on": model.config.training.get("channels", "unknown"),
         "rows": [asdict(row) for row in rows],
@@ -382,16 +380,12 @@ def run(options: argparse.Namespace) -> dict:
     scale = scale_for(models, bands, options.scale)
     pictures = {"bands": bands, "scale": scale, "skip_unreadable": options.skip_unreadable}
     split = load_split(options.data_root, options.split, **pictures)
-    about = {
-        "subsets": subsets,
-        "split": options.split,
-        "data": options.data_root.resolve().name,
-        "bf16": options.bf16,
-    }
-    results = [
-        evaluate(model, source, split, about | {"weights_sha256": checksum(folder)}, options.fill)
-        for model, source, folder in zip(models, options.checkpoint, folders, strict=True)
-    ]
+    results = []
+    for model, source, folder in zip(models, options.checkpoint, folders, strict=True):
+        evaluation, found = evaluate(model, split, subsets, fill=options.fill, bf16=options.bf16)
+        evaluation |= {"checkpoint": named(source), "weights_sha256": checksum(folder)}
+        evaluation |= {"split": options.split, "data": options.data_root.resolve().name}
+        results.append((evaluation, found))
     for evaluation, _ in results:
         print_evaluation(evaluation)
     if options.per_class:

@@ -69,8 +69,7 @@ def test_evaluation_in_several_processes_is_refused(colours, monkeypatch):
 def test_a_subset_is_measured_as_one_of_its_number_of_channels(colours):
     model = build_model("compact", num_classes=3)
     model.config = ModelConfig("compact", {}, input_size=16, metrics={"calibration_temperature": [4.0, 2.0, 1.0]})
-    about = {"subsets": ["RGB", "GB", "R"], "split": "val", "data": "colours", "bf16": False}
-    evaluation, _ = evaluate(model, "runs/compact", load_split(colours, "val"), about, None)
+    evaluation, _ = evaluate(model, load_split(colours, "val"), ["RGB", "GB", "R"])
     assert [row["calibration_temperature"] for row in evaluation["rows"]] == [1, 2, 4]
     assert parse_subsets("all", ("NIR",)) == ["all bands"] and parse_subsets("rgb,RGB,g") == ["RGB", "G"]
     assert [number_of(subset, ("B", "R", "NIR")) for subset in ("all bands", "no B", "NIR")] == [3, 2, 1]
