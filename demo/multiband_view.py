@@ -34,7 +34,8 @@ def notice(opened: BandPicture, typed: Bands, language: str) -> str:
     if opened.doubt:
         sentences.append(say(language, f"scaled_{opened.doubt}"))
     if opened.missing:
-        sentences.append(say(language, "values_missing", count=opened.missing))
+        share = percent(opened.missing / opened.values.size)
+        sentences.append(say(language, "values_missing", count=opened.missing, share=share))
     return view.notice(joined(sentences, language))
 
 

@@ -273,8 +273,8 @@ TEXT: dict[str, tuple[str, str]] = {
         "值（{dtype}）已除以所有波段的第 99.9 百分位數 {divisor}，並截到 0 與 1 之間。",
     ),
     "values_missing": (
-        "{count:,} {count:is|are} missing (NaN, or what the file calls no data), filled from what lies around.",
-        "有 {count:,} 個值缺失（NaN 或檔案標示的無資料值），已由周圍的值補上。",
+        "{count:,} {count:is|are} missing ({share}; NaN, or what the file calls no data), filled from those around.",
+        "有 {count:,} 個值缺失（{share}；NaN 或檔案標示的無資料值），已由周圍的值補上。",
     ),
     "bands_training": (
         "Treat this with caution: in training, bands beyond R, G and B were only mixtures of R, G and B.",

@@ -106,7 +106,7 @@ def test_a_band_of_one_value_is_explained(networks, values, language):
             {"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8", "channels_first": True},
             "bands × height",
         ),
-        ({"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8", "missing": 1234}, "1,234 are missing"),
+        ({"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8", "missing": 1234}, "1,234 are missing (25.7 %;"),
         (
             {"scaling": "scaled_8bit", "divisor": 255, "dtype": "uint8", "names": ("R", "?", "NIR", "?")},
             "It calls its bands R, ?, NIR and ?.",
