@@ -127,12 +127,12 @@ class Endpoints:
         ? for an unknown one; by default what the file calls them (GDAL's tag), or those of the training where it says
         nothing or may mean the same. leave_out: also ask without each of several bands. Returns the answer, for each
         band its wavelength and what each of the K kernels takes from it (summing to 1 over the bands; zeros for a band
-        that hardly varies), if asked for the answers without each band in the same order, how the values were scaled to
-        0..1 (calibrated: after the scale and offset that GDAL wrote into the file), whether a fixed scale left them
-        doubtful (dim or cut), how many were missing (NaN or no data, filled from what lies around), what the file calls
-        its bands and whether that can be what was asked about, what the network was trained on, and the bands in false
-        colour, dark ones brightened. The bundled network was trained on R, G and B; for other bands
-        only on mixtures of these.
+        that hardly varies), the answers without each band (in the same order, none if not asked), how the values were
+        scaled to 0..1 (calibrated: after the scale and offset that GDAL wrote into the file), whether a fixed scale
+        left them doubtful (dim or cut), how many were missing (NaN or no data, filled from what lies around), what the
+        file calls its bands and whether that, if anything, can be what was asked about, what the network was trained
+        on, and the bands in false colour, dark ones brightened. The bundled network was trained on R, G and B; for
+        other bands only on mixtures of these.
         """
         if not isinstance(leave_out, bool):
             raise ValueError(f"leave_out must be true or false, got {leave_out!r}")

@@ -323,7 +323,8 @@ def own_words(typed: str, filled: Filled) -> str:
 
 
 def address(channels, fill, temperature, picture) -> str:
-    """Another view → the query of its link, so that a page that is loaded again shows it."""
+    """Another view → the query of its link, so that a page that is loaded again shows it, of a visitor's own picture
+    the first example."""
     return gallery.view_query(gallery.example_of(picture), channels, fill, temperature)
 
 

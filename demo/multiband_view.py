@@ -34,7 +34,7 @@ def notice(opened: BandPicture, typed: Bands, language: str) -> str:
     if opened.doubt:
         sentences.append(say(language, f"scaled_{opened.doubt}"))
     if opened.missing:
-        share = percent(opened.missing / opened.values.size)
+        share = percent(max(opened.missing / opened.values.size, 0.001))  # no gap is none
         sentences.append(say(language, "values_missing", count=opened.missing, share=share))
     return view.notice(joined(sentences, language))
 

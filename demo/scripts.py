@@ -3,6 +3,7 @@
 import json
 
 from demo import view
+from demo.gallery import VIEW
 from demo.text import CHINESE, LANGUAGES, say
 from demo.widgets import COPY
 
@@ -38,6 +39,7 @@ SHOW = """link => {
 }"""
 KEEP_VIEW = f"""query => {{
   const link = new URL(window.location.href);
+  for (const name of {list(VIEW)}) link.searchParams.delete(name);
   for (const [name, value] of new URLSearchParams(query)) link.searchParams.set(name, value);
   ({SHOW})(link);
 }}"""

@@ -204,13 +204,13 @@ TEXT: dict[str, tuple[str, str]] = {
     "lost": ("If one band were lost", "若少了一個波段"),
     "lost_lead": (
         "Each row leaves out one band and asks again, as if the sensor had lost it.",
-        "每一列都少給一個波段再詢問一次，就像感測器失去了它。",
+        "每一列都少給一個波段再詢問一次，如同感測器少了它。",
     ),
     "lost_same": ("The answer stays {name}.", "答案仍是 {name}。"),
     "lost_changes": ("Bands whose loss changes the answer: {names}.", "少了就會改變答案的波段：{names}。"),
     "lost_band": ("Lost band", "少掉的波段"),
     "lost_share": ("Probability of {name}", "{name} 的機率"),
-    "lost_answer": ("Answer then", "改變後的答案"),
+    "lost_answer": ("Answer without it", "少了它的答案"),
     "bands_attention": ("Attention to each band", "對每個波段的注意力"),
     "bands_weights": ("Weights", "權重"),
     "bands_attention_lead": (
@@ -245,7 +245,7 @@ TEXT: dict[str, tuple[str, str]] = {
         "只有第一軸短到可以是波段，因此陣列視為波段 × 高 × 寬。",
     ),
     "names_in_file": ("It calls its bands {names}.", "檔案標示的波段：{names}。"),
-    "names_differ": ("What is typed differs, and counts.", "與輸入的名稱不符；以輸入的為準。"),
+    "names_differ": ("The names that are typed differ; they are the ones used.", "與輸入的名稱不符；以輸入的為準。"),
     "calibrated": (
         "The scale and offset that it gives for its bands were applied first.",
         "已先套用檔案為波段標示的比例與偏移。",
@@ -273,8 +273,9 @@ TEXT: dict[str, tuple[str, str]] = {
         "值（{dtype}）已除以所有波段的第 99.9 百分位數 {divisor}，並截到 0 與 1 之間。",
     ),
     "values_missing": (
-        "{count:,} {count:is|are} missing ({share}; NaN, or what the file calls no data), filled from those around.",
-        "有 {count:,} 個值缺失（{share}；NaN 或檔案標示的無資料值），已由周圍的值補上。",
+        "{count:,} {count:is|are} missing ({share}; NaN, or what the file calls no data): filled from those around, 0 "
+        "in a band without any.",
+        "有 {count:,} 個值缺失（{share}；NaN 或檔案標示的無資料值），已由周圍的值補上；整個波段皆無值則為 0。",
     ),
     "bands_training": (
         "Treat this with caution: in training, bands beyond R, G and B were only mixtures of R, G and B.",

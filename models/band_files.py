@@ -149,6 +149,8 @@ def open_bands(path: str | Path, *, bands: int | None = None, scale: float | Non
     stored = read_tiff(path, bands) if suffix in TIFF else read_numpy(path, bands)
     calibrated = scale is None and stored.calibration is not None
     values, scaling, divisor = scaled(stored.measured() if calibrated else stored.values, stored.missing, scale)
+    # after the scaling, which cuts what no sensor meant, lest it spread
+    values = filled(torch.from_numpy(values), torch.from_numpy(~stored.missing)).numpy()
     if is_constant(values):
         if scale is None or is_constant(np.ma.array(stored.values, mask=stored.missing)):
             raise BandFileError("constant")
@@ -326,30 +328,29 @@ def check_scale(scale: float | None) -> None:
 
 def values_of(scale: float | None) -> str:
     """What ``open_bands`` does to the values of a file, in a sentence for those who do without it."""
+    filling = "what is missing (NaN, no data) is filled from what lies around (models/gaps.py)"
     if scale is not None:
-        return f"those of the file divided by {scale:g}, cut to 0 and 1"
+        return f"those of the file divided by {scale:g}, cut to 0 and 1; {filling}"
     return (
         "those of the file after the scale and offset that GDAL wrote into it, if any: 8-bit ones divided by 255, "
         f"floats in 0..1 as they are, any others divided by their {PERCENTILE}th percentile over all its bands, cut to "
-        "0 and 1"
+        f"0 and 1; {filling}"
     )
 
 
 def scaled(array: np.ndarray, missing: np.ndarray, divisor: float | None = None) -> tuple[np.ndarray, str, float]:
-    """float32 values in 0..1, filled where they are ``missing``, the name of the rule that was applied, and the
-    divisor."""
+    """float32 values in 0..1, 0 where they are ``missing``, the name of the rule that was applied, and the divisor."""
     if missing.all():
         raise BandFileError("empty")
     values = np.where(missing, 0, array).astype(np.float32)  # no data may be more than a float32 can hold
     if count := values.size - int(np.isfinite(values).sum()):
         raise BandFileError("not_finite", count=count)
-    values = filled(torch.from_numpy(values), torch.from_numpy(~missing)).numpy()
     if divisor is not None:
         return (values / divisor).clip(0, 1), "scaled_fixed", divisor
     if array.dtype == np.uint8:
         return values / 255, "scaled_8bit", 255.0
     real = array.dtype.kind in "bf"
-    brightest = values.max()
+    brightest = values.max(where=~missing, initial=-np.inf)
     if real and 0 < brightest < DARKEST:
         raise BandFileError("dark", came=f"{brightest:g}")
     if real and values.min() >= 0 and brightest <= 1:  # most files of floats: no need to sort them

@@ -100,7 +100,7 @@ def spell(names: Iterable[str]) -> str:
 
 
 def wavelength_of(name: str | float) -> float:
-    """Of a name or a number as ``parse_bands`` gives it, in µm; NaN for an unknown one."""
+    """Of a name as ``parse_bands`` gives it, or of a number, in µm; NaN for an unknown one."""
     return BANDS_UM[name] if name in BANDS_UM else float(name)
 
 

@@ -27,7 +27,7 @@ def parse_channels(channels: str | Iterable[str]) -> str:
     A text is split as by ``bands.split_names``. Raises ``ValueError`` for an empty, unknown or repeated channel.
     """
     words = [spell_band(word) for word in (split_names(channels) if isinstance(channels, str) else channels)]
-    names = list(words[0]) if len(words) == 1 else words  # ("RGB",) is three
+    names = list(words[0]) if len(words) == 1 and set(words[0]) & set(CHANNELS) else words  # ("RGB",) is three
     if not names:
         raise ValueError(f"channels is empty; name at least one of {', '.join(CHANNELS)}")
     if unknown := sorted(set(names) - set(CHANNELS)):

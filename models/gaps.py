@@ -28,11 +28,12 @@ def filled(values: Tensor, known: Tensor) -> Tensor:
 
 
 def pull_push(values: Tensor, known: Tensor) -> Tensor:
-    """The same of (1, C, H, W), to within rounding."""
+    """The same of (1, C, H, W), within the known values but for rounding errors."""
     known_values = values.where(known, 0)
-    if known.all() or max(values.shape[2:]) == 1:
+    H, W = values.shape[2:]
+    if known.all() or max(H, W) == 1:
         return known_values
-    share = F.avg_pool2d(known.to(values.dtype), 2, ceil_mode=True)  # (1, C, ⌈H/2⌉, ⌈W/2⌉), of the four
+    share = F.avg_pool2d(known.to(values.dtype), 2, ceil_mode=True)  # (1, C, ⌈H/2⌉, ⌈W/2⌉), of the pixels that are one
     means = F.avg_pool2d(known_values, 2, ceil_mode=True) / share.clamp_min(1 / 4)
-    coarse = pull_push(means, share > 0)
-    return values.where(known, F.interpolate(coarse, size=values.shape[2:], mode="bilinear"))
+    coarse = F.interpolate(pull_push(means, share > 0), scale_factor=2, mode="bilinear")  # odd sides: a pixel more
+    return values.where(known, coarse[..., :H, :W])

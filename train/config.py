@@ -14,8 +14,6 @@ from models.registry import ONLY_FOR
 Model = Literal[tuple(MODELS)]
 
 PLACES = {"data_root", "run_dir", "resume", "workers", "threads"}  # settings that say where and how fast, not what
-
-
 ARGUMENTS = ("fill", "width", "num_kernels", "own_kernels", "plain_norm", "least_spread", "blocks")  # of networks
 
 

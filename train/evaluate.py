@@ -245,8 +245,9 @@ def spelt(subset: str, bands: tuple[str, ...]) -> str:
     channels_of(subset, bands)
     if subset == ALL_BANDS:
         return subset
-    no, named = (NO, subset.removeprefix(NO)) if subset.startswith(NO) else ("", subset)
-    return no + spell(bands[place] for place in places_of(named, bands))
+    if subset.startswith(NO):
+        return NO + spell(bands[place] for place in sorted(places_of(subset.removeprefix(NO), bands)))
+    return spell(bands[place] for place in places_of(subset, bands))
 
 
 def channels_of(subset: str, bands: tuple[str, ...]) -> str:
@@ -380,12 +381,11 @@ def run(options: argparse.Namespace) -> dict:
     scale = scale_for(models, bands, options.scale)
     pictures = {"bands": bands, "scale": scale, "skip_unreadable": options.skip_unreadable}
     split = load_split(options.data_root, options.split, **pictures)
-    results = []
+    about, results = {"split": options.split, "data": options.data_root.resolve().name}, []
     for model, source, folder in zip(models, options.checkpoint, folders, strict=True):
         evaluation, found = evaluate(model, split, subsets, fill=options.fill, bf16=options.bf16)
-        evaluation |= {"checkpoint": named(source), "weights_sha256": checksum(folder)}
-        evaluation |= {"split": options.split, "data": options.data_root.resolve().name}
-        results.append((evaluation, found))
+        whose = {"checkpoint": named(source), "weights_sha256": checksum(folder)}
+        results.append((whose | about | evaluation, found))
     for evaluation, _ in results:
         print_evaluation(evaluation)
     if options.per_class:

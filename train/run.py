@@ -432,9 +432,9 @@ def load_state(
             # copies, for the file will be replaced, which Windows refuses while it is mapped
             tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 - not a dict
         saved = json.loads((config.run_dir / "run.json").read_text(encoding="utf-8"))
-        if missing := {"synsets", "train_images", "config"} - saved.keys():
-            raise KeyError(", ".join(missing))
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        if missing := {"synsets", "train_images", "config"} - {*saved}:
+            raise KeyError(", ".join(sorted(missing)))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"cannot resume from {path} and run.json beside it ({error}); begin another --run-dir, "
             "from the weights there with --init-from if there are any"

@@ -53,7 +53,8 @@ def warm_start(model: ImageClassifier, source: str, *, noise: float, seed: int, 
     shapes, wanted_shapes = ({key: value.shape for key, value in tensors.items()} for tensors in (state, wanted))
     if bad := sorted(key for key in state.keys() | wanted if shapes.get(key) != wanted_shapes.get(key)):
         theirs, ours = loaded.arguments, model.arguments
-        told = [f"{key} is {theirs[key]} there and {ours[key]} here" for key in theirs if ours.get(key) != theirs[key]]
+        both = [key for key in theirs if key in ours and ours[key] != theirs[key]]
+        told = [f"{key} is {theirs[key]} there and {ours[key]} here" for key in both]
         raise CheckpointError(
             f"cannot start {model.name} from {source}: {bad[0]} differs; use the same classes and arguments"
             + (f" ({', '.join(told)})" if told else "")

@@ -385,6 +385,16 @@ def test_what_was_never_measured_is_filled_and_does_not_count(numpy_file):
     assert (opened.values[:, :5] > 0.1).all() and (opened.values[:, :5] < 0.9).all()  # means of many
 
 
+@pytest.mark.parametrize("wrong", [-9999.0, 6e6, np.finfo(np.float32).min])
+def test_a_value_that_no_sensor_meant_does_not_spread_over_what_is_missing(numpy_file, wrong):
+    content = np.random.default_rng(0).uniform(2000, 5000, (64, 64, 3)).astype(np.float32)
+    content[:, 8:16] = math.nan
+    content[31, 7] = wrong
+    values = open_bands(numpy_file(content), scale=10_000).values
+    assert np.isfinite(values).all()
+    assert (np.abs(values[:, :, 8:16].mean(axis=1) - 0.35) < 0.05).all()
+
+
 def test_a_dead_band_stays_dead_where_some_of_it_was_not_measured(numpy_file):
     content = np.random.default_rng(0).uniform(0, 3000, (20, 20, 3)).astype(np.float32)
     content[..., 1] = 1000.1

@@ -30,13 +30,23 @@ def test_a_band_of_one_value_keeps_it_and_one_without_any_becomes_0(values):
     assert len(result[1].unique()) > 1
 
 
-def test_the_gap_in_a_slope_is_nearly_the_slope():
-    values = torch.linspace(0, 1, 64).expand(1, 64, 64)
-    known = torch.ones(1, 64, 64, dtype=torch.bool)
-    known[:, :, 20:22] = False
+@pytest.mark.parametrize("side", [64, 65, 84, 129])
+def test_the_gap_in_a_slope_is_nearly_the_slope(side):
+    values = torch.linspace(0, 1, side).expand(1, side, side)
+    known = torch.ones(1, side, side, dtype=torch.bool)
+    known[:, :, 40:42] = False
     assert (filled(values, known) - values).abs().max() < 0.03
-    known[:, 10:30, 10:30] = False  # a hole
+    known[:, 10:30, 30:50] = False  # a hole
     assert (filled(values, known) - values).abs().max() < 0.12
+    known[:, :, 24:32] = False
+    assert (filled(values, known) - values).abs().max() < 0.12
+
+
+def test_no_information_flows_from_far_away():
+    values = torch.cat([torch.zeros(1, 33, 33), torch.ones(1, 33, 67)], dim=2)
+    known = torch.ones(values.shape, dtype=torch.bool)
+    known[:, :, 80:84] = False
+    assert (filled(values, known) == values).all()
 
 
 def test_each_band_is_filled_by_itself(values):

@@ -376,6 +376,7 @@ def test_subsets_of_a_sensor():
     assert parse_subsets("all", ("R", "NIR")) == ["all bands", "R", "NIR"]
     assert parse_subsets("all bands, R+NIR,no B+R", bands) == ["all bands", "R+NIR", "no BR"]
     assert parse_subsets("all,no nir,no red", bands) == parse_subsets("all", bands)
+    assert parse_subsets("no nir+r,no R+NIR", bands) == ["no R+NIR"]
     assert parse_subsets("nir, NIR,r+nir", bands) == ["NIR", "R+NIR"]
     assert [channels_of(subset, bands) for subset in ("all bands", "no NIR", "no B+R", "NIR")] == [
         "B+R+NIR", "BR", "NIR", "NIR",

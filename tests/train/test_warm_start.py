@@ -235,6 +235,8 @@ def test_another_fill_is_refused(folder):
 def test_another_number_of_classes_is_refused(folder):
     with pytest.raises(CheckpointError, match=r"cannot start vgg19 from .*: classifier\.bias differs; use the same"):
         warm_start(build_model("vgg19", num_classes=4), str(folder), noise=0.0, seed=0)
+    with pytest.raises(CheckpointError, match=r"differs; .* \(num_classes is 3 there and 4 here\)"):
+        warm_start(build_model("adaptive_vgg19", num_classes=4), str(folder), noise=0.0, seed=0)
     with pytest.raises(CheckpointError, match=r"classifier\.bias differs; .* \(num_classes is 3 there and 6 here\)"):
         warm_start(dynamic_vgg19(num_classes=6), str(folder), noise=0.0, seed=0)
 
