@@ -17,7 +17,6 @@ EXAMPLES = {name: FOLDER / f"{name}.jpg" for name in ("lion", "ladybug", "orange
 BANDS_EXAMPLE, BANDS_TYPED = FOLDER / "lion_bands.npy", "R, G, B, 0.6125, 0.525"
 DEFAULT = "lion"
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.1, 34.0
-VIEW = ("example", "channels", "fill", "temperature")  # what a link says of the Channels page
 PAGES = ("channels", "sweep", "bands", "compact", "results", "code")  # ``?tab=`` in a link: ``page`` is Gradio's own
 
 
@@ -42,8 +41,8 @@ def example_of(path: str | Path | None) -> str:
 
 def view_query(example: str, channels: list[str], fill: str, temperature: float) -> str:
     """The query of a link that opens the same view, e.g. ``?example=lion&channels=RG&…``."""
-    view = zip(VIEW, (example or DEFAULT, "".join(channels), fill, temperature), strict=True)
-    return "?" + urlencode({key: value for key, value in view if value != ""})
+    view = {"example": example or DEFAULT, "channels": "".join(channels), "fill": fill, "temperature": temperature}
+    return "?" + urlencode({key: value for key, value in view.items() if value != ""})
 
 
 def view_of(query: Mapping[str, str], temperature: float) -> tuple[str, list[str], str, float]:

@@ -3,7 +3,6 @@
 import json
 
 from demo import view
-from demo.gallery import VIEW
 from demo.text import CHINESE, LANGUAGES, say
 from demo.widgets import COPY
 
@@ -37,9 +36,9 @@ SHOW = """link => {
   const query = new URLSearchParams([...link.searchParams].filter(([name]) => !name.startsWith('__')));
   window.parent.postMessage({queryString: `${query}`}, 'https://huggingface.co');
 }"""
+# What is asked about → the address. No channels are no view: it keeps the last ones.
 KEEP_VIEW = f"""query => {{
   const link = new URL(window.location.href);
-  for (const name of {list(VIEW)}) link.searchParams.delete(name);
   for (const [name, value] of new URLSearchParams(query)) link.searchParams.set(name, value);
   ({SHOW})(link);
 }}"""
