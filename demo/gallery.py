@@ -1,5 +1,6 @@
 """The example pictures and the link that leads back to a page or to a view of one of them."""
 
+import filecmp
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,8 +36,7 @@ def example_of(path: str | Path | None) -> str:
     """The name of the example that a file is a copy of; none for a visitor's own."""
     if path is None or not Path(path).is_file():
         return ""
-    content = Path(path).read_bytes()
-    return next((name for name, example in EXAMPLES.items() if example.read_bytes() == content), "")
+    return next((name for name, example in EXAMPLES.items() if filecmp.cmp(path, example, shallow=False)), "")
 
 
 def view_query(example: str, channels: list[str], fill: str, temperature: float) -> str:

@@ -50,6 +50,11 @@ def card(title: str, *children: str, class_: str = "", badge: str = "") -> str:
     return tag("section", head, *children, class_=f"card {class_}".strip(), aria_label=title)
 
 
+def bar(share: float, class_: str = "") -> str:
+    """A bar that is filled to ``share``, 0..1."""
+    return tag("span", class_=f"bar {class_}".strip(), style=f"--share:{share:.4f}")
+
+
 def percent(share: float) -> str:
     """0.8312 → ``83.1 %``."""
     return f"{share * 100:.1f} %"

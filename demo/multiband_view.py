@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from demo import explain, heatmap, view
-from demo.html import card, percent, picture, table, tag
+from demo.html import bar, card, percent, picture, table, tag
 from demo.inference import Answer, BandsPrediction
 from demo.multiband import Bands
 from demo.text import joined, say
@@ -87,8 +87,8 @@ def lost(prediction: BandsPrediction, bands: Bands, language: str) -> str:
     rows, changing = [], []
     for index, answer in enumerate(prediction.without):
         name, share = label(bands, index), answer.probability_of(best)
-        bar = tag("span", class_="bar adaptive_vgg19", style=f"--share:{share:.4f}")
-        row = [escape(name), tag("div", bar, tag("span", percent(share), class_="value"), class_="share"), ""]
+        filled = bar(share, "adaptive_vgg19") + tag("span", percent(share), class_="value")
+        row = [escape(name), tag("div", filled, class_="share"), ""]
         if answer.best != best:
             changing.append(name)
             changed = tag("span", escape("≠ " + answer.best), class_="badge changed")

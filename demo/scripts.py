@@ -36,7 +36,7 @@ SHOW = """link => {
   const query = new URLSearchParams([...link.searchParams].filter(([name]) => !name.startsWith('__')));
   window.parent.postMessage({queryString: `${query}`}, 'https://huggingface.co');
 }"""
-# What is asked about → the address. No channels are no view: it keeps the last ones.
+# A query → the address, which keeps what that does not say: no channels are no view, so the last ones stay.
 KEEP_VIEW = f"""query => {{
   const link = new URL(window.location.href);
   for (const [name, value] of new URLSearchParams(query)) link.searchParams.set(name, value);
@@ -75,9 +75,4 @@ def failed(outputs: int, *, notices: int = 1) -> str:
 
 def keep(page: str) -> str:
     """The address names the page, once it has opened where the address said."""
-    return f"""() => {{
-      if (!window.arrived) return;
-      const link = new URL(window.location.href);
-      link.searchParams.set('tab', '{page}');
-      ({SHOW})(link);
-    }}"""
+    return f"() => {{ if (window.arrived) ({KEEP_VIEW})('tab={page}'); }}"

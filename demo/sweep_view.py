@@ -9,7 +9,7 @@ from html import escape
 from PIL import Image
 
 from demo import view
-from demo.html import card, percent, picture, table, tag
+from demo.html import bar, card, percent, picture, table, tag
 from demo.inference import Sweep
 from demo.text import say
 from models import CHANNELS
@@ -62,8 +62,7 @@ def confidence_figure(result: Sweep, names: tuple[str, ...], language: str) -> s
         for name in names:
             p = result.answers[name][subset].probability_of(best[name])
             alt = say(language, "sweep_bar_alt", network=say(language, name), channels=subset, value=percent(p))
-            bar = tag("span", class_=f"bar {name}", style=f"--share:{p:.4f}")
-            pair.append(tag("span", bar, tag("span", percent(p), class_="value"), role="img", aria_label=alt))
+            pair.append(tag("span", bar(p, name), tag("span", percent(p), class_="value"), role="img", aria_label=alt))
         rows.append(tag("li", dots(subset), tag("span", *pair, class_="several")))
     keys = {name: say(language, "sweep_legend", network=say(language, name), name=best[name]) for name in names}
     legend = tag("figcaption", *(tag("span", escape(key), class_=f"key {name}") for name, key in keys.items()))

@@ -5,7 +5,7 @@ from html import escape
 
 from PIL import Image
 
-from demo.html import card, percent, picture, signed, tag
+from demo.html import bar, card, percent, picture, signed, tag
 from demo.inference import Answer, Prediction
 from demo.text import joined, say
 from models import CHANNELS
@@ -99,7 +99,7 @@ def bars(answer: Answer, count: int = 5) -> str:
         tag(
             "li",
             tag("span", escape(name), class_="name"),
-            tag("span", class_="bar", style=f"--share:{p:.4f}"),
+            bar(p),
             tag("span", percent(p), class_="value"),
         )
         for name, p in answer.top(count)

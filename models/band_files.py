@@ -350,7 +350,7 @@ def scaled(array: np.ndarray, missing: np.ndarray, divisor: float | None = None)
     if array.dtype == np.uint8:
         return values / 255, "scaled_8bit", 255.0
     real = array.dtype.kind in "bf"
-    brightest = values.max(where=~missing, initial=-np.inf)
+    brightest = values.max()
     if real and 0 < brightest < DARKEST:
         raise BandFileError("dark", came=f"{brightest:g}")
     if real and values.min() >= 0 and brightest <= 1:  # most files of floats: no need to sort them
@@ -359,5 +359,5 @@ def scaled(array: np.ndarray, missing: np.ndarray, divisor: float | None = None)
     if real and lowest >= 0 and divisor <= 1:
         return values.clip(0, 1), "scaled_not", 1.0
     if divisor <= 0:
-        raise BandFileError("dark", came=f"{brightest:g}")
+        raise BandFileError("dark", came=f"{values[~missing].max():g}")
     return (values / divisor).clip(0, 1), "scaled_percentile", divisor

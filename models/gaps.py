@@ -20,7 +20,7 @@ def filled(values: Tensor, known: Tensor) -> Tensor:
     """
     if known.all():
         return values
-    some = known.any(dim=1, keepdim=True).any(dim=2, keepdim=True)  # (C, 1, 1)
+    some = known.any(dim=(1, 2), keepdim=True)  # (C, 1, 1)
     lowest = values.where(known, torch.inf).amin(dim=(1, 2), keepdim=True).where(some, 0)
     highest = values.where(known, -torch.inf).amax(dim=(1, 2), keepdim=True).where(some, 0)
     guess = pull_push(values[None], known[None])[0].clamp(lowest, highest)
